@@ -1,0 +1,174 @@
+"""A released batch: an immutable folder of sessions and items, and its columns in memory.
+
+Sessions are held as columns, never as an object per session or per result: the results of all
+sessions stand one after the other in flat arrays, and `offsets` says where each session begins.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hooktune.errors import DataError
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Sessions:
+    """Some sessions of a batch, as columns.
+
+    With S sessions showing R results altogether, `session_ids`, `query_index` and, less one,
+    `offsets` have S entries; `item_index`, `clicks` and `rank` have R, in the order in which the
+    results were shown, session after session.
+    """
+
+    queries: pa.StringArray
+    """The distinct queries of the whole batch."""
+    items: pa.StringArray
+    """The texts of the items of the whole batch."""
+    session_ids: pa.StringArray
+    query_index: Ints
+    """For each session, the place of its query in `queries`."""
+    offsets: Ints
+    """Session i shows the results `offsets[i]` to `offsets[i + 1]`, the latter not included."""
+    item_index: Ints
+    """For each result, the place of its item in `items`."""
+    clicks: Ints
+    """For each result, how many events it had."""
+    rank: Floats
+    """For each result, the score that the search engine recorded; NaN where there is none."""
+
+    def __len__(self) -> int:
+        return len(self.query_index)
+
+    @property
+    def result_count(self) -> int:
+        """How many results the sessions show altogether."""
+        return len(self.item_index)
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """For each session, how many results it shows."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def session_index(self) -> Ints:
+        """For each result, the place of its session."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @cached_property
+    def positions(self) -> Ints:
+        """For each result, its position within its session, from 1."""
+        return np.arange(self.result_count) - np.repeat(self.offsets[:-1], self.lengths) + 1
+
+    @cached_property
+    def clicked(self) -> Mask:
+        """For each result, whether it had an event."""
+        return self.clicks > 0
+
+    @cached_property
+    def not_irrelevant(self) -> Mask:
+        """For each session, whether it has at least one event."""
+        return self.sum_per_session(self.clicked) > 0
+
+    def sum_per_session(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+        """Add up a value of each result over each session."""
+        return np.bincount(self.session_index, weights=values, minlength=len(self))
+
+    def take(self, sessions: Ints | Mask) -> "Sessions":
+        """Return the sessions at these places, in this order, or those that a mask picks."""
+        places = np.flatnonzero(sessions) if sessions.dtype == np.bool_ else sessions
+        lengths = self.lengths[places]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        results = np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], lengths)
+        return replace(
+            self,
+            session_ids=self.session_ids.take(pa.array(places)),
+            query_index=self.query_index[places],
+            offsets=offsets,
+            item_index=self.item_index[results],
+            clicks=self.clicks[results],
+            rank=self.rank[results],
+        )
+
+    def result_places(self, sessions: Ints) -> Ints:
+        """Return the places of the results that these sessions show, session after session."""
+        lengths = self.lengths[sessions]
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        return np.arange(lengths.sum()) + np.repeat(self.offsets[sessions] - starts, lengths)
+
+    def keep_results(self, kept: Mask) -> "Sessions":
+        """Return the same sessions with only the results that a mask picks.
+
+        A result's position counts only the results that are kept.
+        """
+        lengths = self.sum_per_session(kept).astype(np.int64)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            item_index=self.item_index[kept],
+            clicks=self.clicks[kept],
+            rank=self.rank[kept],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A released batch, opened."""
+
+    batch_id: str
+    sessions: Sessions
+    object_ids: pa.StringArray
+    """For each item, its name in the log."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingBatch:
+    """What a method is given to learn from: the training sessions of a batch."""
+
+    batch_id: str
+    train: Sessions
+    baseline: Floats
+    """For each result of `train`, the similarity that distance shift is measured from."""
+
+
+def split_by_query(sessions: Sessions, test_ratio: float, seed: int) -> tuple[Sessions, Sessions]:
+    """Split sessions into training and test sessions that share no query.
+
+    Queries with a click and queries without one are split each for themselves, so that both parts
+    hold both kinds. The split depends on the queries' texts, the ratio and the seed alone.
+
+    Args:
+        sessions: The sessions of a batch.
+        test_ratio: The share of the distinct queries that goes to the test part, between 0 and 1.
+        seed: The seed of the shuffle.
+
+    Raises:
+        DataError: Fewer than two queries have a click, so that one of the parts would have none.
+    """
+    queries = sessions.queries.to_numpy(zero_copy_only=False)
+    has_click = np.zeros(len(queries), dtype=bool)
+    has_click[sessions.query_index[sessions.not_irrelevant]] = True
+    used = np.zeros(len(queries), dtype=bool)
+    used[sessions.query_index] = True
+    if has_click.sum() < 2:
+        raise DataError(
+            f"{has_click.sum()} of {used.sum()} queries have a click, and at least 2 are needed: "
+            "one to train on and one to test with. Release a batch with more clicked sessions."
+        )
+    random = np.random.default_rng(seed)
+    is_test = np.zeros(len(queries), dtype=bool)
+    for kind in (has_click, used & ~has_click):
+        places = np.flatnonzero(kind)
+        places = random.permutation(places[np.argsort(queries[places])])
+        count = round(test_ratio * len(places))
+        if kind is has_click:
+            count = min(max(count, 1), len(places) - 1)
+        is_test[places[:count]] = True
+    in_test = is_test[sessions.query_index]
+    return sessions.take(~in_test), sessions.take(in_test)

@@ -1,0 +1,48 @@
+"""The errors that hooktune raises on purpose.
+
+Each message says what happened, to which plugin, session, file or run, and what to do about it.
+The command line turns an error into its `exit_status`.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HooktuneError(Exception):
+    """The work failed, though the request was a right one."""
+
+    exit_status = 1
+
+
+class RequestError(HooktuneError):
+    """The request cannot be carried out as it was made; nothing was stored."""
+
+    exit_status = 2
+
+
+class DataError(RequestError):
+    """A log, an items file or a released batch cannot be used as it is."""
+
+
+class StoreError(RequestError):
+    """The tracking store cannot be reached or opened."""
+
+
+class PluginError(HooktuneError):
+    """A plugin raised, or broke the contract of a hook, while it was at work."""
+
+
+class PluginRequestError(RequestError):
+    """The plugin that was asked for cannot be used."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the known word nearest to a wrong one, or all known words."""
+    choices = sorted(known)
+    folded = {choice.casefold(): choice for choice in choices}
+    near = get_close_matches(wrong.casefold(), folded, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {folded[near[0]]!r}?"
+    if not choices:
+        return "There are none."
+    return "There are: " + ", ".join(repr(choice) for choice in choices) + "."

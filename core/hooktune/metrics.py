@@ -1,0 +1,123 @@
+"""Running figures of a metric, and the rule that says which of two values is better."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from hooktune.errors import RequestError
+
+Accumulation = Literal["mean", "sliding", "min", "max"]
+ACCUMULATIONS: Final[tuple[Accumulation, ...]] = get_args(Accumulation)
+SLIDING_WINDOW: Final = 10
+
+RANKING_METRIC: Final = "test_ndcg_at_10"
+"""The metric by which a model's ranking is compared with its starting model's."""
+
+
+@dataclass(frozen=True)
+class MainMetric:
+    """The metric that alone decides which model is best, with its direction."""
+
+    name: str = "test_not_irrelevant_dist_shift"
+    greater_is_better: bool = True
+
+    def beats(self, value: float | None, other: float | None) -> bool:
+        """Tell whether a value is strictly better; a missing one or a NaN never is."""
+        if value is None or math.isnan(value):
+            return False
+        if other is None or math.isnan(other):
+            return True
+        return value > other if self.greater_is_better else value < other
+
+    def sort_key(self, value: float | None) -> tuple[bool, float]:
+        """Return a key that sorts the best value first and a missing one or a NaN last."""
+        if value is None or math.isnan(value):
+            return (True, 0.0)
+        return (False, -value if self.greater_is_better else value)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{'max' if self.greater_is_better else 'min'}"
+
+    @classmethod
+    def parse(cls, text: str) -> "MainMetric":
+        """Read `NAME`, `NAME:max` or `NAME:min`.
+
+        Raises:
+            RequestError: The direction is neither `max` nor `min`, or the name is empty.
+        """
+        name, _, direction = text.rpartition(":") if ":" in text else (text, "", "max")
+        if not name or direction not in ("max", "min"):
+            raise RequestError(
+                f"{text!r} is no main metric. Write NAME, NAME:max (higher is better) or NAME:min."
+            )
+        return cls(name, direction == "max")
+
+
+def ranking_warning(metrics: Mapping[str, float], starting: Mapping[str, float]) -> str | None:
+    """Say that a model ranks worse than its starting model, or None where it does not.
+
+    The main metric can rise without any query being ranked better, by moving all similarities up.
+    """
+    value, before = metrics.get(RANKING_METRIC), starting.get(RANKING_METRIC)
+    if value is None or before is None or not value < before:
+        return None
+    return (
+        f"ranks worse than its starting model: {RANKING_METRIC} is {value:.4f}, "
+        f"the starting model has {before:.4f}"
+    )
+
+
+@dataclass
+class _Series:
+    window: deque[float]
+    count: int = 0
+    total: float = 0.0
+    least: float = math.inf
+    greatest: float = -math.inf
+
+    def add(self, value: float) -> dict[Accumulation, float]:
+        self.count += 1
+        self.total += value
+        self.window.append(value)
+        self.least = min(self.least, value)
+        self.greatest = max(self.greatest, value)
+        return {
+            "mean": self.total / self.count,
+            "sliding": sum(self.window) / len(self.window),
+            "min": self.least,
+            "max": self.greatest,
+        }
+
+
+@dataclass
+class Accumulator:
+    """Follows metrics over the steps of one run and adds their running figures.
+
+    Args:
+        window: How many of a metric's last values its `sliding_` figure is the mean of.
+    """
+
+    window: int = SLIDING_WINDOW
+    _series: dict[str, _Series] = field(default_factory=dict)
+
+    def add(
+        self, metrics: Mapping[str, float], accumulations: Iterable[Accumulation]
+    ) -> dict[str, float]:
+        """Take in one point of each metric.
+
+        A NaN enters no running figure, so that one bad step does not hide all later ones.
+
+        Returns:
+            The metrics themselves, and for each accumulation `<accumulation>_<metric>`.
+        """
+        wanted = tuple(accumulations)
+        figures = dict(metrics)
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                continue
+            series = self._series.setdefault(name, _Series(deque(maxlen=self.window)))
+            running = series.add(value)
+            figures.update({f"{kind}_{name}": running[kind] for kind in wanted})
+        return figures
