@@ -83,14 +83,12 @@ class Sessions:
     def take(self, sessions: Ints | Mask) -> "Sessions":
         """Return the sessions at these places, in this order, or those that a mask picks."""
         places = np.flatnonzero(sessions) if sessions.dtype == np.bool_ else sessions
-        lengths = self.lengths[places]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        results = np.arange(offsets[-1]) + np.repeat(self.offsets[places] - offsets[:-1], lengths)
+        results = self.result_places(places)
         return replace(
             self,
             session_ids=self.session_ids.take(pa.array(places)),
             query_index=self.query_index[places],
-            offsets=offsets,
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
             item_index=self.item_index[results],
             clicks=self.clicks[results],
             rank=self.rank[results],
