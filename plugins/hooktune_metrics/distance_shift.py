@@ -1,0 +1,59 @@
+"""Distance shift: how far tuning moved results towards their queries, or away from them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from hooktune import Sessions
+
+Floats = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
+
+
+def distance_shift(
+    sessions: "Sessions", scores: Floats, baseline: Floats, *, distance: bool = False
+) -> dict[str, float]:
+    """Measure how the similarity of results to their queries changed, against a baseline.
+
+    - `not_irrelevant_dist_shift`: the mean, over not irrelevant sessions, of the mean rise of the
+      session's clicked results.
+    - `irrelevant_dist_shift`: the mean, over irrelevant sessions, of the mean fall of all the
+      session's results.
+    - `dist_shift_gap`: the mean, over not irrelevant sessions that show both clicked and other
+      results, of the mean rise of the clicked ones less that of the others. Moving all
+      similarities by the same amount leaves it as it is.
+
+    Args:
+        sessions: Sessions that show R results altogether.
+        scores: For each of the R results, its similarity to its query.
+        baseline: The same before tuning.
+        distance: `scores` and `baseline` are distances, which fall where similarities rise.
+
+    Returns:
+        The figures by name, positive being better in each. One that no session defines is left
+        out.
+    """
+    rise = np.asarray(scores, dtype=np.float64) - baseline
+    if distance:
+        rise = -rise
+    of_clicked = _means(sessions, rise, sessions.clicked)
+    of_others = _means(sessions, rise, ~sessions.clicked)
+    figures = {
+        "not_irrelevant_dist_shift": of_clicked[sessions.not_irrelevant],
+        "irrelevant_dist_shift": -of_others[~sessions.not_irrelevant & (sessions.lengths > 0)],
+        "dist_shift_gap": (of_clicked - of_others)[_shows_both(sessions)],
+    }
+    return {name: float(values.mean()) for name, values in figures.items() if len(values)}
+
+
+def _means(sessions: "Sessions", values: Floats, picked: Mask) -> npt.NDArray[np.float64]:
+    """Return the mean over each session's picked results; 0 where none is picked."""
+    totals = sessions.sum_per_session(np.where(picked, values, 0))
+    return totals / np.maximum(sessions.sum_per_session(picked), 1)
+
+
+def _shows_both(sessions: "Sessions") -> Mask:
+    clicked = sessions.sum_per_session(sessions.clicked)
+    return (clicked > 0) & (clicked < sessions.lengths)
