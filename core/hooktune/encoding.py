@@ -41,18 +41,23 @@ def score_results(
     return scores
 
 
+def distinct_texts(texts: pa.StringArray, index: Ints) -> tuple[list[str], Ints]:
+    """Return the distinct texts that an index uses, and each of its entries' place among them."""
+    used, entry_of = np.unique(index, return_inverse=True)
+    distinct = pc.dictionary_encode(texts.take(pa.array(used)))
+    return distinct.dictionary.to_pylist(), distinct.indices.to_numpy()[entry_of]
+
+
 def _embed(
     model: "SentenceTransformer", texts: pa.StringArray, index: Ints, task: Task, show_progress: bool
 ) -> tuple[Floats, Ints]:
     """Encode the distinct texts that an index uses; return them and each entry's row among them."""
-    used, entry_of = np.unique(index, return_inverse=True)
-    distinct = pc.dictionary_encode(texts.take(pa.array(used)))
+    distinct, rows = distinct_texts(texts, index)
     encode = model.encode_query if task == "query" else model.encode_document
     embeddings = encode(
-        distinct.dictionary.to_pylist(),
+        distinct,
         batch_size=ENCODE_BATCH_SIZE,
         show_progress_bar=show_progress,
         normalize_embeddings=True,
     )
-    rows = distinct.indices.to_numpy()[entry_of]
     return np.asarray(embeddings, dtype=np.float32), rows

@@ -1,0 +1,319 @@
+"""The training loop that methods may use, so that a plugin can bring a loss alone."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from hooktune.batch import Floats, Mask, Sessions, TrainingBatch
+from hooktune.errors import PluginError, RequestError
+from hooktune.hookspecs import ActiveRun
+from hooktune.metrics import MainMetric
+from hooktune.optimizer import adam_w, frozen, lowest_layers, set_learning_rate
+from hooktune.sampling import mini_batches, step_count
+from hooktune.scoring import mini_batch_scores
+from hooktune.settings import SearchRange
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+Loss = Callable[[Sessions, torch.Tensor], torch.Tensor]
+"""Takes sessions that show R results altogether and a tensor of R cosine similarities, and returns
+the one number to be made small. A mini-batch holds no session without a click unless the parameter
+`use_irrelevant_sessions` is on."""
+
+_SESSIONS_AT_ONCE = 2_048
+
+
+class TrainingParams(BaseModel):
+    """The hyper-parameters of the training loop; a method adds those of its loss in a subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(
+        default=1, ge=1, le=1000, description="How often all training sessions are gone through."
+    )
+    mini_batch_size: int = Field(
+        default=16,
+        ge=1,
+        le=4096,
+        description="Sessions in a step. More give a steadier step and fewer of them, and need "
+        "more memory.",
+    )
+    learning_rate: Annotated[float, SearchRange(1e-5, 1e-4, log=True)] = Field(
+        default=2e-5,
+        gt=0,
+        le=1,
+        description="The peak learning rate of AdamW. Too high a one ruins what the model knew.",
+    )
+    query_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="The peak learning rate of an asymmetric model's query side, instead of "
+        "learning_rate.",
+    )
+    item_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="The peak learning rate of an asymmetric model's item side, instead of "
+        "learning_rate. A low one keeps the items' embeddings near those already indexed.",
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="How strongly AdamW draws weights to zero, biases and normalisation excepted.",
+    )
+    warmup_ratio: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="The share of all steps in which the learning rate rises to its peak; "
+        "afterwards it falls to zero.",
+    )
+    max_grad_norm: float = Field(
+        default=1.0,
+        gt=0,
+        description="A gradient longer than this is shortened to it, so that no step is too large.",
+    )
+    frozen_layers: int = Field(
+        default=0,
+        ge=0,
+        description="The embeddings and this many of the lowest transformer layers stay as they "
+        "are; with 0 everything is trained. Training gets quicker and forgets less.",
+    )
+    dropout: bool = Field(
+        default=False,
+        description="Let the model's dropout act in training. It guards against over-fitting over "
+        "several epochs, slows a step down, and lowers the similarities that train_ metrics see.",
+    )
+    negatives_per_session: int | None = Field(
+        default=None,
+        ge=1,
+        description="At most this many not clicked results of a session take part in a step, drawn "
+        "anew each time. Few make training quick; with none given, all do.",
+    )
+    use_irrelevant_sessions: bool = Field(
+        default=False,
+        description="Learn from sessions without a click too. Otherwise a few are measured in each "
+        "step and change nothing.",
+    )
+    evaluations_per_epoch: int = Field(
+        default=2,
+        ge=0,
+        le=1000,
+        description="How often an epoch is interrupted to measure the test sessions. The best "
+        "weights so measured are kept; with 0 the last ones are.",
+    )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Stop after this many evaluations in which the main metric did not improve; "
+        "never where none is given.",
+    )
+
+
+def train(
+    run: ActiveRun,
+    model: "SentenceTransformer",
+    batch: TrainingBatch,
+    loss: Loss,
+    params: TrainingParams,
+) -> "SentenceTransformer":
+    """Tune a model on a batch with a loss, tracking and evaluating as it goes.
+
+    AdamW with warm-up and linear decay (Loshchilov & Hutter 2019, "Decoupled weight decay
+    regularization"). Everything random follows `run.seed`; the global random state is left as it
+    was.
+
+    Args:
+        run: Takes the figures of each step; its seed, main metric and wish to stop are followed.
+        model: Is changed in place.
+        batch: The training sessions.
+        loss: What is made small.
+        params: The hyper-parameters of the loop.
+
+    Returns:
+        The model, with the weights that had the best main metric of all evaluations; where there
+        was no evaluation, or none had the metric, with the last ones.
+
+    Raises:
+        RequestError: No session can be learned from, or a parameter does not fit the model.
+        PluginError: The loss became NaN or infinite, or is not one number.
+    """
+    learned = _learned_sessions(batch.train, params)
+    steps_per_epoch = step_count(learned, params.mini_batch_size)
+    steps = params.epochs * steps_per_epoch
+    evaluated = _evaluated_steps(steps_per_epoch, params)
+    random = np.random.default_rng(run.seed)
+    best = _BestWeights(run.main_metric)
+    lowest = lowest_layers(model, params.frozen_layers)
+    run.expect_steps(steps)
+    run.use_loss(_loss_of_scores(loss, params))
+    with frozen(lowest), _seeded(model.device, run.seed), _ending_in_eval_mode(model):
+        optimizer = adam_w(model, params)
+        _set_mode(model, lowest, params.dropout)
+        for step in range(1, steps + 1):
+            if run.should_stop():
+                break
+            if step % steps_per_epoch == 1 or steps_per_epoch == 1:
+                epoch = mini_batches(
+                    batch, learned, params.mini_batch_size, params.negatives_per_session, random
+                )
+            mini_batch = next(epoch)
+            scores = mini_batch_scores(model, mini_batch)
+            value = _loss_value(loss, mini_batch.sessions, scores, mini_batch.learned)
+            run.log({"train_loss": _finite(value, step)}, step)
+            run.log_scores(
+                model,
+                mini_batch.sessions,
+                scores.detach().float().cpu().numpy(),
+                mini_batch.baseline,
+                step,
+            )
+            set_learning_rate(optimizer, step, steps, math.ceil(params.warmup_ratio * steps))
+            _update(optimizer, value, params.max_grad_norm)
+            if step % steps_per_epoch in evaluated:
+                metrics = run.evaluate(model, step)
+                _set_mode(model, lowest, params.dropout)  # encoding has left it in eval mode
+                best.consider(model, metrics)
+                if best.evaluations_since == params.early_stopping_patience:
+                    logger.info("stopped early at step %d of %d", step, steps)
+                    break
+        best.restore(model)
+    return model
+
+
+def _learned_sessions(sessions: Sessions, params: TrainingParams) -> Mask:
+    learned = sessions.not_irrelevant
+    if not learned.any():
+        raise RequestError(
+            f"None of the {len(sessions)} training sessions has a click, so that there is nothing "
+            "to learn from. Release a batch with clicked sessions."
+        )
+    return np.ones_like(learned) if params.use_irrelevant_sessions else learned
+
+
+def _evaluated_steps(steps_per_epoch: int, params: TrainingParams) -> set[int]:
+    """Return after which steps of an epoch the test sessions are measured; 0 is the last one."""
+    count = min(params.evaluations_per_epoch, steps_per_epoch)
+    return {round(part * steps_per_epoch / count) % steps_per_epoch for part in range(1, count + 1)}
+
+
+def _loss_value(
+    loss: Loss, sessions: Sessions, scores: torch.Tensor, learned: Mask
+) -> torch.Tensor:
+    """Return the loss of the sessions that are learned from."""
+    if not learned.all():
+        places = sessions.result_places(np.flatnonzero(learned))
+        sessions, scores = (
+            sessions.take(learned),
+            scores[torch.from_numpy(places).to(scores.device)],
+        )
+    value = loss(sessions, scores)
+    if value.ndim:
+        raise PluginError(f"The loss must be one number; its shape is {tuple(value.shape)}.")
+    return value
+
+
+def _finite(value: torch.Tensor, step: int) -> float:
+    number = value.item()
+    if not math.isfinite(number):
+        raise PluginError(
+            f"The loss became {number} at step {step}. A lower learning_rate may help."
+        )
+    return number
+
+
+def _update(optimizer: torch.optim.Optimizer, value: torch.Tensor, max_norm: float) -> None:
+    if not value.requires_grad:  # no pair of this mini-batch counted
+        return
+    optimizer.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    nn.utils.clip_grad_norm_(weights, max_norm)
+    optimizer.step()
+
+
+def _loss_of_scores(loss: Loss, params: TrainingParams) -> Callable[[Sessions, Floats], float]:
+    """Return the loss as a function of plain numbers: a mean over sessions, NaN for no session."""
+
+    def loss_of_scores(sessions: Sessions, scores: Floats) -> float:
+        places = np.arange(len(sessions))
+        if not params.use_irrelevant_sessions:
+            places = places[sessions.not_irrelevant]
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(places), _SESSIONS_AT_ONCE):
+                part = places[start : start + _SESSIONS_AT_ONCE]
+                part_scores = torch.from_numpy(scores[sessions.result_places(part)])
+                total += len(part) * loss(sessions.take(part), part_scores).item()
+        return total / len(places) if len(places) else math.nan
+
+    return loss_of_scores
+
+
+def _set_mode(model: "SentenceTransformer", lowest: list[nn.Module], dropout: bool) -> None:
+    model.train(dropout)
+    for module in lowest:
+        module.eval()
+
+
+@contextmanager
+def _ending_in_eval_mode(model: "SentenceTransformer") -> Iterator[None]:
+    try:
+        yield
+    finally:
+        model.eval()
+        model.zero_grad()
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed torch for dropout, on this device alone, and give the old random state back."""
+    on_cpu = device.type == "cpu"
+    devices = [] if on_cpu else [device]
+    with torch.random.fork_rng(devices, device_type="cuda" if on_cpu else device.type):
+        torch.default_generator.manual_seed(seed)
+        if not on_cpu:
+            torch.get_device_module(device).manual_seed(seed)
+        yield
+
+
+@dataclass
+class _BestWeights:
+    """The trainable weights of the best evaluation, kept in the computer's own memory."""
+
+    main_metric: MainMetric
+    value: float | None = None
+    evaluations_since: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def consider(self, model: "SentenceTransformer", metrics: dict[str, float]) -> None:
+        value = metrics.get(self.main_metric.name)
+        if not self.main_metric.beats(value, self.value):
+            self.evaluations_since += 1
+            return
+        self.value, self.evaluations_since = value, 0
+        self.weights = {
+            name: weight.detach().to("cpu", copy=True)
+            for name, weight in model.named_parameters()
+            if weight.requires_grad
+        }
+
+    def restore(self, model: "SentenceTransformer") -> None:
+        current = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                current[name].copy_(weight)

@@ -1,0 +1,91 @@
+"""The hyper-parameters of the Default Fine Tuning Method."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hooktune import SearchRange, TrainingParams
+
+Confidence = Literal["constant", "position", "neighbours"]
+
+
+class Params(TrainingParams):
+    """The parameters of the training loop and those of the loss."""
+
+    negatives_per_session: int | None = Field(
+        default=5,
+        ge=1,
+        description="At most this many not clicked results of a session take part in a step, drawn "
+        "anew each time. Few make training quick; with none given, all do.",
+    )
+    margin: Annotated[float, SearchRange(0.05, 0.5)] = Field(
+        default=0.2,
+        ge=0,
+        le=2,
+        description="By how much the similarity of a clicked result is to exceed that of a not "
+        "clicked one. A larger one moves pairs that are in order already.",
+    )
+    scale: float = Field(
+        default=10.0,
+        gt=0,
+        le=1000,
+        description="How sharply a pair's loss turns from 1 to 0 around the margin. A large one "
+        "heeds only pairs near it; a small one treats all pairs alike.",
+    )
+    attraction: float = Field(
+        default=0.3,
+        ge=0,
+        le=100,
+        description="The weight of the term that draws clicked results to their query. Ranking "
+        "alone sees differences of similarities, and lets all of them sink. More raises "
+        "not_irrelevant_dist_shift, whether or not anything is ranked better.",
+    )
+    irrelevant_weight: float = Field(
+        default=0.1,
+        ge=0,
+        le=100,
+        description="The weight of the term that pushes away the results of sessions without a "
+        "click; it acts only with use_irrelevant_sessions.",
+    )
+    confidence: Confidence = Field(
+        default="constant",
+        description="How much a pair counts. 'constant': all alike. 'position': a click further "
+        "down counts more and a missing one less, as fewer people look there. 'neighbours': a "
+        "result passed over above a click, or next to it, counts in full and one further below "
+        "less.",
+    )
+    examination_decay: float = Field(
+        default=0.5,
+        ge=0,
+        le=2,
+        description="With confidence 'position': a result at position p is taken to be looked at "
+        "with probability p to the power of minus this; 0 means everywhere.",
+    )
+    neighbour_decay: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="With confidence 'neighbours': what each further position below the last click "
+        "multiplies the confidence by; 1 counts all in full, 0 none.",
+    )
+    pair_min_difference: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="A pair counts only while the similarity of its clicked result, less that of "
+        "the other, is at least this: a hopeless pair may be a chance click.",
+    )
+    pair_max_difference: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="A pair counts only while that difference is at most this: a pair in good "
+        "order needs no more work.",
+    )
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "Params":
+        low, high = self.pair_min_difference, self.pair_max_difference
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"pair_min_difference, {low}, is above pair_max_difference, {high}")
+        return self

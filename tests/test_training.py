@@ -1,0 +1,341 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
+
+from hooktune.batch import Sessions, TrainingBatch
+from hooktune.encoding import score_results
+from hooktune.errors import PluginError, RequestError
+from hooktune.metrics import MainMetric
+from hooktune.sampling import MiniBatch, mini_batches, sample_negatives
+from hooktune.scoring import mini_batch_scores
+from hooktune.testing import made_up_log, tiny_model
+from hooktune.training import TrainingParams, train
+
+
+def columns(**of_log) -> Sessions:
+    log, items = made_up_log(**of_log)
+    place = {item["object_id"]: number for number, item in enumerate(items)}
+    queries = sorted({session["search_query"] for session in log})
+    shown = [[result["object_id"] for result in session["search_results"]] for session in log]
+    events = [[event["object_id"] for event in session["events"]] for session in log]
+    return Sessions(
+        queries=pa.array(queries),
+        items=pa.array([item["text"] for item in items]),
+        session_ids=pa.array([session["session_id"] for session in log]),
+        query_index=np.array([queries.index(session["search_query"]) for session in log]),
+        offsets=np.cumsum([0, *map(len, shown)]),
+        item_index=np.array([place[name] for names in shown for name in names]),
+        clicks=np.array(
+            [
+                clicked.count(name)
+                for names, clicked in zip(shown, events, strict=True)
+                for name in names
+            ]
+        ),
+        rank=np.full(sum(map(len, shown)), np.nan, dtype=np.float32),
+    )
+
+
+def with_texts(sessions: Sessions, texts: list[str]) -> Sessions:
+    item_texts = [texts[place % len(texts)] for place in range(len(sessions.items))]
+    return Sessions(**{**vars_of(sessions), "items": pa.array(item_texts)})
+
+
+def vars_of(sessions: Sessions) -> dict:
+    return {name: getattr(sessions, name) for name in Sessions.__dataclass_fields__}
+
+
+@dataclass
+class RecordingRun:
+    """Keeps what a method tells it, and measures the mean shift of clicked results."""
+
+    test: Sessions
+    baseline: np.ndarray
+    seed: int = 0
+    main_metric: MainMetric = field(default_factory=MainMetric)
+    stop_after: int | None = None
+    answers: list[float] | None = None
+    logged: list = field(default_factory=list)
+    measured: list = field(default_factory=list)
+    evaluated: list = field(default_factory=list)
+    expected: int | None = None
+    loss = None
+
+    def expect_steps(self, count):
+        self.expected = count
+
+    def use_loss(self, loss):
+        self.loss = loss
+
+    def log(self, metrics, step, accumulate=("mean", "sliding")):
+        self.logged.append((step, dict(metrics)))
+
+    def log_scores(self, model, sessions, scores, baseline, step):
+        assert len(scores) == len(baseline) == sessions.result_count
+        self.measured.append((step, sessions, scores, baseline))
+
+    def evaluate(self, model, step):
+        value = float((score_results(model, self.test) - self.baseline)[self.test.clicked].mean())
+        if self.answers is not None:
+            value = self.answers[len(self.evaluated)]
+        weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+        self.evaluated.append((step, value, weights))
+        return {self.main_metric.name: value}
+
+    def should_stop(self):
+        return self.stop_after is not None and len(self.logged) >= self.stop_after
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Sessions:
+    return columns(seed=1)
+
+
+@pytest.fixture(scope="module")
+def batch(sessions) -> TrainingBatch:
+    return TrainingBatch("0" * 24, sessions, score_results(tiny_model(), sessions))
+
+
+def recording(batch, **changes) -> RecordingRun:
+    return RecordingRun(batch.train, batch.baseline, **changes)
+
+
+def draw_clicked(sessions, scores):
+    """A loss that draws clicked results to their query."""
+    return (1 - scores[torch.from_numpy(sessions.clicked)]).mean()
+
+
+def router_model() -> SentenceTransformer:
+    query, document = tiny_model(seed=1), tiny_model(seed=2)
+    router = Router.for_query_document([*query], [*document])
+    return SentenceTransformer(modules=[router], device="cpu")
+
+
+def weights_of(model) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def whole(sessions) -> MiniBatch:
+    baseline = np.zeros(sessions.result_count, dtype=np.float32)
+    return MiniBatch(sessions, baseline, sessions.not_irrelevant)
+
+
+FAST = TrainingParams(epochs=2, mini_batch_size=8, learning_rate=1e-3)
+
+
+def test_training_raises_the_main_metric_and_tracks_every_step(batch):
+    run = recording(batch)
+    model = tiny_model()
+    tuned = train(run, model, batch, draw_clicked, FAST)
+    assert tuned is model
+    assert not model.training
+    steps = [step for step, _ in run.logged]
+    assert steps == list(range(1, run.expected + 1)) == [step for step, *_ in run.measured]
+    assert [step for step, *_ in run.evaluated] == [2, 4, 6, 8]
+    assert run.evaluated[-1][1] > run.evaluated[0][1] > 0
+    assert run.loss(batch.train, batch.baseline) == pytest.approx(
+        1 - batch.baseline[batch.train.clicked].mean(), abs=0.05
+    )
+
+
+def test_scores_are_those_before_the_update(batch):
+    run = recording(batch)
+    train(run, tiny_model(), batch, draw_clicked, FAST)
+    _, _, scores, baseline = run.measured[0]
+    np.testing.assert_allclose(scores, baseline, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [tiny_model, router_model])
+def test_scores_with_gradient_equal_those_of_encoding(make, sessions):
+    model = make()
+    model.prompts = {"query": "find ", "passage": "text "}
+    texts = ["Ünïcödé 検索 \u200b🍎", "apple " * 500, "", *sessions.items.to_pylist()[:9]]
+    odd = with_texts(sessions, texts)
+    scores = mini_batch_scores(model, whole(odd))
+    np.testing.assert_allclose(scores.detach().numpy(), score_results(model, odd), atol=1e-5)
+
+
+def test_truncated_embeddings_and_default_prompts_are_respected(sessions):
+    model = tiny_model()
+    model.truncate_dim, model.prompts, model.default_prompt_name = 8, {"any": "look "}, "any"
+    scores = mini_batch_scores(model, whole(sessions))
+    np.testing.assert_allclose(scores.detach().numpy(), score_results(model, sessions), atol=1e-5)
+
+
+def test_recomputed_activations_give_the_same_gradient(sessions, monkeypatch):
+    gradients = []
+    for held in (10**9, 0):
+        monkeypatch.setattr("hooktune.scoring.TOKENS_HELD", held)
+        model = tiny_model()
+        draw_clicked(sessions, mini_batch_scores(model, whole(sessions))).backward()
+        gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_training_follows_the_seed_and_leaves_the_random_state(batch):
+    params = FAST.model_copy(update={"dropout": True, "negatives_per_session": 2})
+
+    def tuned(seed):
+        model = tiny_model()
+        return weights_of(train(recording(batch, seed=seed), model, batch, draw_clicked, params))
+
+    before = torch.get_rng_state()
+    first = tuned(1)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(3)
+    second, other = tuned(1), tuned(2)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_frozen_layers_do_not_change_and_have_no_dropout(batch):
+    model = tiny_model()
+    before = weights_of(model)
+    modes = {}
+
+    def loss(sessions, scores):
+        modes.update({name: module.training for name, module in model.named_modules()})
+        return draw_clicked(sessions, scores)
+
+    params = FAST.model_copy(update={"frozen_layers": 1, "dropout": True, "weight_decay": 0.5})
+    after = weights_of(train(recording(batch), model, batch, loss, params))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(".embeddings." in name or ".layer.0." in name for name in changed)
+    assert any(".layer.1." in name for name in changed)
+    assert all(weight.requires_grad for weight in model.parameters())
+    lower = [name for name in modes if ".embeddings" in name or ".layer.0" in name]
+    assert lower
+    assert not any(modes[name] for name in lower)
+    assert any(modes[name] for name in modes if ".layer.1." in name)
+
+
+def test_more_frozen_layers_than_there_are_is_an_error(batch):
+    with pytest.raises(RequestError, match="2 transformer layers"):
+        train(recording(batch), tiny_model(), batch, draw_clicked, TrainingParams(frozen_layers=3))
+
+
+def test_the_two_sides_of_an_asymmetric_model_have_their_own_learning_rates(batch):
+    model = router_model()
+    before = weights_of(model)
+    params = FAST.model_copy(update={"item_learning_rate": 1e-12, "weight_decay": 0.0})
+    after = weights_of(train(recording(batch), model, batch, draw_clicked, params))
+    moved = {"query": 0.0, "document": 0.0}
+    for name, weight in after.items():
+        side = "query" if "sub_modules.query" in name else "document"
+        moved[side] = max(moved[side], float((weight - before[name]).abs().max()))
+    assert moved["query"] > 1e-4
+    assert moved["document"] < 1e-7
+
+
+def test_a_symmetric_model_has_one_learning_rate(batch):
+    params = TrainingParams(query_learning_rate=1e-5)
+    with pytest.raises(RequestError, match="same weights"):
+        train(recording(batch), tiny_model(), batch, draw_clicked, params)
+
+
+def test_the_best_weights_come_back_and_training_stops_early(batch):
+    run = recording(batch, answers=[0.1, 0.3, float("nan"), 0.3, 0.9])
+    params = FAST.model_copy(update={"epochs": 10, "early_stopping_patience": 2})
+    after = weights_of(train(run, tiny_model(), batch, draw_clicked, params))
+    assert len(run.evaluated) == 4
+    best = run.evaluated[1][2]
+    assert all(torch.equal(after[name], best[name]) for name in best)
+
+
+def test_a_metric_to_be_made_small_is_followed_too(batch):
+    down = MainMetric("test_error", greater_is_better=False)
+    run = recording(batch, answers=[0.3, 0.1, 0.2, 0.4], main_metric=down)
+    after = weights_of(train(run, tiny_model(), batch, draw_clicked, FAST))
+    best = run.evaluated[1][2]
+    assert all(torch.equal(after[name], best[name]) for name in best)
+
+
+def test_a_wish_to_stop_is_followed(batch):
+    run = recording(batch, stop_after=3)
+    train(run, tiny_model(), batch, draw_clicked, FAST)
+    assert len(run.logged) == 3
+
+
+def test_a_loss_that_is_no_number_is_an_error(batch):
+    with pytest.raises(PluginError, match="became nan at step 1"):
+        train(recording(batch), tiny_model(), batch, lambda _, s: s.mean() * torch.nan, FAST)
+    with pytest.raises(PluginError, match="must be one number"):
+        train(recording(batch), tiny_model(), batch, lambda _, s: s, FAST)
+
+
+def test_a_batch_without_clicks_is_an_error(batch):
+    irrelevant = batch.train.take(~batch.train.not_irrelevant)
+    baseline = np.zeros(irrelevant.result_count, dtype=np.float32)
+    no_clicks = TrainingBatch(batch.batch_id, irrelevant, baseline)
+    with pytest.raises(RequestError, match="has a click"):
+        train(recording(no_clicks), tiny_model(), no_clicks, draw_clicked, FAST)
+
+
+def test_one_session_is_enough(batch):
+    one = batch.train.take(np.flatnonzero(batch.train.not_irrelevant)[:1])
+    small = TrainingBatch(batch.batch_id, one, np.zeros(one.result_count, dtype=np.float32))
+    run = recording(small)
+    train(run, tiny_model(), small, draw_clicked, FAST)
+    assert run.expected == 2
+
+
+def test_irrelevant_sessions_are_measured_and_only_on_request_learned_from(batch):
+    for wanted in (False, True):
+        given = []
+
+        def loss(sessions, scores, given=given):
+            given.append(sessions.not_irrelevant.all())
+            return draw_clicked(sessions, scores)
+
+        run = recording(batch)
+        params = FAST.model_copy(update={"use_irrelevant_sessions": wanted})
+        train(run, tiny_model(), batch, loss, params)
+        assert all(given) is not wanted
+        assert any(not sessions.not_irrelevant.all() for _, sessions, *_ in run.measured)
+
+
+def test_an_epoch_takes_every_session_once_and_keeps_queries_together(batch):
+    learned = np.ones(len(batch.train), dtype=bool)
+    random = np.random.default_rng(0)
+    epoch = list(mini_batches(batch, learned, 16, None, random))
+    assert [len(step.sessions) for step in epoch] == [14, 13, 13]
+    ids = [name for step in epoch for name in step.sessions.session_ids.to_pylist()]
+    assert sorted(ids) == sorted(batch.train.session_ids.to_pylist())
+    order = np.concatenate([step.sessions.query_index for step in epoch])
+    assert np.count_nonzero(np.diff(order)) == len(np.unique(order)) - 1
+
+
+def test_a_mini_batch_carries_its_own_baseline(batch):
+    learned = batch.train.not_irrelevant
+    baseline_of = {
+        (name, item): batch.baseline[place]
+        for place, (name, item) in enumerate(
+            zip(
+                np.array(batch.train.session_ids)[batch.train.session_index],
+                batch.train.item_index,
+                strict=True,
+            )
+        )
+    }
+    for step in mini_batches(batch, learned, 4, 3, np.random.default_rng(0)):
+        names = np.array(step.sessions.session_ids)[step.sessions.session_index]
+        for name, item, value in zip(names, step.sessions.item_index, step.baseline, strict=True):
+            assert baseline_of[name, item] == value
+
+
+def test_down_sampling_keeps_clicks_positions_and_shared_items(sessions):
+    kept = sample_negatives(sessions, 2, np.random.default_rng(0))
+    assert kept[sessions.clicked].all()
+    other_kept = sessions.sum_per_session(kept & ~sessions.clicked)
+    other = sessions.sum_per_session(~sessions.clicked)
+    assert (other_kept == np.minimum(other, 2)).all()
+    np.testing.assert_array_equal(sessions.keep_results(kept).positions, sessions.positions[kept])
+    twice = sessions.take(np.array([0, 0]))
+    kept = sample_negatives(twice, 2, np.random.default_rng(0))
+    assert (kept[: len(kept) // 2] == kept[len(kept) // 2 :]).all()
