@@ -37,11 +37,11 @@ GROUPS: Final[dict[str, PluginKind]] = {
 }
 
 
-def plugin_label(kind: PluginKind, name: str, distribution: str | None, version: str | None) -> str:
-    """Name a plugin in a message: its kind, its name and where it comes from."""
+def plugin_origin(distribution: str | None, version: str | None) -> str:
+    """Say where a plugin comes from: its distribution and version, as far as they are known."""
     if distribution is None:
-        return f"The {kind} {name!r} (given as an object)"
-    return f"The {kind} {name!r} ({distribution} {version or 'of unknown version'})"
+        return "given as an object"
+    return f"{distribution} {version or 'of unknown version'}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class PluginEntry:
     @property
     def label(self) -> str:
         """The plugin as a message names it."""
-        return plugin_label(self.kind, self.name, self.distribution, self.version)
+        origin = plugin_origin(self.distribution, self.version)
+        return f"The {self.kind} {self.name!r} ({origin})"
 
     def refusal(self) -> PluginRequestError:
         """Return the error to raise when a blocked or refused plugin is asked for."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pluggy
 
 from hooktune import hookspecs
-from hooktune.catalogue import PluginEntry, PluginKind, load_plugin, plugin_label
+from hooktune.catalogue import PluginEntry, PluginKind, load_plugin, plugin_origin
 from hooktune.errors import PluginRequestError, did_you_mean
 from hooktune.markers import PROJECT_NAME
 
@@ -47,9 +47,14 @@ class Plugin:
     version: str | None = None
 
     @property
+    def origin(self) -> str:
+        """The distribution and version that the plugin comes from."""
+        return plugin_origin(self.distribution, self.version)
+
+    @property
     def label(self) -> str:
         """The plugin as a message names it."""
-        return plugin_label(self.kind, self.name, self.distribution, self.version)
+        return f"The {self.kind} {self.name!r} ({self.origin})"
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,11 @@ class PluginFailure:
     def __str__(self) -> str:
         if self.hook is None:
             return f"A plugin is left out. {self.reason}"
-        label = plugin_label(self.kind, self.name, self.distribution, self.version)
-        return f"{label} failed around {self.hook}, and the work goes on: {self.reason}."
+        origin = plugin_origin(self.distribution, self.version)
+        return (
+            f"The {self.kind} {self.name!r} ({origin}) failed around {self.hook}, "
+            f"and the work goes on: {self.reason}."
+        )
 
 
 @dataclass(frozen=True, eq=False)

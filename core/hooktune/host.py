@@ -199,12 +199,12 @@ class Host:
         raise _broken(self.method, hook, f"it returned {kind_of(model)}, not a SentenceTransformer")
 
 
-def open_host(method: str, catalogue: Catalogue, given: Iterable[Plugin] = ()) -> Host:
+def open_host(catalogue: Catalogue, method: str, given: Iterable[Plugin] = ()) -> Host:
     """Open a host with the method of this name and all extensions that there are.
 
     Args:
-        method: The method's display name.
         catalogue: What is installed.
+        method: The method's display name.
         given: Plugins at hand that need not be installed, beside those of the catalogue.
 
     Raises:
