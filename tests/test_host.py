@@ -1,5 +1,6 @@
 import logging
 import math
+from functools import wraps
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -275,6 +276,32 @@ def test_an_old_plugin_that_takes_fewer_arguments_goes_on_working(model):
     assert host.upload_initial_model(SETTINGS) is model
     assert fitted(host) is model
     assert measured(host) == {"old": 1.0}
+
+
+def test_functions_of_every_make_receive_their_arguments(model):
+    def decorated(function):
+        return wraps(function)(lambda *args: function(*args))
+
+    class Odd:
+        @hookimpl
+        @decorated
+        def fit_batch(this, model):  # noqa: N805
+            return model
+
+        @hookimpl
+        @staticmethod
+        def upload_initial_model(settings):
+            return model
+
+        @hookimpl
+        @classmethod
+        def compute_metrics(cls, scores, /):
+            return {"results": len(scores)}
+
+    host = Host(method_plugin(Odd()))
+    assert fitted(host, model) is model
+    assert host.upload_initial_model(SETTINGS) is model
+    assert measured(host) == {"results": 3.0}
 
 
 def test_the_arguments_reach_the_method(model):

@@ -86,12 +86,18 @@ class Implementation:
     attribute: str
     hook: str
     function: Callable[..., Any]
+    signature: inspect.Signature
     options: dict[str, Any]
 
     @property
     def is_wrapper(self) -> bool:
         """Whether it wraps the hook's other implementations, in either style of pluggy."""
         return bool(self.options.get("wrapper") or self.options.get("hookwrapper"))
+
+    def __call__(self, values: tuple[Any, ...]) -> Any:
+        """Call the function with those of the hook's arguments that it takes."""
+        given = dict(zip(HOOKS[self.hook], values, strict=True))
+        return self.function(*(given[name] for name in self.signature.parameters))
 
 
 def _hooks() -> dict[str, tuple[str, ...]]:
@@ -162,7 +168,9 @@ def _marked(found: object) -> Iterator[Implementation]:
         options = manager.parse_hookimpl_opts(found, attribute)
         if options is not None:
             hook = options.get("specname") or attribute
-            yield Implementation(attribute, hook, getattr(found, attribute), dict(options))
+            function = getattr(found, attribute)
+            signature = inspect.signature(function)
+            yield Implementation(attribute, hook, function, signature, dict(options))
 
 
 def _problems(plugin: Plugin, found: tuple[Implementation, ...]) -> Iterator[str]:
@@ -219,7 +227,7 @@ def _problems_of(each: Implementation, kind: PluginKind) -> Iterator[str]:
 
 def _problems_of_arguments(each: Implementation) -> Iterator[str]:
     known = HOOKS[each.hook]
-    for name, argument in inspect.signature(each.function).parameters.items():
+    for name, argument in each.signature.parameters.items():
         where = f"the argument {name!r} of {each.attribute!r}"
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             yield (

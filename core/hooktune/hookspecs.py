@@ -3,6 +3,10 @@
 An implementation is a function or a method marked with `@hooktune.hookimpl`. It takes only those
 of a hook's arguments that it needs, by name. Later versions may add arguments to a hook and never
 remove one.
+
+Any plugin may put a wrapper around any hook, marked with `@hooktune.hookimpl(wrapper=True)`. It
+observes: the hook's result goes on unchanged, whatever the wrapper returns or raises. Around
+`compute_metrics` it runs once for each plugin that implements the hook.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -59,8 +63,12 @@ class ActiveRun(Protocol):
         ...
 
     def log_scores(
-        self, model: "SentenceTransformer", sessions: "Sessions", scores: "Floats",
-        baseline: "Floats", step: int,
+        self,
+        model: "SentenceTransformer",
+        sessions: "Sessions",
+        scores: "Floats",
+        baseline: "Floats",
+        step: int,
     ) -> None:
         """Track the metrics of a mini-batch, with the prefix `train_`.
 

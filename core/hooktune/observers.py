@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from hooktune import hookspecs
 from hooktune.contract import Implementation, Plugin
 from hooktune.errors import HooktuneError, PluginError
 from hooktune.markers import hookimpl
@@ -20,7 +21,11 @@ Report = Callable[[Plugin, str, str], None]
 
 
 class _StandIn:
-    """Holds functions for pluggy, which compares and hashes what it registers."""
+    """Holds functions for pluggy, which compares and hashes what it registers.
+
+    Each looks like its hook's specification, so that pluggy hands over all arguments and need not
+    look through a plugin's decorators for those that it takes.
+    """
 
 
 def stand_in(plugin: Plugin, functions: Iterable[Implementation], report: Report) -> object:
@@ -38,10 +43,10 @@ def stand_in(plugin: Plugin, functions: Iterable[Implementation], report: Report
 
 
 def _guard(plugin: Plugin, each: Implementation) -> Callable[..., Any]:
-    @wraps(each.function)
+    @wraps(getattr(hookspecs, each.hook))
     def call(*args: Any) -> Any:
         try:
-            return each.function(*args)
+            return each(args)
         except HooktuneError:
             # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
             raise
@@ -56,7 +61,7 @@ def _guard(plugin: Plugin, each: Implementation) -> Callable[..., Any]:
 def _observer(plugin: Plugin, each: Implementation, report: Report) -> Callable[..., Any]:
     def begun(args: tuple[Any, ...]) -> Generator[None, Any, Any] | None:
         try:
-            wrapper: Generator[None, Any, Any] = each.function(*args)
+            wrapper: Generator[None, Any, Any] = each(args)
             next(wrapper)
         except KeyboardInterrupt:
             raise
@@ -90,7 +95,7 @@ def _observer(plugin: Plugin, each: Implementation, report: Report) -> Callable[
                 raise
             report(plugin, each.hook, _described(raised))
 
-    @wraps(each.function)
+    @wraps(getattr(hookspecs, each.hook))
     def observe(*args: Any) -> Generator[None, Any, Any]:
         wrapper = begun(args)
         try:
