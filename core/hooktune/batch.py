@@ -42,6 +42,8 @@ class Sessions:
     """For each result, how many events it had."""
     rank: Floats
     """For each result, the score that the search engine recorded; NaN where there is none."""
+    shown_at: Ints | None = None
+    """For each result, its position in the list that was shown; None where all of it is here."""
 
     def __len__(self) -> int:
         return len(self.query_index)
@@ -63,7 +65,9 @@ class Sessions:
 
     @cached_property
     def positions(self) -> Ints:
-        """For each result, its position within its session, from 1."""
+        """For each result, its position in the list that its session showed, from 1."""
+        if self.shown_at is not None:
+            return self.shown_at
         return np.arange(self.result_count) - np.repeat(self.offsets[:-1], self.lengths) + 1
 
     @cached_property
@@ -78,11 +82,13 @@ class Sessions:
 
     def sum_per_session(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         """Add up a value of each result over each session."""
-        return np.bincount(self.session_index, weights=values, minlength=len(self))
+        sums = np.bincount(self.session_index, weights=values, minlength=len(self))
+        return sums.astype(np.float64, copy=False)
 
     def take(self, sessions: Ints | Mask) -> "Sessions":
         """Return the sessions at these places, in this order, or those that a mask picks."""
-        places = np.flatnonzero(sessions) if sessions.dtype == np.bool_ else sessions
+        is_mask = sessions.dtype == np.bool_
+        places: Ints = np.flatnonzero(sessions) if is_mask else sessions.astype(np.int64)
         results = self.result_places(places)
         return replace(
             self,
@@ -92,18 +98,20 @@ class Sessions:
             item_index=self.item_index[results],
             clicks=self.clicks[results],
             rank=self.rank[results],
+            shown_at=None if self.shown_at is None else self.shown_at[results],
         )
 
     def result_places(self, sessions: Ints) -> Ints:
         """Return the places of the results that these sessions show, session after session."""
         lengths = self.lengths[sessions]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        return np.arange(lengths.sum()) + np.repeat(self.offsets[sessions] - starts, lengths)
+        moved_by = np.repeat(self.offsets[sessions] - starts, lengths)
+        return np.arange(len(moved_by)) + moved_by
 
     def keep_results(self, kept: Mask) -> "Sessions":
         """Return the same sessions with only the results that a mask picks.
 
-        A result's position counts only the results that are kept.
+        A kept result keeps its position.
         """
         lengths = self.sum_per_session(kept).astype(np.int64)
         return replace(
@@ -112,6 +120,7 @@ class Sessions:
             item_index=self.item_index[kept],
             clicks=self.clicks[kept],
             rank=self.rank[kept],
+            shown_at=self.positions[kept],
         )
 
 
@@ -135,8 +144,8 @@ class TrainingBatch:
     """For each result of `train`, the similarity that distance shift is measured from."""
 
 
-def split_by_query(sessions: Sessions, test_ratio: float, seed: int) -> tuple[Sessions, Sessions]:
-    """Split sessions into training and test sessions that share no query.
+def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
+    """Choose the test sessions: no query of theirs is in the training sessions.
 
     Queries with a click and queries without one are split each for themselves, so that both parts
     hold both kinds. The split depends on the queries' texts, the ratio and the seed alone.
@@ -145,6 +154,9 @@ def split_by_query(sessions: Sessions, test_ratio: float, seed: int) -> tuple[Se
         sessions: The sessions of a batch.
         test_ratio: The share of the distinct queries that goes to the test part, between 0 and 1.
         seed: The seed of the shuffle.
+
+    Returns:
+        For each session, whether it is held out for testing.
 
     Raises:
         DataError: Fewer than two queries have a click, so that one of the parts would have none.
@@ -165,8 +177,7 @@ def split_by_query(sessions: Sessions, test_ratio: float, seed: int) -> tuple[Se
         places = np.flatnonzero(kind)
         places = random.permutation(places[np.argsort(queries[places])])
         count = round(test_ratio * len(places))
-        if kind is has_click:
+        if len(places) > 1:
             count = min(max(count, 1), len(places) - 1)
         is_test[places[:count]] = True
-    in_test = is_test[sessions.query_index]
-    return sessions.take(~in_test), sessions.take(in_test)
+    return is_test[sessions.query_index]

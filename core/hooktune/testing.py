@@ -9,10 +9,34 @@ import numpy as np
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_WORDS = (
-    "apple bread chair delta eagle flute grape house igloo jelly knife lemon mango night ocean "
-    "piano queen river sugar table uncle violin water xenon yacht zebra"
-).split()
+_WORDS = [
+    "apple",
+    "bread",
+    "chair",
+    "delta",
+    "eagle",
+    "flute",
+    "grape",
+    "house",
+    "igloo",
+    "jelly",
+    "knife",
+    "lemon",
+    "mango",
+    "night",
+    "ocean",
+    "piano",
+    "queen",
+    "river",
+    "sugar",
+    "table",
+    "uncle",
+    "violin",
+    "water",
+    "xenon",
+    "yacht",
+    "zebra",
+]
 
 
 def tiny_model(seed: int = 0, *, dimensions: int = 32, layers: int = 2) -> "SentenceTransformer":
@@ -33,8 +57,12 @@ def tiny_model(seed: int = 0, *, dimensions: int = 32, layers: int = 2) -> "Sent
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS, *letters]
     pieces += [f"##{letter}" for letter in letters]
     config = BertConfig(
-        vocab_size=len(pieces), hidden_size=dimensions, num_hidden_layers=layers,
-        num_attention_heads=2, intermediate_size=2 * dimensions, max_position_embeddings=64,
+        vocab_size=len(pieces),
+        hidden_size=dimensions,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * dimensions,
+        max_position_embeddings=64,
     )
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -43,13 +71,16 @@ def tiny_model(seed: int = 0, *, dimensions: int = 32, layers: int = 2) -> "Sent
         BertTokenizer(str(vocabulary), model_max_length=64).save_pretrained(folder)
         BertModel(config).save_pretrained(folder)
         transformer = Transformer(folder, max_seq_length=64)
-        return SentenceTransformer(
-            modules=[transformer, Pooling(dimensions)], device="cpu"
-        )
+        return SentenceTransformer(modules=[transformer, Pooling(dimensions)], device="cpu")
 
 
 def made_up_log(
-    seed: int = 0, *, sessions: int = 40, queries: int = 10, items: int = 30, results: int = 8,
+    seed: int = 0,
+    *,
+    sessions: int = 40,
+    queries: int = 10,
+    items: int = 30,
+    results: int = 8,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Make a log of sessions and its items, in which an item that shares a query's word is clicked.
 
@@ -73,18 +104,24 @@ def made_up_log(
         scores = np.sort(random.uniform(0.1, 0.9, size=results))[::-1]
         relevant = [place for place in shown if word in item_words[place]] or [shown[0]]
         clicked = [] if random.random() < 0.2 else relevant
-        log.append({
-            "session_id": f"session-{number:04d}",
-            "search_query": f"{word} number {number % queries}",
-            "search_results": [
-                {"object_id": f"item-{place}", "rank": round(float(score), 4)}
-                for place, score in zip(shown, scores, strict=True)
-            ],
-            "events": [
-                {"event_id": f"{number}-{place}", "object_id": f"item-{place}", "event_type": "click"}
-                for place in clicked
-            ],
-        })
+        log.append(
+            {
+                "session_id": f"session-{number:04d}",
+                "search_query": f"{word} number {number % queries}",
+                "search_results": [
+                    {"object_id": f"item-{place}", "rank": round(float(score), 4)}
+                    for place, score in zip(shown, scores, strict=True)
+                ],
+                "events": [
+                    {
+                        "event_id": f"{number}-{place}",
+                        "object_id": f"item-{place}",
+                        "event_type": "click",
+                    }
+                    for place in clicked
+                ],
+            }
+        )
     listed = [
         {"object_id": f"item-{place}", "text": " ".join(words)}
         for place, words in enumerate(item_words)

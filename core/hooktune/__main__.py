@@ -1,0 +1,5 @@
+"""`python -m hooktune`."""
+
+from hooktune.terminal import main
+
+main()

@@ -1,0 +1,139 @@
+"""The run that a method is at work for: where its figures go and who measures its model."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Protocol
+
+from hooktune.batch import Floats, Sessions
+from hooktune.encoding import score_results
+from hooktune.host import Host
+from hooktune.metrics import Accumulation, Accumulator, MainMetric
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.tracker.metric_log import MetricLog
+
+
+class RunProgress(Protocol):
+    """Shows how far a run has come."""
+
+    def expect(self, steps: int) -> None:
+        """Take how many steps there will be at most."""
+        ...
+
+    def show(self, step: int, loss: float) -> None:
+        """Take how many steps are done, and the present loss."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """Measures a model on fixed sessions against a fixed baseline.
+
+    Args:
+        host: The plugins that compute metrics.
+        sessions: The sessions.
+        baseline: The similarity of each of their results before tuning.
+    """
+
+    host: Host
+    sessions: Sessions
+    baseline: Floats
+
+    def __call__(
+        self,
+        model: "SentenceTransformer",
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics of a model, with the prefix `test_`."""
+        return self.of_scores(model, score_results(model, self.sessions), loss)
+
+    def of_scores(
+        self,
+        model: "SentenceTransformer",
+        scores: Floats,
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics that these scores give, with the prefix `test_`."""
+        metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
+        if loss is not None:
+            metrics["loss"] = loss(self.sessions, scores)
+        return {f"test_{name}": value for name, value in metrics.items()}
+
+
+@dataclass(eq=False)
+class TrackedRun:
+    """What `fit_batch` gets as `run`: see `hooktune.hookspecs.ActiveRun`."""
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    metric_log: "MetricLog"
+    progress: RunProgress
+    stop: Event
+    last_step: int = 0
+    _loss: Callable[[Sessions, Floats], float] | None = None
+    _accumulator: Accumulator = field(default_factory=Accumulator)
+    _measured: dict[bytes, dict[str, float]] = field(default_factory=dict)
+
+    def expect_steps(self, count: int) -> None:
+        """See `ActiveRun.expect_steps`."""
+        self.progress.expect(count)
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """See `ActiveRun.use_loss`."""
+        self._loss = loss
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """See `ActiveRun.log`."""
+        self.last_step = max(self.last_step, step)
+        figures = self._accumulator.add(metrics, accumulate)
+        self.metric_log.add(figures, step)
+        if "train_loss" in metrics:
+            self.progress.show(step, figures.get("sliding_train_loss", math.nan))
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """See `ActiveRun.log_scores`."""
+        metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
+        self.log({f"train_{name}": value for name, value in metrics.items()}, step)
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
+        """See `ActiveRun.evaluate`; a model that was measured before is not encoded again."""
+        key = _fingerprint(model)
+        metrics = self._measured.get(key)
+        if metrics is None:
+            metrics = self._measured[key] = self.measure(model, self._loss)
+        self.last_step = max(self.last_step, step)
+        self.metric_log.add(metrics, step)
+        return dict(metrics)
+
+    def should_stop(self) -> bool:
+        """See `ActiveRun.should_stop`."""
+        return self.stop.is_set()
+
+
+def _fingerprint(model: "SentenceTransformer") -> bytes:
+    """Return a digest of a model's weights."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.digest()

@@ -1,0 +1,265 @@
+"""The work of one iteration, from what was asked to the one model that is kept."""
+
+import copy
+import json
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import version
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hooktune.active_run import Measure, TrackedRun
+from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
+from hooktune.contract import Plugin
+from hooktune.encoding import score_results
+from hooktune.errors import HooktuneError, RequestError
+from hooktune.host import Host
+from hooktune.metrics import ranking_warning
+from hooktune.naming import iteration_name
+from hooktune.planning import (
+    Request,
+    choose_params,
+    describe_params,
+    find_starting_run,
+    run_key,
+    settle_settings,
+)
+from hooktune.progress import RunBar, is_shown
+from hooktune.randomness import seeded
+from hooktune.settings import IterationSettings, MethodSettings
+from hooktune.tracker import Iteration, RunRecord, Tracker
+from hooktune.tracker.records import INITIAL_MODEL_TAG
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+_VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class IterationResult:
+    """What an iteration came to."""
+
+    iteration: Iteration
+    runs: tuple[RunRecord, ...]
+    """All runs of the iteration, the oldest first; those of earlier calls too."""
+    best: RunRecord | None
+    """The run whose model is kept; None where no run beats the starting model."""
+    trained: int
+    """How many runs this call has done; the others had been done before."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What all runs of an iteration share."""
+
+    iteration: Iteration
+    model: "SentenceTransformer"
+    training: TrainingBatch
+    measure: Measure
+    facts: dict[str, Any]
+    """What else is recorded on each run."""
+
+
+def run_iteration(
+    tracker: Tracker, host: Host, batch: Batch, request: Request, stop: Event
+) -> IterationResult:
+    """Do what is left to do of an iteration.
+
+    Args:
+        tracker: The tracking store.
+        host: The iteration's plugins.
+        batch: The released batch.
+        request: What the user asks for.
+        stop: Set from outside to end the run at work.
+
+    Raises:
+        RequestError: The request cannot be carried out as it was made; the store is untouched.
+        HooktuneError: The work failed.
+    """
+    name = iteration_name(host.method.name, batch.batch_id)
+    existing = tracker.iteration(name)
+    settings = settle_settings(request, host.main_metric(), existing)
+    in_test = held_out_sessions(batch.sessions, settings.test_ratio, settings.seed)
+    _check_recorded_scores(batch, settings)
+    starting_run = find_starting_run(tracker, name.method, request, existing)
+    previous_run = existing.previous_run if existing else None
+    candidates = choose_params(
+        tracker,
+        host,
+        request,
+        settings.seed,
+        tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
+    )
+    if starting_run is None:
+        starting_run = _upload_initial_model(tracker, host, request, settings.seed)
+    iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
+    tracker.end_dead_runs(iteration)
+
+    todo = [
+        params
+        for params in candidates
+        if tracker.finished_run(iteration, run_key(_values(params), starting_run.run_id)) is None
+    ]
+    for params in candidates:
+        if params not in todo:
+            logger.info("done before, and not run again: %s", describe_params(params))
+    if todo:
+        prepared = _prepare(tracker, host, batch, iteration, in_test, starting_run, request)
+        for number, params in enumerate(todo, start=1):
+            _run_once(tracker, prepared, params, f"run {number}/{len(todo)}", stop)
+            if stop.is_set():
+                break
+    if not stop.is_set() and any(run.status == "FINISHED" for run in tracker.runs(iteration)):
+        iteration = tracker.finish_iteration(iteration)
+    runs = tuple(tracker.runs(iteration))
+    return IterationResult(iteration, runs, tracker.best(iteration), len(todo))
+
+
+def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
+    missing = int(np.isnan(batch.sessions.rank).sum())
+    if settings.baseline == "recorded" and missing:
+        raise RequestError(
+            f"{missing} of {batch.sessions.result_count} results of batch {batch.batch_id} have no "
+            "recorded rank score. Measure from the starting model instead: --baseline starting."
+        )
+
+
+def _upload_initial_model(tracker: Tracker, host: Host, request: Request, seed: int) -> RunRecord:
+    settings = MethodSettings(request.initial_model, seed, request.device or "cpu")
+    with seeded(seed):
+        model = host.upload_initial_model(settings)
+    tags = {INITIAL_MODEL_TAG: request.initial_model or "", **_plugin_tags(host)}
+    logger.info("uploading the initial model of %s", host.method.name)
+    return tracker.upload_initial_model(host.method.name, model, tags)
+
+
+def _prepare(
+    tracker: Tracker,
+    host: Host,
+    batch: Batch,
+    iteration: Iteration,
+    in_test: Mask,
+    starting_run: RunRecord,
+    request: Request,
+) -> _Prepared:
+    """Load the starting model and measure it: the baseline of all runs."""
+    if not tracker.has_model(starting_run):
+        raise RequestError(
+            f"{iteration.name} started from the model of run {starting_run.run_id}, which was "
+            "deleted when a better one replaced it, so that no further runs can be compared with "
+            "the finished ones. Release another batch to go on."
+        )
+    model = starting_run.load_model(request.device)
+    sessions, settings = batch.sessions, iteration.settings
+    scores = score_results(model, sessions, show_progress=is_shown())
+    baseline = scores if settings.baseline == "starting" else sessions.rank
+    test = np.flatnonzero(in_test)
+    train = np.flatnonzero(~in_test)
+    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)])
+    starting_metrics = measure.of_scores(model, scores[sessions.result_places(test)])
+    main = settings.main_metric.name
+    if main not in starting_metrics and main != "test_loss":
+        raise RequestError(
+            f"No plugin computes the main metric {main!r} on this batch. There are: "
+            f"{', '.join(sorted(starting_metrics))}."
+        )
+    iteration = tracker.record_starting_metrics(iteration, starting_metrics)
+    facts = {
+        "hooktune.starting_run": starting_run.run_id,
+        "hooktune.seed": settings.seed,
+        "hooktune.test_ratio": settings.test_ratio,
+        "hooktune.baseline": settings.baseline,
+        "hooktune.main_metric": str(settings.main_metric),
+        "hooktune.train_sessions": len(train),
+        "hooktune.test_sessions": len(test),
+        **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
+    }
+    training = TrainingBatch(
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
+    )
+    return _Prepared(iteration, model, training, measure, facts)
+
+
+def _run_once(
+    tracker: Tracker, prepared: _Prepared, params: "BaseModel | None", title: str, stop: Event
+) -> None:
+    """Do one run; whatever ends it, what it has tracked stays."""
+    host, iteration, settings = (
+        prepared.measure.host,
+        prepared.iteration,
+        prepared.iteration.settings,
+    )
+    values = _values(params)
+    run = tracker.start_run(
+        iteration,
+        describe_params(params),
+        run_key(values, iteration.starting_run),
+        values,
+        prepared.facts,
+        _plugin_tags(host),
+    )
+    logger.info("%s: %s", title, run.name)
+    metric_log = tracker.metric_log(run)
+    try:
+        manifest = {"batch_id": iteration.name.batch_id, "params": values, **prepared.facts}
+        tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
+        with RunBar(title) as bar, seeded(settings.seed):
+            active = TrackedRun(
+                settings.seed, settings.main_metric, prepared.measure, metric_log, bar, stop
+            )
+            started = time.monotonic()
+            model = host.fit_batch(active, copy.deepcopy(prepared.model), prepared.training, params)
+            metric_log.add({"fit_seconds": time.monotonic() - started}, active.last_step)
+        metrics = active.evaluate(model, active.last_step)
+        metric_log.close()
+        if metric_log.error:
+            raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
+        if stop.is_set():
+            tracker.end_run(run, "KILLED", "stopped")
+            return
+        if warning := ranking_warning(metrics, iteration.starting_metrics):
+            tracker.warn(run, warning)
+        tracker.keep_if_best(iteration, tracker.run(run.run_id), model, active.last_step)
+        tracker.end_run(run, "FINISHED")
+    except Exception as error:
+        logger.error("%s failed (%s): %s", title, run.name, error)
+        logger.debug("the traceback of %s", title, exc_info=True)
+        metric_log.close()
+        _store_traceback(tracker, run, error)
+        tracker.end_run(run, "FAILED", f"{type(error).__name__}: {error}")
+    except BaseException as interruption:
+        metric_log.close()
+        tracker.end_run(run, "KILLED", f"interrupted ({type(interruption).__name__})")
+        raise
+
+
+def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
+    try:
+        tracker.log_text(run, "".join(traceback.format_exception(error)), "traceback.txt")
+    except Exception as second:
+        # The disk that the run failed on may be full still; the failure itself is a tag.
+        logger.warning("the traceback of run %s could not be stored: %s", run.run_id, second)
+
+
+def _values(params: "BaseModel | None") -> dict[str, Any]:
+    return {} if params is None else params.model_dump(mode="json")
+
+
+def _plugin_tags(host: Host) -> dict[str, str]:
+    tags = {f"hooktune.plugin.{plugin.name}": _origin(plugin) for plugin in host.plugins}
+    failures = {
+        f"hooktune.plugin_failure.{failure.name}": str(failure) for failure in host.failures
+    }
+    return tags | failures
+
+
+def _origin(plugin: Plugin) -> str:
+    return f"{plugin.distribution} {plugin.version}" if plugin.distribution else "given directly"

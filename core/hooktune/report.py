@@ -1,0 +1,234 @@
+"""What people read of iterations, runs, plugins and batches: as tables, and the same as JSON."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.metrics import RANKING_METRIC
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hooktune.catalogue import Catalogue
+    from hooktune.iteration_work import IterationResult
+    from hooktune.release import BatchManifest
+    from hooktune.tracker import Iteration, RunRecord
+
+RECIPROCAL_RANK: Final = "test_mrr"
+_WIDE: Final = 160
+_BAR: Final = 40
+
+
+def printable(text: str) -> str:
+    """Return a text that no terminal can mistake for a command: control characters escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def as_json(value: Any) -> str:
+    """Write a listing so that the same store gives the same text; NaN becomes null."""
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, sort_keys=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
+    """Lay out rows under their headings; numbers are right-aligned with four decimals."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    laid_out = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = [tuple(row) for row in rows]
+    for place, column in enumerate(laid_out.columns):
+        values = [row[place] for row in rows]
+        if any(isinstance(value, int | float) for value in values):
+            column.justify = "right"
+        column.overflow = "fold"
+    for row in rows:
+        laid_out.add_row(*(Text(printable(_cell(value))) for value in row))
+    return laid_out
+
+
+def print_table(laid_out: "Table") -> None:
+    """Print a table to standard output, as wide as the terminal or as a wide page."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(laid_out)
+
+
+def iteration_json(iteration: "Iteration") -> dict[str, Any]:
+    """Return an iteration as JSON values."""
+    settings = iteration.settings
+    return {
+        "name": str(iteration.name),
+        "method": iteration.name.method,
+        "batch_id": iteration.name.batch_id,
+        "starting_run": iteration.starting_run,
+        "starting_metrics": iteration.starting_metrics,
+        "best_run": iteration.best_run,
+        "improved": iteration.improved,
+        "finished_at": iteration.finished_at,
+        "created_at": _iso(iteration.created_at),
+        "seed": settings.seed,
+        "test_ratio": settings.test_ratio,
+        "main_metric": asdict(settings.main_metric),
+        "baseline": settings.baseline,
+    }
+
+
+def run_json(run: "RunRecord", has_model: bool) -> dict[str, Any]:
+    """Return a run as JSON values."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "status": run.status,
+        "method": run.method,
+        "batch_id": run.batch_id,
+        "params": run.params,
+        "metrics": run.metrics,
+        "started_at": _iso(run.started_at),
+        "seconds": run.seconds,
+        "warning": run.warning,
+        "failure": run.failure,
+        "model_uri": run.model_uri if has_model else None,
+    }
+
+
+def iterations_table(iterations: Iterable["Iteration"]) -> "Table":
+    """Lay out iterations, a line each."""
+    words = {True: "yes", False: "no, the starting model stays", None: "not finished"}
+    return table(
+        ("method", "batch", "improved", "best run", "starting run", "created"),
+        (
+            (
+                each.name.method, each.name.batch_id, words[each.improved], each.best_run,
+                each.starting_run, _iso(each.created_at),
+            )
+            for each in iterations
+        ),
+    )  # fmt: skip
+
+
+def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> "Table":
+    """Lay out the runs of an iteration below its starting model, by its main metric."""
+    main = iteration.settings.main_metric
+    shown = list(dict.fromkeys((main.name, RANKING_METRIC, RECIPROCAL_RANK)))
+    ordered = sorted(runs, key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
+
+    def row(mark: str, name: str, status: str, metrics: Mapping[str, float], *rest: Any) -> Any:
+        return (mark, name, status, *(metrics.get(metric) for metric in shown), *rest)
+
+    rows = [row("", "starting model", "", iteration.starting_metrics, None, iteration.starting_run)]
+    for run in ordered:
+        mark = "best" if run.run_id == iteration.best_run else ""
+        mark += " !" if run.warning else ""
+        fit_seconds = run.metrics.get("fit_seconds")
+        seconds = None if fit_seconds is None else f"{fit_seconds:.0f}"
+        rows.append(row(mark, run.name, run.status, run.metrics, seconds, run.run_id))
+    return table(("", "hyper-parameters", "status", *shown, "seconds", "run id"), rows)
+
+
+def best_table(runs: Iterable["RunRecord"]) -> "Table":
+    """Lay out the best run of each method."""
+    rows = (
+        (
+            run.method, run.batch_id or "(initial model)", run.name,
+            run.metrics.get("test_not_irrelevant_dist_shift"), run.metrics.get(RANKING_METRIC),
+            run.metrics.get(RECIPROCAL_RANK), run.model_uri, run.warning or "",
+        )
+        for run in runs
+    )  # fmt: skip
+    return table(
+        ("method", "batch", "hyper-parameters", "test_not_irrelevant_dist_shift", RANKING_METRIC,
+         RECIPROCAL_RANK, "model", "warning"),
+        rows,
+    )  # fmt: skip
+
+
+def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
+    """Return what a reader of the runs must not miss: warnings, failures, and no improvement."""
+    said = []
+    for run in runs:
+        if run.warning:
+            best = "The best run, " if run.run_id == iteration.best_run else "The run "
+            said.append(f"! {best}{run.name} ({run.run_id}), {run.warning}.")
+        if run.failure:
+            said.append(f"The run {run.name} ({run.run_id}) is {run.status}: {run.failure}.")
+    if iteration.improved is False:
+        said.append(
+            "No run beats the starting model, which stays: the next iteration starts from it again."
+        )
+    return [printable(line) for line in said]
+
+
+def result_summary(result: "IterationResult") -> list[str]:
+    """Say where the best model of an iteration is and how to use it."""
+    lines = remarks(result.iteration, result.runs)
+    if result.trained == 0:
+        lines.append("All of these runs had been done before, and nothing was trained.")
+    if result.best is not None:
+        lines += [
+            f"The best model is that of run {result.best.run_id}: {result.best.model_uri}",
+            f"Get it as a folder: hooktune export {result.best.run_id} DIR",
+        ]
+    return lines
+
+
+def plugins_table(catalogue: "Catalogue") -> "Table":
+    """Lay out what is installed, a line each."""
+    return table(
+        ("kind", "name", "distribution", "version", "status", "reason"),
+        (
+            (entry.kind, entry.name, entry.distribution, entry.version, entry.status, entry.reason)
+            for entry in catalogue.entries
+        ),
+    )
+
+
+def batch_lines(manifest: "BatchManifest") -> list[str]:
+    """Describe a released batch, with a chart of the clicks at each position."""
+    counts = manifest.counts
+    lines = [
+        f"batch         {manifest.batch_id}",
+        f"released      {manifest.released_at:%Y-%m-%d %H:%M} UTC from {manifest.log_file} "
+        f"and {manifest.items_file}",
+        f"sessions      {counts.sessions}: {counts.not_irrelevant} not irrelevant, "
+        f"{counts.irrelevant} irrelevant",
+        f"queries       {counts.queries}",
+        f"items         {counts.items}",
+        f"results       {counts.results}",
+        f"clicks        {counts.clicks}",
+    ]
+    if manifest.clicks_by_position:
+        lines.append("clicks by position")
+        most = max(*manifest.clicks_by_position, 1)
+        for position, clicks in enumerate(manifest.clicks_by_position, start=1):
+            lines.append(f"  {position:>4} {'█' * round(_BAR * clicks / most):<{_BAR}} {clicks}")
+    lines.append("set aside" if manifest.set_aside else "set aside     nothing")
+    lines += [f"  {count:>6} {reason}" for reason, count in sorted(manifest.set_aside.items())]
+    return [printable(line) for line in lines]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return value

@@ -1,0 +1,87 @@
+"""The command line's dealings with its terminal and its process: messages, signals, exit status."""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+from hooktune.errors import HooktuneError
+
+INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and end with its exit status: 0 done, 1 failed, 2 a wrong request."""
+    from hooktune.cli import cli
+
+    _be_quiet_elsewhere()
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=list(arguments), prog_name="hooktune", standalone_mode=False)
+        status = 0
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted. What was tracked until now stays.")
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        status = _explain(error, verbose=logging.getLogger("hooktune").level <= logging.DEBUG)
+    sys.exit(status)
+
+
+def _explain(error: Exception, *, verbose: bool) -> int:
+    from hooktune.report import printable
+
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, HooktuneError):
+        say(f"Error: {printable(str(error))}")
+        return error.exit_status
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    say(f"Error: {type(error).__name__}: {printable(first_line)}")
+    if not verbose:
+        say("`hooktune -v ...` shows where it happened.")
+    return 1
+
+
+def say(message: str) -> None:
+    """Print a message to standard error."""
+    click.echo(message, err=True)
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Show what hooktune logs, and of the libraries underneath only their warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("hooktune")
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _be_quiet_elsewhere() -> None:
+    """Keep the libraries underneath from talking, and from telling anybody what is done here."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Treat being told to end like Ctrl-C, so that the run at work is recorded as KILLED."""
+    raise KeyboardInterrupt

@@ -1,0 +1,219 @@
+"""Models in the tracking store: upload, check, load, delete."""
+
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.errors import HooktuneError, RequestError
+from hooktune.tracker.records import MODEL_TAG, RunRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+MODEL_NAME: Final = "model"
+_WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
+_REQUIREMENTS: Final = ("sentence-transformers", "torch", "transformers")
+_NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def upload_model(
+    client: "MlflowClient", run: RunRecord, model: "SentenceTransformer", step: int = 0
+) -> str:
+    """Upload a model to a run, so that stock MLflow loads it, and check that it arrived whole.
+
+    What was uploaded is taken away again when anything fails.
+
+    Returns:
+        MLflow's id of the model.
+
+    Raises:
+        HooktuneError: A file is missing in the store, or differs in size.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    logged = client.create_logged_model(
+        run.experiment_id, name=MODEL_NAME, source_run_id=run.run_id
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
+            files = Path(folder, MODEL_NAME)
+            _save(model, files, logged, run.run_id)
+            client.log_model_artifacts(logged.model_id, str(files))
+            _check_whole(files, _repository(client, logged), run.run_id)
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
+        client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
+    except BaseException:
+        logger.warning("the model of run %s could not be uploaded; removing its parts", run.run_id)
+        delete_model(client, logged.model_id)
+        raise
+    return logged.model_id
+
+
+def delete_model(client: "MlflowClient", model_id: str) -> None:
+    """Delete a model's files, then its record; a model that is gone already is no error."""
+    logged = find_model(client, model_id)
+    if logged is None:
+        return
+    # The files first: once the record is deleted, nobody can find them any more.
+    _repository(client, logged).delete_artifacts()
+    client.delete_logged_model(model_id)
+
+
+def find_model(client: "MlflowClient", model_id: str | None) -> "LoggedModel | None":
+    """Return the record of a model, or None for one that was deleted or never was."""
+    from mlflow.exceptions import MlflowException
+
+    if model_id is None:
+        return None
+    try:
+        return client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code in _NOT_FOUND:
+            return None
+        raise
+
+
+def models_by_run(client: "MlflowClient", experiment_id: str) -> dict[str, list[str]]:
+    """Return the ids of an experiment's models, whole or not, by the run they are of."""
+    found: dict[str, list[str]] = {}
+    token = None
+    while True:
+        page = client.search_logged_models([experiment_id], page_token=token)
+        for logged in page:
+            found.setdefault(logged.source_run_id or "", []).append(logged.model_id)
+        token = page.token
+        if not token:
+            return found
+
+
+def has_model(client: "MlflowClient", run: RunRecord) -> bool:
+    """Tell whether a run's model is in the store and complete."""
+    from mlflow.entities import LoggedModelStatus
+
+    logged = find_model(client, run.model_id)
+    return logged is not None and logged.status == LoggedModelStatus.READY
+
+
+def is_registered(client: "MlflowClient", run_id: str) -> bool:
+    """Tell whether somebody registered the model of a run, so that it must never be deleted."""
+    return bool(client.search_model_versions(f"run_id = '{run_id}'"))
+
+
+def load_model(run: RunRecord, device: str | None = None) -> "SentenceTransformer":
+    """Load the model of a run.
+
+    Raises:
+        RequestError: The run has no model, or it was deleted.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    with _weights(run) as folder, quiet_loading():
+        return SentenceTransformer(str(folder), device=device)
+
+
+def export_model(run: RunRecord, to: Path) -> None:
+    """Copy a run's model into a new folder that sentence-transformers loads.
+
+    Raises:
+        RequestError: The run has no model, or the folder exists and is not empty.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise RequestError(f"{to} exists already and is not an empty folder. Choose another one.")
+    with _weights(run) as folder:
+        shutil.copytree(folder, to, dirs_exist_ok=True)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from drawing its bars, which tell nothing for a model this small."""
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _weights(run: RunRecord) -> Iterator[Path]:
+    """Give the sentence-transformers folder of a run's model, fetched if it is far away."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
+    logged = find_model(client, run.model_id)
+    if logged is None:
+        raise RequestError(
+            f"Run {run.run_id} ({run.name}) has no model: only the best run of an iteration keeps "
+            "one. `hooktune best` and `hooktune iterations` name the runs that have."
+        )
+    repository = _repository(client, logged)
+    with tempfile.TemporaryDirectory(prefix="hooktune-") as scratch:
+        local = getattr(repository, "artifact_dir", None)
+        folder = Path(local or repository.download_artifacts("", dst_path=scratch))
+        yield folder / _WEIGHTS_FOLDER
+
+
+def _repository(client: "MlflowClient", logged: "LoggedModel") -> Any:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(
+        logged.artifact_location, tracking_uri=client.tracking_uri, registry_uri=client.tracking_uri
+    )
+
+
+def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run_id: str) -> None:
+    import mlflow.sentence_transformers
+    from mlflow.models import Model
+
+    description = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=logged.model_id,
+        run_id=run_id,
+        model_id=logged.model_id,
+    )
+    with warnings.catch_warnings(), quiet_loading():
+        warnings.simplefilter("ignore")  # MLflow's flavour imports names that moved
+        mlflow.sentence_transformers.save_model(
+            model,
+            str(folder),
+            mlflow_model=description,
+            # Named here because MLflow would take up to two minutes to infer them.
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        )
+
+
+def _check_whole(folder: Path, repository: Any, run_id: str) -> None:
+    sent = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    stored = dict(_stored_files(repository))
+    wrong = sorted(name for name, size in sent.items() if stored.get(name) != size)
+    if wrong:
+        raise HooktuneError(
+            f"The model of run {run_id} did not arrive whole in the store: {', '.join(wrong)}. "
+            "Check the artifact store's free space and permissions, and run the iteration again."
+        )
+
+
+def _stored_files(repository: Any, path: str | None = None) -> Iterator[tuple[str, int]]:
+    for entry in repository.list_artifacts(path):
+        if entry.is_dir:
+            yield from _stored_files(repository, entry.path)
+        else:
+            yield str(PurePosixPath(entry.path)), entry.file_size

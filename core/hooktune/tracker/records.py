@@ -1,0 +1,178 @@
+"""What the tracker knows of a run and of an iteration, and how MLflow's tags hold it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from hooktune.metrics import MainMetric
+from hooktune.naming import IterationName, parse_experiment_name
+from hooktune.settings import BaselineKind, IterationSettings
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+    from sentence_transformers import SentenceTransformer
+
+# Tags of a run.
+METHOD_TAG: Final = "hooktune.method"
+BATCH_TAG: Final = "hooktune.batch_id"
+RUN_KEY_TAG: Final = "hooktune.run_key"
+HYPER_PARAMETERS_TAG: Final = "hooktune.hyper_parameters"
+INITIAL_MODEL_TAG: Final = "hooktune.initial_model"
+MODEL_TAG: Final = "hooktune.model_id"
+FAILURE_TAG: Final = "hooktune.failure"
+WARNING_TAG: Final = "hooktune.warning"
+PROCESS_TAG: Final = "hooktune.process"
+
+# Tags of an iteration's experiment.
+STARTING_RUN_TAG: Final = "hooktune.starting_run"
+PREVIOUS_RUN_TAG: Final = "hooktune.previous_run"
+STARTING_METRICS_TAG: Final = "hooktune.starting_metrics"
+SEED_TAG: Final = "hooktune.seed"
+TEST_RATIO_TAG: Final = "hooktune.test_ratio"
+MAIN_METRIC_TAG: Final = "hooktune.main_metric"
+BASELINE_TAG: Final = "hooktune.baseline"
+BEST_RUN_TAG: Final = "hooktune.best_run"
+FINISHED_TAG: Final = "hooktune.finished_at"
+IMPROVED_TAG: Final = "hooktune.improved"
+
+NOTE_TAG: Final = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the store has it."""
+
+    run_id: str
+    name: str
+    status: str
+    """`RUNNING`, `FINISHED`, `FAILED` or `KILLED`."""
+    method: str
+    batch_id: str | None
+    """None for an initial model."""
+    params: dict[str, Any]
+    """The hyper-parameters, as JSON values."""
+    metrics: dict[str, float]
+    """Each metric's value at its highest step."""
+    started_at: int
+    """Milliseconds since 1970."""
+    seconds: float | None
+    """From start to end; None while it is running."""
+    warning: str | None
+    failure: str | None
+    model_id: str | None
+    """The MLflow id of the model that was uploaded; it may have been deleted since."""
+    experiment_id: str
+    tags: dict[str, str] = field(repr=False)
+    tracking_uri: str = field(repr=False)
+
+    @property
+    def model_uri(self) -> str:
+        """The address under which stock MLflow loads the run's model."""
+        return f"runs:/{self.run_id}/model"
+
+    def load_model(self, device: str | None = None) -> "SentenceTransformer":
+        """Load the run's model.
+
+        Args:
+            device: A torch device; by default the best one that there is.
+
+        Raises:
+            RequestError: The run has no model, or it was deleted.
+        """
+        from hooktune.tracker.models import load_model
+
+        return load_model(self, device)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One method on one batch as the store has it."""
+
+    experiment_id: str
+    name: IterationName
+    settings: IterationSettings
+    starting_run: str
+    """The run whose model the iteration tunes."""
+    previous_run: str | None
+    """The run whose model the iteration's best one is to replace."""
+    starting_metrics: dict[str, float]
+    """The starting model's metrics on the test sessions; empty before they were measured."""
+    best_run: str | None
+    finished_at: str | None
+    """ISO 8601 in UTC, of the first time that it finished."""
+    improved: bool | None
+    """Whether a run beats the starting model; None before it has finished."""
+    created_at: int
+    """Milliseconds since 1970."""
+
+
+def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
+    """Read what MLflow holds of a run."""
+    tags = run.data.tags
+    info = run.info
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        method=tags.get(METHOD_TAG, ""),
+        batch_id=tags.get(BATCH_TAG),
+        params=_json_object(tags.get(HYPER_PARAMETERS_TAG)),
+        metrics=dict(run.data.metrics),
+        started_at=info.start_time,
+        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
+        warning=tags.get(WARNING_TAG),
+        failure=tags.get(FAILURE_TAG),
+        model_id=tags.get(MODEL_TAG),
+        experiment_id=info.experiment_id,
+        tags=dict(tags),
+        tracking_uri=tracking_uri,
+    )
+
+
+def iteration_from_mlflow(experiment: "Experiment") -> Iteration | None:
+    """Read an iteration's experiment; None for an experiment that is no iteration of hooktune's."""
+    name = parse_experiment_name(experiment.name)
+    tags = experiment.tags
+    if name is None or STARTING_RUN_TAG not in tags:
+        return None
+    return Iteration(
+        experiment_id=experiment.experiment_id,
+        name=name,
+        settings=IterationSettings(
+            seed=int(tags[SEED_TAG]),
+            test_ratio=float(tags[TEST_RATIO_TAG]),
+            main_metric=MainMetric.parse(tags[MAIN_METRIC_TAG]),
+            baseline=cast(BaselineKind, tags[BASELINE_TAG]),
+        ),
+        starting_run=tags[STARTING_RUN_TAG],
+        previous_run=tags.get(PREVIOUS_RUN_TAG),
+        starting_metrics=_json_object(tags.get(STARTING_METRICS_TAG)),
+        best_run=tags.get(BEST_RUN_TAG) or None,
+        finished_at=tags.get(FINISHED_TAG),
+        improved={"true": True, "false": False}.get(tags.get(IMPROVED_TAG, "")),
+        created_at=experiment.creation_time or 0,
+    )
+
+
+def iteration_tags(
+    settings: IterationSettings, starting_run: str, previous_run: str | None
+) -> dict[str, str]:
+    """Return the tags that fix what an iteration is about."""
+    tags = {
+        STARTING_RUN_TAG: starting_run,
+        SEED_TAG: str(settings.seed),
+        TEST_RATIO_TAG: repr(settings.test_ratio),
+        MAIN_METRIC_TAG: str(settings.main_metric),
+        BASELINE_TAG: settings.baseline,
+    }
+    return tags | ({PREVIOUS_RUN_TAG: previous_run} if previous_run else {})
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Write values so that equal ones give equal text."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    return cast(dict[str, Any], json.loads(text)) if text else {}
