@@ -106,7 +106,8 @@ class Sessions:
         lengths = self.lengths[sessions]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         moved_by = np.repeat(self.offsets[sessions] - starts, lengths)
-        return np.arange(len(moved_by)) + moved_by
+        places: Ints = np.arange(len(moved_by)) + moved_by
+        return places
 
     def keep_results(self, kept: Mask) -> "Sessions":
         """Return the same sessions with only the results that a mask picks.

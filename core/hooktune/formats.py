@@ -144,9 +144,9 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
-                if not line.isspace():
+                if stated := line.rstrip():
                     empty = False
-                    yield number, _decoded(path, number, line)
+                    yield number, _decoded(path, number, stated)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
