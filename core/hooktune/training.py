@@ -17,7 +17,8 @@ from hooktune.errors import PluginError, RequestError
 from hooktune.hookspecs import ActiveRun
 from hooktune.metrics import MainMetric
 from hooktune.optimizer import adam_w, frozen, lowest_layers, set_learning_rate
-from hooktune.sampling import mini_batches, step_count
+from hooktune.randomness import seeded
+from hooktune.sampling import MiniBatch, mini_batches, step_count
 from hooktune.scoring import mini_batch_scores
 from hooktune.settings import SearchRange
 
@@ -156,22 +157,16 @@ def train(
     steps_per_epoch = step_count(learned, params.mini_batch_size)
     steps = params.epochs * steps_per_epoch
     evaluated = _evaluated_steps(steps_per_epoch, params)
-    random = np.random.default_rng(run.seed)
     best = _BestWeights(run.main_metric)
     lowest = lowest_layers(model, params.frozen_layers)
     run.expect_steps(steps)
     run.use_loss(_loss_of_scores(loss, params))
-    with frozen(lowest), _seeded(model.device, run.seed), _ending_in_eval_mode(model):
+    with frozen(lowest), seeded(run.seed), _ending_in_eval_mode(model):
         optimizer = adam_w(model, params)
         _set_mode(model, lowest, params.dropout)
-        for step in range(1, steps + 1):
+        for step, mini_batch in enumerate(_all_steps(batch, learned, params, run.seed), start=1):
             if run.should_stop():
                 break
-            if step % steps_per_epoch == 1 or steps_per_epoch == 1:
-                epoch = mini_batches(
-                    batch, learned, params.mini_batch_size, params.negatives_per_session, random
-                )
-            mini_batch = next(epoch)
             scores = mini_batch_scores(model, mini_batch)
             value = _loss_value(loss, mini_batch.sessions, scores, mini_batch.learned)
             run.log({"train_loss": _finite(value, step)}, step)
@@ -203,6 +198,16 @@ def _learned_sessions(sessions: Sessions, params: TrainingParams) -> Mask:
             "to learn from. Release a batch with clicked sessions."
         )
     return np.ones_like(learned) if params.use_irrelevant_sessions else learned
+
+
+def _all_steps(
+    batch: TrainingBatch, learned: Mask, params: TrainingParams, seed: int
+) -> Iterator[MiniBatch]:
+    random = np.random.default_rng(seed)
+    for _ in range(params.epochs):
+        yield from mini_batches(
+            batch, learned, params.mini_batch_size, params.negatives_per_session, random
+        )
 
 
 def _evaluated_steps(steps_per_epoch: int, params: TrainingParams) -> set[int]:
@@ -277,18 +282,6 @@ def _ending_in_eval_mode(model: "SentenceTransformer") -> Iterator[None]:
     finally:
         model.eval()
         model.zero_grad()
-
-
-@contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch for dropout, on this device alone, and give the old random state back."""
-    on_cpu = device.type == "cpu"
-    devices = [] if on_cpu else [device]
-    with torch.random.fork_rng(devices, device_type="cuda" if on_cpu else device.type):
-        torch.default_generator.manual_seed(seed)
-        if not on_cpu:
-            torch.get_device_module(device).manual_seed(seed)
-        yield
 
 
 @dataclass
