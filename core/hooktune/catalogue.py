@@ -61,6 +61,11 @@ class PluginEntry:
     """Why the plugin is blocked or refused, and what to do about it."""
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether it comes with hooktune itself."""
+        return canonicalize_name(self.distribution) == "hooktune"
+
+    @property
     def label(self) -> str:
         """The plugin as a message names it."""
         origin = plugin_origin(self.distribution, self.version)
@@ -83,8 +88,12 @@ class Catalogue:
             entry for entry in self.entries if entry.kind == kind and entry.status == "available"
         )
 
-    def method(self, name: str) -> PluginEntry:
+    def method(self, name: str, others: Iterable[str] = ()) -> PluginEntry:
         """Return the method of this display name.
+
+        Args:
+            name: The display name.
+            others: The names of further methods, for the hint where there is none of this name.
 
         Raises:
             RequestError: No distribution provides it.
@@ -97,7 +106,7 @@ class Catalogue:
         for entry in self.entries:
             if entry.kind == "method" and entry.name == name:
                 raise entry.refusal()
-        known = did_you_mean(name, [entry.name for entry in methods])
+        known = did_you_mean(name, [*others, *(entry.name for entry in methods)])
         raise RequestError(f"There is no method {name!r}. {known}")
 
 
@@ -141,7 +150,7 @@ def load_plugin(entry: PluginEntry) -> object:
     except BaseException as error:
         raise PluginRequestError(
             f"{entry.label} cannot be imported from {entry.target!r}: "
-            f"{type(error).__name__}: {error}. Mend it, uninstall it, or {_how_to_block(entry)}."
+            f"{type(error).__name__}: {error}. Mend it, uninstall it, or {how_to_block(entry)}."
         ) from error
 
 
@@ -234,13 +243,14 @@ def _without_clashes(entries: list[PluginEntry]) -> Iterator[PluginEntry]:
         if entry.status == "available" and claims[entry.kind, entry.name] > 1:
             rivals = [o for o in usable if (o.kind, o.name) == (entry.kind, entry.name)]
             claimants = " and ".join(f"{o.distribution} {o.version} ({o.target})" for o in rivals)
-            remedies = " or ".join(dict.fromkeys(map(_how_to_block, rivals)))
+            remedies = " or ".join(dict.fromkeys(map(how_to_block, rivals)))
             reason = f"its name is claimed by {claimants}; {remedies}."
             yield replace(entry, status="refused", reason=reason)
         else:
             yield entry
 
 
-def _how_to_block(entry: PluginEntry) -> str:
+def how_to_block(entry: PluginEntry) -> str:
+    """Say which settings keep a plugin from being imported."""
     name = entry.distribution
     return f"block it with {BLOCK_VARIABLE}={name} or --block {name}"

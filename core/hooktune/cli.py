@@ -14,6 +14,7 @@ from hooktune.errors import HooktuneError, RequestError, did_you_mean
 from hooktune.terminal import say, set_up_logging
 
 if TYPE_CHECKING:
+    from hooktune.catalogue import Catalogue
     from hooktune.iteration_work import IterationResult
     from hooktune.tracker import Iteration, Tracker
 
@@ -152,7 +153,10 @@ def run(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Run METHOD on the released batch in DIR, and keep the best model."""
+    """Run METHOD on the released batch in DIR, and keep the best model.
+
+    METHOD is the display name of an installed method or the path of a Python file that holds one.
+    """
     from hooktune.runner import Runner
 
     given = {name: value for name, value in choices.items() if value is not None}
@@ -257,20 +261,45 @@ def export(context: Context, run_id: str, folder: Path) -> None:
 
 
 @cli.command()
+@click.option("--check", is_flag=True, help="Import each plugin too, in a Python of its own.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How long the import of one may take.  [default: HOOKTUNE_CHECK_TIMEOUT or 60]",
+)
 @json_option
 @click.pass_obj
-def plugins(context: Context, as_json: bool) -> None:
-    """List what is installed, without importing any of it."""
+def plugins(context: Context, check: bool, timeout: float | None, as_json: bool) -> None:
+    """List what is installed, without importing any of it.
+
+    With --check, the exit status is 1 when a plugin cannot be used.
+    """
     from dataclasses import asdict
 
     from hooktune import report
     from hooktune.catalogue import read_catalogue
 
     catalogue = read_catalogue(context.block)
-    if as_json:
+    if check:
+        _check_plugins(catalogue, timeout, as_json)
+    elif as_json:
         click.echo(report.as_json([asdict(entry) for entry in catalogue.entries]))
     else:
         report.print_table(report.plugins_table(catalogue))
+
+
+@cli.command()
+@click.argument("name")
+@click.option(
+    "--to", default=".", type=PATH, help="Where to make the folder.  [default: the working folder]"
+)
+def new(name: str, to: Path) -> None:
+    """Write a package with a method called NAME, to start from."""
+    from hooktune.scaffold import write_package
+
+    folder = write_package(name, to)
+    click.echo(f"{folder} holds the method {name!r}. README.md in it says what to do next.")
 
 
 @cli.command()
@@ -293,6 +322,21 @@ def ui(context: Context, port: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     sys.stdout.flush()
     os.execv(sys.executable, arguments)
+
+
+def _check_plugins(catalogue: "Catalogue", timeout: float | None, as_json: bool) -> None:
+    from hooktune import report
+    from hooktune.plugin_check import check_plugins
+
+    verdicts = check_plugins(catalogue.entries, timeout)
+    if as_json:
+        click.echo(report.as_json([report.verdict_json(each) for each in verdicts]))
+    else:
+        report.print_table(report.verdicts_table(verdicts))
+    faulty = [each for each in verdicts if each.status in ("failed", "refused")]
+    if faulty:
+        names = ", ".join(f"{each.entry.name!r}" for each in faulty)
+        raise HooktuneError(f"{len(faulty)} of {len(verdicts)} plugins cannot be used: {names}.")
 
 
 def _print_result(context: Context, result: "IterationResult", as_json: bool) -> None:

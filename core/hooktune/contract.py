@@ -43,8 +43,9 @@ class Plugin:
     kind: PluginKind
     object: object
     distribution: str | None = None
-    """None for an object that was given directly."""
+    """The distribution or the file that it comes from; None for an object given directly."""
     version: str | None = None
+    """The distribution's version, or the file's digest."""
 
     @property
     def origin(self) -> str:
@@ -125,12 +126,15 @@ def given_plugin(found: object, name: str | None = None) -> Plugin:
 
     Args:
         found: What holds the hook implementations; with `fit_batch` among them it is a method.
-        name: Its name; by default the module's or the object's class's.
+        name: Its name where it has no text `NAME` of its own; by default the module's or the
+            object's class's.
     """
-    own_name = getattr(found, "__name__", None) or type(found).__name__
+    own_name = getattr(found, "NAME", None)
+    if not isinstance(own_name, str):
+        own_name = name or getattr(found, "__name__", None) or type(found).__name__
     own_hooks = {each.hook for each in _marked(found) if not each.is_wrapper}
     kind: PluginKind = "method" if "fit_batch" in own_hooks else "extension"
-    return Plugin(name or own_name, kind, found)
+    return Plugin(own_name, kind, found)
 
 
 def implementations(plugin: Plugin) -> tuple[Implementation, ...]:

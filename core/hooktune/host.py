@@ -219,7 +219,8 @@ def open_host(catalogue: Catalogue, method: str, given: Iterable[Plugin] = ()) -
             chosen = plugin
             break
     else:
-        chosen = imported_plugin(catalogue.method(method))
+        names = [plugin.name for plugin in given if plugin.kind == "method"]
+        chosen = imported_plugin(catalogue.method(method, names))
     extensions = [plugin for plugin in given if plugin.kind == "extension"]
     failures = []
     for entry in catalogue.entries:
@@ -246,7 +247,8 @@ def _check_names(given: Iterable[Plugin], catalogue: Catalogue) -> None:
         key = (plugin.kind, plugin.name)
         if key in taken:
             raise PluginRequestError(
-                f"{plugin.label} has the name of another plugin: {taken[key]}. Give it another one."
+                f"{plugin.label} has the name of another plugin: {taken[key]}. Give it another "
+                "one as its NAME, or block the installed one."
             )
         taken[key] = plugin.label
 

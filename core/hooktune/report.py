@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hooktune.catalogue import Catalogue
     from hooktune.iteration_work import IterationResult
+    from hooktune.plugin_check import PluginVerdict
     from hooktune.release import BatchManifest
     from hooktune.tracker import Iteration, RunRecord
 
@@ -188,6 +189,31 @@ def plugins_table(catalogue: "Catalogue") -> "Table":
             for entry in catalogue.entries
         ),
     )
+
+
+def verdict_json(verdict: "PluginVerdict") -> dict[str, Any]:
+    """Return what the check of a plugin came to as JSON values."""
+    return asdict(verdict.entry) | {
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "hooks": list(verdict.hooks),
+        "wraps": list(verdict.wraps),
+    }
+
+
+def verdicts_table(verdicts: Iterable["PluginVerdict"]) -> "Table":
+    """Lay out what the check of each plugin came to."""
+    return table(
+        ("kind", "name", "distribution", "version", "status", "hooks", "reason"),
+        (
+            (
+                each.entry.kind, each.entry.name, each.entry.distribution, each.entry.version,
+                each.status, ", ".join([*each.hooks, *(f"around {hook}" for hook in each.wraps)]),
+                each.reason,
+            )
+            for each in verdicts
+        ),
+    )  # fmt: skip
 
 
 def batch_lines(manifest: "BatchManifest") -> list[str]:

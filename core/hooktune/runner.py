@@ -6,10 +6,13 @@ from threading import Event
 from typing import Any
 
 from hooktune.catalogue import read_catalogue
-from hooktune.host import open_host
+from hooktune.contract import Plugin, given_plugin
+from hooktune.host import Host, open_host
 from hooktune.iteration_work import IterationResult, run_iteration
 from hooktune.metrics import MainMetric
 from hooktune.planning import DEFAULT_MAX_RUNS, Request
+from hooktune.plugin_check import PluginChecks, refuse_failed
+from hooktune.plugin_file import SUFFIX, plugin_from_file
 from hooktune.release import open_batch
 from hooktune.settings import BaselineKind
 from hooktune.tracker import Tracker
@@ -23,6 +26,8 @@ class Runner:
             `sqlite:///mlflow.db` in the working folder, in this order.
         block: Plugins that must not be imported, by entry point or distribution name.
         only: The closed list of plugins that may be imported; None allows all that are installed.
+        plugins: Plugins that need not be installed: modules, objects, or paths of Python files.
+            Each is named by its `NAME`; otherwise by its module, its class or its file.
     """
 
     def __init__(
@@ -31,10 +36,12 @@ class Runner:
         *,
         block: Iterable[str] = (),
         only: Iterable[str] | None = None,
+        plugins: Iterable[object] = (),
     ) -> None:
         self.tracker = Tracker(tracking_uri)
         self._block = tuple(block)
         self._only = None if only is None else tuple(only)
+        self._plugins = tuple(plugins)
         self._stop = Event()
 
     def stop(self) -> None:
@@ -62,7 +69,8 @@ class Runner:
         be changed any more.
 
         Args:
-            method: The display name of an installed method.
+            method: The display name of a method that is installed or among `plugins`, or the path
+                of a Python file, which ends with `.py`.
             batch: The folder of a released batch.
             max_runs: How many sets of hyper-parameters at most.
             params: Hyper-parameters that hold in all runs, by name.
@@ -83,13 +91,38 @@ class Runner:
         """
         if isinstance(main_metric, str):
             main_metric = MainMetric.parse(main_metric)
+        host = self._open_host(method)
         request = Request(
             max_runs, params or {}, start, seed, test_ratio, main_metric, baseline, initial_model,
             device or _best_device(),
         )  # fmt: skip
-        host = open_host(read_catalogue(self._block, self._only), method)
         released = open_batch(Path(batch))
         return run_iteration(self.tracker, host, released, request, self._stop)
+
+    def _open_host(self, method: str) -> Host:
+        """Import the method and the extensions; those of others not before they are checked."""
+        catalogue = read_catalogue(self._block, self._only)
+        given = [_given_plugin(each) for each in self._plugins]
+        names = [plugin.name for plugin in given if plugin.kind == "method"]
+        wanted = list(catalogue.available("extension"))
+        if method in names:
+            pass
+        elif method.endswith(SUFFIX):
+            given.append(plugin_from_file(method, "method"))
+            method = given[-1].name
+        else:
+            wanted.append(catalogue.method(method, names))
+        foreign = [entry for entry in wanted if not entry.is_bundled]
+        if foreign:
+            with PluginChecks(foreign) as checks:
+                import sentence_transformers  # noqa: F401 - takes as long as the checks
+
+                catalogue = refuse_failed(catalogue, checks.verdicts())
+        return open_host(catalogue, method, given)
+
+
+def _given_plugin(found: object) -> Plugin:
+    return plugin_from_file(found) if isinstance(found, str | Path) else given_plugin(found)
 
 
 def _best_device() -> str:
