@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hooktune.batch import Sessions, held_out_sessions
@@ -72,6 +72,7 @@ SESSION_LISTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SESSION_LISTS, st.floats(0.05, 0.95), st.integers(0, 100))
 def test_test_sessions_share_no_query_with_training_sessions(log, ratio, seed):
     clicked = {query for query, clicks in log if any(clicks)}
@@ -89,6 +90,7 @@ def test_test_sessions_share_no_query_with_training_sessions(log, ratio, seed):
         assert set(queries_of(part)) & unclicked or len(unclicked) < 2
 
 
+@settings(deadline=None)
 @given(SESSION_LISTS, st.randoms())
 def test_the_split_depends_on_the_queries_and_the_seed_alone(log, random):
     log += [("x", [1]), ("y", [1])]

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hooktune_metrics
@@ -77,6 +77,7 @@ def brute_force(
     return {name: mean(values) for name, values in figures.items()}
 
 
+@settings(deadline=None)
 @given(measured_sessions())
 def test_all_metrics_equal_their_plain_definitions(measured):
     clicks, scores, baseline = measured
@@ -131,6 +132,21 @@ def test_ties_know_neither_clicks_nor_the_shown_order():
     shuffled = sessions_with([counts[::-1] for counts in clicks])
     shuffled.item_index[:] = first.item_index.reshape(-1, 10)[:, ::-1].ravel()
     assert ranking_quality(shuffled, scores) == ranking_quality(first, scores)
+
+
+def test_a_nan_is_ranked_last():
+    sessions = sessions_with([[1, 0, 0]])
+    assert ranking_quality(sessions, np.array([np.nan, -1.0, -2.0]))["mrr"] == pytest.approx(1 / 3)
+
+
+def test_ranks_found_in_parts_are_those_found_at_once(monkeypatch):
+    random = np.random.default_rng(0)
+    sessions = sessions_with(random.integers(0, 2, (50, 7)).tolist())
+    scores = random.random(sessions.result_count, dtype=np.float32)
+    at_once = ranking_quality(sessions, scores)
+    for size in (1, 5, 40):
+        monkeypatch.setattr("hooktune_metrics.ranking._COMPARED_AT_ONCE", size)
+        assert ranking_quality(sessions, scores) == at_once
 
 
 def test_a_mini_batch_is_measured_in_no_time():

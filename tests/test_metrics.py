@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hooktune.errors import RequestError
@@ -11,6 +11,7 @@ FIGURES = st.floats(-1e6, 1e6)
 NAN = math.nan
 
 
+@settings(deadline=None)
 @given(st.lists(FIGURES, min_size=1, max_size=40), st.integers(1, 12))
 def test_running_figures_are_those_of_all_values_so_far(values, window):
     accumulator = Accumulator(window)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hooktune.errors import RequestError
@@ -28,6 +28,7 @@ def test_an_iteration_is_named_after_its_method_and_batch():
     assert str(name) == f"iteration / Default Fine Tuning Method / {BATCH_ID}"
 
 
+@settings(deadline=None)
 @given(
     method=st.text(min_size=1, max_size=30).filter(is_method_name),
     batch_id=st.text("0123456789abcdef", min_size=24, max_size=24),

@@ -1,6 +1,7 @@
 """Readers of logs: from files to checked sessions and items, one at a time."""
 
 import codecs
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,9 +172,10 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
 
 def _session_named_in(line: str) -> str:
     try:
-        return f"session {from_json(line)['session_id']!r}: "
+        session_id = from_json(line)["session_id"]
     except (ValueError, TypeError, KeyError):
         return ""
+    return f"session {session_id!r}: " if isinstance(session_id, str | int) else ""
 
 
 def _not_json(why: str) -> str:
@@ -185,7 +187,7 @@ def _not_an_object(given: object) -> str:
 
 
 def _shortened(given: object, limit: int = 40) -> str:
-    text = repr(given)
+    text = json.dumps(given, ensure_ascii=False, default=str)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

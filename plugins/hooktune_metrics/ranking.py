@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from hooktune import Sessions
 
 Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
 
 CUTOFF: Final = 10
+_COMPARED_AT_ONCE: Final = 4_000_000
 
 
 def ranking_quality(
@@ -35,30 +37,52 @@ def ranking_quality(
     Returns:
         The figures by name; none if every session is irrelevant.
     """
-    if not sessions.not_irrelevant.any():
+    clicked = np.flatnonzero(sessions.clicked)
+    if not len(clicked):
         return {}
-    best_first = scores if distance else -scores
-    order = np.lexsort((_tie_order(sessions), best_first, sessions.session_index))
-    clicked = np.flatnonzero(sessions.clicked[order])
-    # A session's results keep their slice when they are sorted: only their order in it changes.
-    session = sessions.session_index[clicked]
-    rank = clicked - sessions.offsets[session] + 1
+    better = np.nan_to_num(-scores if distance else scores, nan=-np.inf)
+    rank = _ranks(sessions, better, clicked)
 
+    session = sessions.session_index[clicked]
+    _, first, place, counts = np.unique(
+        session, return_index=True, return_inverse=True, return_counts=True
+    )
     discount = np.append(1 / np.log2(np.arange(2, CUTOFF + 2)), 0)
-    gains = discount[np.minimum(rank, CUTOFF + 1) - 1]
-    counts = np.bincount(session, minlength=len(sessions))
-    ideal = np.cumsum(discount)[np.minimum(counts[session], CUTOFF) - 1]
-    first = np.diff(session, prepend=-1) > 0
+    gains = np.bincount(place, weights=discount[np.minimum(rank, CUTOFF + 1) - 1])
+    ideal = np.cumsum(discount)[np.minimum(counts, CUTOFF) - 1]
     return {
-        "ndcg_at_10": float((gains / ideal).sum() / first.sum()),
-        "mrr": float((1 / rank[first]).mean()),
+        "ndcg_at_10": float((gains / ideal).mean()),
+        "mrr": float((1 / np.minimum.reduceat(rank, first)).mean()),
     }
 
 
-def _tie_order(sessions: "Sessions") -> npt.NDArray[np.uint64]:
-    """Mix each result's query and item into a number (the finaliser of SplitMix64)."""
-    query = sessions.query_index[sessions.session_index].astype(np.uint64)
-    mixed = (query << np.uint64(32)) + sessions.item_index.astype(np.uint64)
+def _ranks(sessions: "Sessions", scores: Floats, results: Ints) -> Ints:
+    """Return the rank, from 1, of some results within their sessions, higher scores first.
+
+    A result is compared with all of its session, which for the few clicked ones is far less work
+    than sorting everything; in parts, so that many of them do not fill the memory.
+    """
+    compared = np.cumsum(sessions.lengths[sessions.session_index[results]])
+    cuts = np.searchsorted(compared, np.arange(_COMPARED_AT_ONCE, compared[-1], _COMPARED_AT_ONCE))
+    parts = [_ranks_at_once(sessions, scores, part) for part in np.split(results, np.unique(cuts))]
+    return np.concatenate(parts)
+
+
+def _ranks_at_once(sessions: "Sessions", scores: Floats, results: Ints) -> Ints:
+    session = sessions.session_index[results]
+    rival = sessions.result_places(session)
+    of = np.repeat(np.arange(len(results)), sessions.lengths[session])
+    score = scores[results][of]
+    ahead = scores[rival] > score
+    tied = np.flatnonzero(scores[rival] == score)
+    ahead[tied] = _tie_order(sessions, rival[tied]) < _tie_order(sessions, results[of[tied]])
+    return np.bincount(of[ahead], minlength=len(results)) + 1
+
+
+def _tie_order(sessions: "Sessions", results: Ints) -> npt.NDArray[np.uint64]:
+    """Mix the query and item of some results into numbers (the finaliser of SplitMix64)."""
+    query = sessions.query_index[sessions.session_index[results]].astype(np.uint64)
+    mixed = (query << np.uint64(32)) + sessions.item_index[results].astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))
