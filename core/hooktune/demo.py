@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEMO_FOLDER: Final = Path("hooktune-demo")
-DEMO_SESSIONS: Final = 300
+DEMO_SESSIONS: Final = 400
 NOTICE: Final = (
     "The items are real: what this machine's Python standard library documents. "
     "The sessions are made up: queries are first sentences of docstrings, results are what the "
     "initial model finds, and the clicks are simulated. Nobody searched or clicked."
 )
 
-_LIBRARIES: Final = 12
+_LIBRARIES: Final = 8
 _SESSIONS_PER_QUERY: Final = 1.5
 _REACH: Final = 100
 """How many of the engine's first results a session may show."""
 _TOP: Final = 10
-_SHOWN_OF_TOP: Final = 5
-_SHOWN_OF_REST: Final = 5
-_SOUGHT, _SAME_LIBRARY, _OTHER = 0.9, 0.4, 0.02
+_SHOWN_OF_TOP: Final = 4
+_SHOWN_OF_REST: Final = 6
+_SOUGHT, _SAME_LIBRARY, _OTHER = 0.9, 0.5, 0.02
 """How attractive an item is: the one whose docstring the query is from, one of its library, any."""
 _SESSION_ID: Final = "demo-{:04d}"
 _OWN_FILE: Final = '{"session_id": "demo-'
