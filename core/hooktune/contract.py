@@ -46,6 +46,7 @@ class Plugin:
     """The distribution or the file that it comes from; None for an object given directly."""
     version: str | None = None
     """The distribution's version, or the file's digest."""
+    from_file: bool = False
 
     @property
     def origin(self) -> str:

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ import numpy as np
 
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
-from hooktune.contract import Plugin
 from hooktune.encoding import score_results
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
@@ -29,10 +29,11 @@ from hooktune.planning import (
     settle_settings,
 )
 from hooktune.progress import RunBar, is_shown
-from hooktune.randomness import seeded
+from hooktune.randomness import seeded_alone
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.records import INITIAL_MODEL_TAG
+from hooktune.tracker.tracker import EndStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TAG_KEY_LENGTH: Final = 200
 _VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
 
 
@@ -106,7 +108,7 @@ def run_iteration(
     todo = [
         params
         for params in candidates
-        if tracker.finished_run(iteration, run_key(_values(params), starting_run.run_id)) is None
+        if tracker.finished_run(iteration, _run_key(host, params, starting_run.run_id)) is None
     ]
     for params in candidates:
         if params not in todo:
@@ -134,7 +136,7 @@ def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
 
 def _upload_initial_model(tracker: Tracker, host: Host, request: Request, seed: int) -> RunRecord:
     settings = MethodSettings(request.initial_model, seed, request.device or "cpu")
-    with seeded(seed):
+    with seeded_alone(seed):
         model = host.upload_initial_model(settings)
     tags = {INITIAL_MODEL_TAG: request.initial_model or "", **_plugin_tags(host)}
     logger.info("uploading the initial model of %s", host.method.name)
@@ -201,7 +203,7 @@ def _run_once(
     run = tracker.start_run(
         iteration,
         describe_params(params),
-        run_key(values, iteration.starting_run),
+        _run_key(host, params, iteration.starting_run),
         values,
         prepared.facts,
         _plugin_tags(host),
@@ -211,7 +213,7 @@ def _run_once(
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **prepared.facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
-        with RunBar(title) as bar, seeded(settings.seed):
+        with RunBar(title) as bar, seeded_alone(settings.seed):
             active = TrackedRun(
                 settings.seed, settings.main_metric, prepared.measure, metric_log, bar, stop
             )
@@ -223,22 +225,29 @@ def _run_once(
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
         if stop.is_set():
-            tracker.end_run(run, "KILLED", "stopped")
+            _end_run(tracker, run, host, "KILLED", "stopped")
             return
         if warning := ranking_warning(metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
         tracker.keep_if_best(iteration, tracker.run(run.run_id), model, active.last_step)
-        tracker.end_run(run, "FINISHED")
+        _end_run(tracker, run, host, "FINISHED")
     except Exception as error:
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         metric_log.close()
         _store_traceback(tracker, run, error)
-        tracker.end_run(run, "FAILED", f"{type(error).__name__}: {error}")
+        _end_run(tracker, run, host, "FAILED", f"{type(error).__name__}: {error}")
     except BaseException as interruption:
         metric_log.close()
-        tracker.end_run(run, "KILLED", f"interrupted ({type(interruption).__name__})")
+        _end_run(tracker, run, host, "KILLED", f"interrupted ({type(interruption).__name__})")
         raise
+
+
+def _end_run(
+    tracker: Tracker, run: RunRecord, host: Host, status: EndStatus, failure: str | None = None
+) -> None:
+    tracker.tag(run, _failure_tags(host))
+    tracker.end_run(run, status, failure)
 
 
 def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
@@ -253,13 +262,21 @@ def _values(params: "BaseModel | None") -> dict[str, Any]:
     return {} if params is None else params.model_dump(mode="json")
 
 
+def _run_key(host: Host, params: "BaseModel | None", starting_run: str) -> str:
+    # Who writes a method in a file edits and runs it in turns.
+    code = {"hooktune.method": host.method.version} if host.method.from_file else {}
+    return run_key(_values(params) | code, starting_run)
+
+
 def _plugin_tags(host: Host) -> dict[str, str]:
-    tags = {f"hooktune.plugin.{plugin.name}": _origin(plugin) for plugin in host.plugins}
-    failures = {
-        f"hooktune.plugin_failure.{failure.name}": str(failure) for failure in host.failures
-    }
-    return tags | failures
+    return {_tag_key("hooktune.plugin", each.name): each.origin for each in host.plugins}
 
 
-def _origin(plugin: Plugin) -> str:
-    return f"{plugin.distribution} {plugin.version}" if plugin.distribution else "given directly"
+def _failure_tags(host: Host) -> dict[str, str]:
+    return {_tag_key("hooktune.plugin_failure", each.name): str(each) for each in host.failures}
+
+
+def _tag_key(prefix: str, name: str) -> str:
+    # A plugin's name may have characters that MLflow takes in no key.
+    legal = re.sub(r"[^\w. -]", "_", name)
+    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]

@@ -56,7 +56,7 @@ def plugin_from_file(path: str | Path, kind: PluginKind | None = None) -> Plugin
         ) from error
     plugin = given_plugin(module, _readable(path.stem))
     digest = f"sha256:{hashlib.sha256(content).hexdigest()[:12]}"
-    return Plugin(plugin.name, kind or plugin.kind, module, str(path), digest)
+    return Plugin(plugin.name, kind or plugin.kind, module, str(path), digest, from_file=True)
 
 
 class _FreshLoader(SourceFileLoader):

@@ -3,8 +3,12 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
+from typing import Final
 
 import numpy as np
+
+_TURN: Final = RLock()
 
 
 @contextmanager
@@ -22,3 +26,13 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def seeded_alone(seed: int) -> Iterator[None]:
+    """Seed as `seeded` does, and let other threads that ask for the same wait meanwhile.
+
+    The generators belong to the process, so that two runs at once would draw each other's numbers.
+    """
+    with _TURN, seeded(seed):
+        yield

@@ -280,6 +280,13 @@ class Tracker:
         """Store a text as an artifact of a run."""
         self.client.log_text(run.run_id, text, file)
 
+    def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
+        """Record tags on a run; a long one is cut."""
+        from mlflow.entities import RunTag
+
+        short = [RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()]
+        self.client.log_batch(run.run_id, tags=short)
+
     def warn(self, run: RunRecord, warning: str) -> None:
         """Record a warning on a run, for everyone who looks at it."""
         self.client.set_tag(run.run_id, records.WARNING_TAG, warning[:_TAG_LENGTH])
