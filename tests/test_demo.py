@@ -119,8 +119,7 @@ def test_the_log_is_valid_and_counted(model, few_items, tmp_path):
     for session in sessions:
         ranks = [result.rank for result in session.search_results]
         assert len({result.object_id for result in session.search_results} & set(texts)) == 10
-        assert ranks == sorted(ranks, reverse=True)
-        assert -1 <= min(ranks) <= max(ranks) <= 1
+        assert all(-1 <= rank <= 1 for rank in ranks)
     assert "simulated" in str(log)
 
 

@@ -28,14 +28,14 @@ NOTICE: Final = (
     "initial model finds, and the clicks are simulated. Nobody searched or clicked."
 )
 
-_LIBRARIES: Final = 8
+_LIBRARIES: Final = 12
 _SESSIONS_PER_QUERY: Final = 1.5
 _REACH: Final = 100
 """How many of the engine's first results a session may show."""
 _TOP: Final = 10
-_SHOWN_OF_TOP: Final = 4
-_SHOWN_OF_REST: Final = 6
-_SOUGHT, _SAME_LIBRARY, _OTHER = 0.9, 0.5, 0.02
+_SHOWN_OF_TOP: Final = 5
+_SHOWN_OF_REST: Final = 5
+_SOUGHT, _SAME_LIBRARY, _OTHER = 0.9, 0.4, 0.02
 """How attractive an item is: the one whose docstring the query is from, one of its library, any."""
 _SESSION_ID: Final = "demo-{:04d}"
 _OWN_FILE: Final = '{"session_id": "demo-'
@@ -211,9 +211,10 @@ def _similarities(
 
 
 def _shown_results(scores: Floats, random: np.random.Generator) -> Ints:
-    """Draw some of the engine's first results and some from further down, best first.
+    """Draw some of the engine's first results and some from further down, shuffled.
 
-    What is never shown is never clicked; with results from further down there is more to learn.
+    What is never shown is never clicked, and what stands first is clicked for standing there: a
+    shuffled page keeps the clicks from repeating what the engine thinks already.
     """
     found = np.argsort(-scores, kind="stable")[:_REACH]
     drawn = np.concatenate(
@@ -222,7 +223,7 @@ def _shown_results(scores: Floats, random: np.random.Generator) -> Ints:
             random.choice(np.arange(_TOP, len(found)), _SHOWN_OF_REST, replace=False),
         ]
     )
-    shown: Ints = found[np.sort(drawn)]
+    shown: Ints = found[random.permutation(drawn)]
     return shown
 
 
