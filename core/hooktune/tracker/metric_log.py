@@ -30,14 +30,19 @@ class MetricLog:
         self._queue: SimpleQueue[list[Metric] | None] = SimpleQueue()
         self.error: Exception | None = None
         """What the store answered when points could not be written for the first time."""
+        self._last_time = 0
         self._thread = Thread(target=self._write_all, name=f"metrics of {run_id}", daemon=True)
         self._thread.start()
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
-        """Take one point of each metric at a step; it carries the present time."""
+        """Take one point of each metric at a step; it carries the present time.
+
+        No two calls carry the same time: of two points at one step MLflow takes the later one for
+        the metric's value, and of two at one time the greater one.
+        """
         from mlflow.entities import Metric
 
-        now = time.time_ns() // 1_000_000
+        now = self._last_time = max(time.time_ns() // 1_000_000, self._last_time + 1)
         self._queue.put([Metric(name, value, now, step) for name, value in metrics.items()])
 
     def close(self) -> None:

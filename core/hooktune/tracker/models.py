@@ -4,13 +4,14 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import HooktuneError, RequestError
+from hooktune.tracker.experiments import NOT_FOUND
 from hooktune.tracker.records import MODEL_TAG, RunRecord
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 MODEL_NAME: Final = "model"
 _WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
 _REQUIREMENTS: Final = ("sentence-transformers", "torch", "transformers")
-_NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def upload_model(
@@ -50,12 +50,13 @@ def upload_model(
             _save(model, files, logged, run.run_id)
             client.log_model_artifacts(logged.model_id, str(files))
             _check_whole(files, _repository(client, logged), run.run_id)
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
         client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
+        # The last thing of all, so that a model which is ready lacks nothing.
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     except BaseException:
         logger.warning("the model of run %s could not be uploaded; removing its parts", run.run_id)
-        delete_model(client, logged.model_id)
+        _delete_parts(client, logged.model_id)
         raise
     return logged.model_id
 
@@ -66,7 +67,10 @@ def delete_model(client: "MlflowClient", model_id: str) -> None:
     if logged is None:
         return
     # The files first: once the record is deleted, nobody can find them any more.
-    _repository(client, logged).delete_artifacts()
+    repository = _repository(client, logged)
+    repository.delete_artifacts()
+    if local := getattr(repository, "artifact_dir", None):
+        _remove_if_empty(Path(local).parent)
     client.delete_logged_model(model_id)
 
 
@@ -79,22 +83,35 @@ def find_model(client: "MlflowClient", model_id: str | None) -> "LoggedModel | N
     try:
         return client.get_logged_model(model_id)
     except MlflowException as error:
-        if error.error_code in _NOT_FOUND:
+        if error.error_code in NOT_FOUND:
             return None
         raise
 
 
-def models_by_run(client: "MlflowClient", experiment_id: str) -> dict[str, list[str]]:
-    """Return the ids of an experiment's models, whole or not, by the run they are of."""
-    found: dict[str, list[str]] = {}
-    token = None
-    while True:
-        page = client.search_logged_models([experiment_id], page_token=token)
+def models_by_run(
+    client: "MlflowClient", experiment_ids: Iterable[str], *, only_whole: bool = False
+) -> "dict[str, list[LoggedModel]]":
+    """Return the models that runs of some experiments have uploaded, by the run they are of.
+
+    Args:
+        client: MLflow's client of the store.
+        experiment_ids: The experiments.
+        only_whole: Leave out what was not uploaded to its end.
+    """
+    from mlflow.entities import LoggedModelStatus
+
+    found: dict[str, list[LoggedModel]] = {}
+    experiments, token = list(experiment_ids), None
+    while experiments:
+        page = client.search_logged_models(experiments, page_token=token)
         for logged in page:
-            found.setdefault(logged.source_run_id or "", []).append(logged.model_id)
+            wanted = not only_whole or logged.status == LoggedModelStatus.READY
+            if wanted and logged.name == MODEL_NAME and logged.source_run_id:
+                found.setdefault(logged.source_run_id, []).append(logged)
         token = page.token
         if not token:
-            return found
+            break
+    return found
 
 
 def has_model(client: "MlflowClient", run: RunRecord) -> bool:
@@ -105,9 +122,16 @@ def has_model(client: "MlflowClient", run: RunRecord) -> bool:
     return logged is not None and logged.status == LoggedModelStatus.READY
 
 
-def is_registered(client: "MlflowClient", run_id: str) -> bool:
-    """Tell whether somebody registered the model of a run, so that it must never be deleted."""
-    return bool(client.search_model_versions(f"run_id = '{run_id}'"))
+def is_registered(client: "MlflowClient", logged: "LoggedModel") -> bool:
+    """Tell whether somebody registered a model, by whatever address, so that it must stay."""
+    addresses = (
+        f"models:/{logged.model_id}",
+        f"runs:/{logged.source_run_id}/{MODEL_NAME}",
+        logged.artifact_location,
+    )
+    conditions = [f"run_id = '{logged.source_run_id}'"]
+    conditions += [f"source_path = '{address}'" for address in addresses if "'" not in address]
+    return any(client.search_model_versions(condition, max_results=1) for condition in conditions)
 
 
 def load_model(run: RunRecord, device: str | None = None) -> "SentenceTransformer":
@@ -167,6 +191,21 @@ def _weights(run: RunRecord) -> Iterator[Path]:
         yield folder / _WEIGHTS_FOLDER
 
 
+def _delete_parts(client: "MlflowClient", model_id: str) -> None:
+    try:
+        delete_model(client, model_id)
+    except Exception as error:
+        # What made the upload fail is what matters; the parts go with the iteration's next run.
+        logger.warning("the parts of model %s could not be removed now: %s", model_id, error)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        logger.debug("%s stays, it is not empty", folder)
+
+
 def _repository(client: "MlflowClient", logged: "LoggedModel") -> Any:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -194,6 +233,11 @@ def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run
             # Named here because MLflow would take up to two minutes to infer them.
             pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
         )
+    # MLflow notes where the model was loaded from; a folder of this machine tells nobody anything.
+    source = description.flavors["sentence_transformers"].get("source_model_name")
+    if source and Path(source).is_absolute():
+        del description.flavors["sentence_transformers"]["source_model_name"]
+        description.save(str(folder / "MLmodel"))
 
 
 def _check_whole(folder: Path, repository: Any, run_id: str) -> None:

@@ -1,10 +1,13 @@
 """What the tracker knows of a run and of an iteration, and how MLflow's tags hold it."""
 
 import json
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
+from hooktune.errors import RequestError
 from hooktune.metrics import MainMetric
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.settings import BaselineKind, IterationSettings
@@ -53,7 +56,7 @@ class RunRecord:
     params: dict[str, Any]
     """The hyper-parameters, as JSON values."""
     metrics: dict[str, float]
-    """Each metric's value at its highest step."""
+    """Each metric's value at its highest step; one that was infinite is NaN."""
     started_at: int
     """Milliseconds since 1970."""
     seconds: float | None
@@ -95,7 +98,7 @@ class Iteration:
     starting_run: str
     """The run whose model the iteration tunes."""
     previous_run: str | None
-    """The run whose model the iteration's best one is to replace."""
+    """What the method would have started from when the iteration was created."""
     starting_metrics: dict[str, float]
     """The starting model's metrics on the test sessions; empty before they were measured."""
     best_run: str | None
@@ -105,6 +108,11 @@ class Iteration:
     """Whether a run beats the starting model; None before it has finished."""
     created_at: int
     """Milliseconds since 1970."""
+
+    @property
+    def next_start(self) -> str:
+        """The run whose model an iteration starts from that follows this one."""
+        return self.best_run if self.improved and self.best_run else self.starting_run
 
 
 def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
@@ -117,8 +125,8 @@ def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
         status=info.status,
         method=tags.get(METHOD_TAG, ""),
         batch_id=tags.get(BATCH_TAG),
-        params=_json_object(tags.get(HYPER_PARAMETERS_TAG)),
-        metrics=dict(run.data.metrics),
+        params=_json_object(tags.get(HYPER_PARAMETERS_TAG)) or {},
+        metrics={name: _finite(value) for name, value in run.data.metrics.items()},
         started_at=info.start_time,
         seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
         warning=tags.get(WARNING_TAG),
@@ -133,23 +141,22 @@ def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
 def iteration_from_mlflow(experiment: "Experiment") -> Iteration | None:
     """Read an iteration's experiment; None for an experiment that is no iteration of hooktune's."""
     name = parse_experiment_name(experiment.name)
+    if name is None:
+        return None
     tags = experiment.tags
-    if name is None or STARTING_RUN_TAG not in tags:
+    starting_metrics = _json_object(tags.get(STARTING_METRICS_TAG))
+    settings = _settings(tags)
+    if settings is None or starting_metrics is None or not tags.get(STARTING_RUN_TAG):
         return None
     return Iteration(
         experiment_id=experiment.experiment_id,
         name=name,
-        settings=IterationSettings(
-            seed=int(tags[SEED_TAG]),
-            test_ratio=float(tags[TEST_RATIO_TAG]),
-            main_metric=MainMetric.parse(tags[MAIN_METRIC_TAG]),
-            baseline=cast(BaselineKind, tags[BASELINE_TAG]),
-        ),
+        settings=settings,
         starting_run=tags[STARTING_RUN_TAG],
-        previous_run=tags.get(PREVIOUS_RUN_TAG),
-        starting_metrics=_json_object(tags.get(STARTING_METRICS_TAG)),
+        previous_run=tags.get(PREVIOUS_RUN_TAG) or None,
+        starting_metrics=starting_metrics,
         best_run=tags.get(BEST_RUN_TAG) or None,
-        finished_at=tags.get(FINISHED_TAG),
+        finished_at=tags.get(FINISHED_TAG) or None,
         improved={"true": True, "false": False}.get(tags.get(IMPROVED_TAG, "")),
         created_at=experiment.creation_time or 0,
     )
@@ -174,5 +181,29 @@ def to_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _json_object(text: str | None) -> dict[str, Any]:
-    return cast(dict[str, Any], json.loads(text)) if text else {}
+def _settings(tags: Mapping[str, str]) -> IterationSettings | None:
+    """Read what an iteration is about; None where somebody else wrote the tags."""
+    try:
+        settings = IterationSettings(
+            seed=int(tags[SEED_TAG]),
+            test_ratio=float(tags[TEST_RATIO_TAG]),
+            main_metric=MainMetric.parse(tags[MAIN_METRIC_TAG]),
+            baseline=cast(BaselineKind, tags[BASELINE_TAG]),
+        )
+    except (KeyError, ValueError, RequestError):
+        return None
+    return settings if settings.baseline in get_args(BaselineKind) else None
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    """Read a JSON object; an empty one where there is no text, None where it is something else."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _finite(value: float) -> float:
+    """Return a metric's value, or NaN for the largest float, which MLflow writes for infinity."""
+    return value if abs(value) < sys.float_info.max else math.nan

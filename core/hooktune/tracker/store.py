@@ -3,10 +3,13 @@
 import hashlib
 import os
 import socket
+import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +24,9 @@ DEFAULT_TRACKING_URI: Final = "sqlite:///mlflow.db"
 ARTIFACT_FOLDER: Final = "mlruns"
 
 _SQLITE: Final = "sqlite:///"
-_ANSWER_WITHIN: Final = 5.0  # seconds
+_CONNECT_WITHIN: Final = 5.0  # seconds
+_ANSWER_WITHIN: Final = 10.0  # seconds, the look-up of the host's name included
+_SERVER_FAILED: Final = 500
 _DATABASE_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -30,6 +35,9 @@ def resolve_tracking_uri(uri: str | None = None) -> str:
 
     The environment's is `HOOKTUNE_TRACKING_URI`, else `MLFLOW_TRACKING_URI`; the default is
     `sqlite:///mlflow.db` in the working folder. A relative database file becomes absolute.
+
+    Raises:
+        StoreError: It is a database in memory, which would end with the process.
     """
     chosen = (
         uri
@@ -37,14 +45,14 @@ def resolve_tracking_uri(uri: str | None = None) -> str:
         or os.environ.get("MLFLOW_TRACKING_URI")
         or DEFAULT_TRACKING_URI
     )
-    if chosen.startswith(_SQLITE):
-        return _SQLITE + str(Path(chosen.removeprefix(_SQLITE)).absolute())
+    if chosen.startswith("sqlite:"):
+        return _resolve_file(chosen)
     return chosen
 
 
 def database_file(uri: str) -> Path | None:
     """Return the file of a local store, or None for a store that is no file of this machine."""
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
 def artifact_location(uri: str, experiment_name: str) -> str | None:
@@ -71,7 +79,8 @@ def open_client(uri: str) -> "MlflowClient":
         _check_that_it_answers(uri)
     elif not database.parent.is_dir():
         raise StoreError(
-            f"The tracking store {uri} cannot be created: there is no folder {database.parent}."
+            f"The tracking store {uri} cannot be created: there is no folder {database.parent}. "
+            "Make it, or name another store by --tracking-uri."
         )
 
     from mlflow import MlflowClient
@@ -80,46 +89,101 @@ def open_client(uri: str) -> "MlflowClient":
 
     try:
         with _creation_lock(uri):
+            if database is not None:
+                _check_that_it_is_mlflows(database)
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise StoreError(
-            f"The tracking store {uri} cannot be opened: {first_line}. "
+            f"The tracking store {without_password(uri)} cannot be opened: {first_line}. "
             "Check --tracking-uri, or HOOKTUNE_TRACKING_URI and MLFLOW_TRACKING_URI."
         ) from error
 
 
+def without_password(uri: str) -> str:
+    """Return an address as it may be shown."""
+    try:
+        password = urlsplit(uri).password
+    except ValueError:
+        return uri
+    return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+def _resolve_file(uri: str) -> str:
+    path, mark, query = uri.removeprefix(_SQLITE).partition("?")
+    if not uri.startswith(_SQLITE) or path in ("", ":memory:"):
+        raise StoreError(
+            f"{uri!r} names no file: a store in memory would end with this process. "
+            "Give sqlite:///FILE."
+        )
+    return f"{_SQLITE}{Path(path).absolute()}{mark}{query}"
+
+
 def _creation_lock(uri: str) -> FileLock:
-    """Return the lock that keeps two processes from creating one database at the same time."""
+    """Return the lock that keeps two processes from creating one database at the same time.
+
+    Its file stays: whoever removed it could take it from under somebody who waits for it.
+    """
     digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"hooktune-{digest}.lock"))
+    return FileLock(Path(tempfile.gettempdir(), f"hooktune-{os.getuid()}-{digest}.lock"))
+
+
+def _check_that_it_is_mlflows(database: Path) -> None:
+    """Refuse a file that is something else, before MLflow writes its tables into it."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {name for (name,) in rows}
+    if tables and not tables & {"experiments", "alembic_version"}:
+        raise StoreError(
+            f"{database} is a database of something else than MLflow. "
+            "Name another file by --tracking-uri."
+        )
 
 
 def _check_that_it_answers(uri: str) -> None:
     """Find out in seconds what MLflow's own retries would take minutes to tell."""
-    parts = urlsplit(uri)
-    try:
-        if parts.scheme in ("http", "https"):
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_WITHIN).close()
-        elif (database := parts.scheme.split("+")[0]) in _DATABASE_PORTS and parts.hostname:
-            address = (parts.hostname, parts.port or _DATABASE_PORTS[database])
-            socket.create_connection(address, timeout=_ANSWER_WITHIN).close()
-        else:
-            raise StoreError(
-                f"{uri!r} is no tracking store. Give sqlite:///FILE, http(s)://HOST:PORT of an "
-                "MLflow server, or the address of a database such as postgresql://..."
-            )
-    except urllib.error.HTTPError:
-        pass  # whatever it says, somebody is there
-    except (OSError, ValueError) as error:
+    problems: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            _ask(uri)
+        except Exception as error:
+            problems.append(error)
+
+    # In a thread, because the look-up of a host's name takes no time limit.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_ANSWER_WITHIN)
+    if asking.is_alive():
+        problems.append(TimeoutError("it does not answer"))
+    for problem in problems:
+        if isinstance(problem, StoreError):
+            raise problem
         raise StoreError(
-            f"The tracking store {_without_password(uri)} cannot be reached: {error}. "
+            f"The tracking store {without_password(uri)} cannot be reached: {problem}. "
             "Start its server, or name another store by --tracking-uri."
-        ) from error
+        ) from problem
 
 
-def _without_password(uri: str) -> str:
+def _ask(uri: str) -> None:
     parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return uri.replace(f":{parts.password}@", ":***@")
+    database = parts.scheme.split("+")[0]
+    if parts.scheme in ("http", "https"):
+        try:
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_CONNECT_WITHIN):
+                pass
+        except urllib.error.HTTPError as answer:
+            with answer:
+                if answer.code >= _SERVER_FAILED:
+                    raise
+    elif database in _DATABASE_PORTS and parts.hostname:
+        address = (parts.hostname, parts.port or _DATABASE_PORTS[database])
+        socket.create_connection(address, timeout=_CONNECT_WITHIN).close()
+    else:
+        raise StoreError(
+            f"{without_password(uri)!r} is no tracking store. Give sqlite:///FILE, "
+            "http(s)://HOST:PORT of an MLflow server, or the address of a database such as "
+            "postgresql://..."
+        )

@@ -1,32 +1,25 @@
-"""Iterations and runs in the tracking store, and the rule by which one model is kept."""
+"""hooktune's view of one tracking store: what the host asks of it."""
 
-import json
 import logging
-import os
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hooktune.errors import RequestError, StoreError
-from hooktune.naming import (
-    INITIAL_EXPERIMENT,
-    INITIAL_RUN,
-    ITERATION_PREFIX,
-    IterationName,
-)
+from hooktune.naming import IterationName
 from hooktune.settings import IterationSettings
-from hooktune.tracker import models, records
+from hooktune.tracker import best_model, experiments, initial_model, models, records
 from hooktune.tracker.metric_log import MetricLog
+from hooktune.tracker.processes import describe_process, has_died
 from hooktune.tracker.records import Iteration, RunRecord
 from hooktune.tracker.store import (
     ARTIFACT_FOLDER,
-    artifact_location,
     database_file,
     open_client,
     resolve_tracking_uri,
+    without_password,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
-_PAGE: Final = 1000
 _TAG_LENGTH: Final = 5000
 
 
@@ -70,14 +62,7 @@ class Tracker:
 
     def initial_run(self, method: str) -> RunRecord | None:
         """Return the run that holds a method's initial model, or None where it has none yet."""
-        experiment_id = self._experiment_id(INITIAL_EXPERIMENT)
-        if experiment_id is None:
-            return None
-        for run in self._search_runs(experiment_id):
-            ours = run.method == method and run.status == "FINISHED"
-            if ours and models.has_model(self.client, run):
-                return run
-        return None
+        return None if self.is_empty() else initial_model.find_initial_run(self.client, method)
 
     def upload_initial_model(
         self, method: str, model: "SentenceTransformer", tags: Mapping[str, str]
@@ -89,47 +74,17 @@ class Tracker:
             model: The model, as the method gave it.
             tags: What else to record on the run.
         """
-        experiment_id = self._create_experiment(INITIAL_EXPERIMENT, {})
-        own = {records.METHOD_TAG: method, records.NOTE_TAG: f"The initial model of {method}."}
-        created = self.client.create_run(
-            experiment_id, run_name=INITIAL_RUN, tags={**tags, **own, **_process_tag()}
-        )
-        run = self.run(created.info.run_id)
-        try:
-            models.upload_model(self.client, run, model)
-        except BaseException:
-            self.client.set_terminated(run.run_id, "FAILED")
-            raise
-        self.client.set_terminated(run.run_id, "FINISHED")
-        return self.run(run.run_id)
+        return self.run(initial_model.upload_initial_model(self.client, method, model, tags))
 
     # Iterations
 
     def iterations(self, method: str | None = None) -> list[Iteration]:
         """Return all iterations, or those of one method, the oldest first."""
-        if self.is_empty():
-            return []
-        found = [
-            iteration
-            for experiment in self._search_experiments(f"name LIKE '{ITERATION_PREFIX}%'")
-            if (iteration := records.iteration_from_mlflow(experiment)) is not None
-            and method in (None, iteration.name.method)
-        ]
-        return sorted(found, key=lambda each: (each.created_at, each.experiment_id))
+        return [] if self.is_empty() else experiments.search_iterations(self.client, method)
 
     def iteration(self, name: IterationName) -> Iteration | None:
         """Return one iteration, or None where it has not been created."""
-        if self.is_empty():
-            return None
-        experiment = self.client.get_experiment_by_name(str(name))
-        if experiment is None or experiment.lifecycle_stage == "deleted":
-            return None
-        return records.iteration_from_mlflow(experiment)
-
-    def last_finished(self, method: str) -> Iteration | None:
-        """Return the iteration of a method that was the last to finish for the first time."""
-        finished = [each for each in self.iterations(method) if each.finished_at]
-        return max(finished, key=lambda each: each.finished_at or "", default=None)
+        return None if self.is_empty() else experiments.find_iteration(self.client, name)
 
     def create_iteration(
         self, name: IterationName, settings: IterationSettings, starting_run: str
@@ -150,11 +105,12 @@ class Tracker:
             f"{name.method} on batch {name.batch_id}, from the model of run {starting_run}. "
             f"The best model is chosen by {settings.main_metric.name}."
         )
-        self._create_experiment(str(name), tags)
+        experiments.create_experiment(self.client, str(name), tags)
         iteration = self.iteration(name)
         if iteration is None:
             raise StoreError(
-                f"The experiment {name} exists, but hooktune did not make it. Rename it in MLflow."
+                f"The experiment {name} exists, but hooktune did not make it, or its tags were "
+                "changed since. Rename it in MLflow."
             )
         return iteration
 
@@ -177,21 +133,20 @@ class Tracker:
         It is the best one of the last finished iteration; where that beat nothing, the one that it
         had started from itself; without any iteration the initial model, or None without that.
         """
-        last = self.last_finished(method)
-        if last is None:
-            return self.initial_run(method)
-        return self.run(last.best_run if last.improved and last.best_run else last.starting_run)
+        if self.is_empty():
+            return None
+        last = experiments.last_finished(self.client, method)
+        return self.initial_run(method) if last is None else self.run(last.next_start)
 
     def finish_iteration(self, iteration: Iteration) -> Iteration:
         """Record that an iteration has done all its runs, and delete the model that it replaced."""
         iteration = self._fresh(iteration)
-        improved = iteration.best_run is not None
-        self._delete_all_models_but(iteration.best_run, iteration)
+        improved = best_model.settle(self.client, iteration) is not None
         self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
         if iteration.finished_at is None:
             self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
-        if improved and iteration.previous_run:
-            self._delete_models_of(self.run(iteration.previous_run))
+        if improved:
+            best_model.delete_replaced(self.client, iteration)
         return self._fresh(iteration)
 
     # Runs
@@ -202,27 +157,23 @@ class Tracker:
         Raises:
             RequestError: There is none of this id.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            if not self.is_empty():
-                return records.run_from_mlflow(self.client.get_run(run_id), self.tracking_uri)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-        raise RequestError(
-            f"There is no run {run_id!r} in {self.tracking_uri}. `hooktune runs` lists them."
-        )
+        found = None if self.is_empty() else experiments.find_run(self.client, run_id)
+        if found is None:
+            raise RequestError(
+                f"There is no run {run_id!r} in {without_password(self.tracking_uri)}. "
+                "`hooktune runs` lists them."
+            )
+        return found
 
     def runs(self, iteration: Iteration) -> list[RunRecord]:
         """Return the runs of an iteration, the oldest first."""
-        return list(self._search_runs(iteration.experiment_id))
+        return experiments.search_runs(self.client, iteration.experiment_id)
 
     def finished_run(self, iteration: Iteration, run_key: str) -> RunRecord | None:
         """Return the run that has already done what a key stands for."""
         condition = f"tags.`{records.RUN_KEY_TAG}` = '{run_key}'"
-        runs = self._search_runs(iteration.experiment_id, condition)
-        return next((run for run in runs if run.status == "FINISHED"), None)
+        found = experiments.search_runs(self.client, iteration.experiment_id, condition)
+        return next((run for run in found if run.status == "FINISHED"), None)
 
     def start_run(
         self,
@@ -242,34 +193,34 @@ class Tracker:
             hyper_parameters: JSON values, recorded as params and as a whole.
             params: What else to record as params.
             tags: What else to record as tags.
-        """
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
+        Raises:
+            RequestError: The hyper-parameters are longer than the store can keep.
+        """
+        values = records.to_json(hyper_parameters)
+        if len(values) > _TAG_LENGTH:
+            raise RequestError(
+                f"The hyper-parameters take {len(values)} characters as JSON, and MLflow keeps "
+                f"{_TAG_LENGTH} of them. Shorten their values."
+            )
         own = {
             records.METHOD_TAG: iteration.name.method,
             records.BATCH_TAG: iteration.name.batch_id,
             records.RUN_KEY_TAG: run_key,
-            records.HYPER_PARAMETERS_TAG: records.to_json(hyper_parameters),
-            **_process_tag(),
+            records.HYPER_PARAMETERS_TAG: values,
+            records.PROCESS_TAG: describe_process(),
         }
         created = self.client.create_run(
             iteration.experiment_id, run_name=name, tags={**tags, **own}
         )
         run_id = created.info.run_id
-        self.client.log_batch(
-            run_id,
-            params=[
-                Param(key, str(value)) for key, value in {**hyper_parameters, **params}.items()
-            ],
-        )
-        dataset = Dataset(
-            name="batch",
-            digest=iteration.name.batch_id,
-            source_type="hooktune",
-            source=records.to_json({"batch_id": iteration.name.batch_id}),
-        )
-        context = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+        try:
+            experiments.describe_run(
+                self.client, run_id, iteration.name.batch_id, {**hyper_parameters, **params}
+            )
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
         return self.run(run_id)
 
     def metric_log(self, run: RunRecord) -> MetricLog:
@@ -292,21 +243,34 @@ class Tracker:
         self.client.set_tag(run.run_id, records.WARNING_TAG, warning[:_TAG_LENGTH])
 
     def end_run(self, run: RunRecord, status: EndStatus, failure: str | None = None) -> RunRecord:
-        """End a run, saying why if it failed."""
+        """End a run, saying why if it failed.
+
+        The best run has always finished: it was marked when all of it was stored, and what went
+        wrong since, such as an interruption, does not concern it.
+        """
+        experiment = self.client.get_experiment(run.experiment_id)
+        if run.run_id == experiment.tags.get(records.BEST_RUN_TAG):
+            status, failure = "FINISHED", None
         if failure:
             self.client.set_tag(run.run_id, records.FAILURE_TAG, failure[:_TAG_LENGTH])
         self.client.set_terminated(run.run_id, status)
         return self.run(run.run_id)
 
     def end_dead_runs(self, iteration: Iteration) -> None:
-        """End the runs that a process of this machine left behind when it died."""
-        for run in self.runs(iteration):
-            if run.status == "RUNNING" and _has_died(run.tags.get(records.PROCESS_TAG)):
-                logger.warning("run %s was left behind by a process that died", run.run_id)
-                if run.run_id == iteration.best_run:
-                    self.end_run(run, "FINISHED")  # it is marked last, when all else is stored
-                else:
-                    self.end_run(run, "KILLED", "its process died")
+        """End the runs that processes of this machine left behind when they died.
+
+        A run that was marked the best has finished; the models of the others are deleted.
+        """
+        dead = [
+            run
+            for run in self.runs(iteration)
+            if run.status == "RUNNING" and has_died(run.tags.get(records.PROCESS_TAG))
+        ]
+        for run in dead:
+            logger.warning("run %s was left behind by a process that died", run.run_id)
+            self.end_run(run, "KILLED", "its process died")
+        if dead:
+            best_model.settle(self.client, self._fresh(iteration))
 
     # The best model
 
@@ -324,34 +288,22 @@ class Tracker:
             model: The run's model.
             step: The training step that it stands for.
         """
-        iteration = self._fresh(iteration)
-        main = iteration.settings.main_metric
-        value = run.metrics.get(main.name)
-        best = self.best(iteration)
-        rivals = [iteration.starting_metrics.get(main.name)]
-        if best is not None:
-            rivals.append(best.metrics.get(main.name))
-        if not all(main.beats(value, rival) for rival in rivals):
-            return False
-        models.upload_model(self.client, run, model, step)
-        self._set_tag(iteration, records.BEST_RUN_TAG, run.run_id)
-        self._delete_all_models_but(run.run_id, iteration)
-        return True
+        return best_model.keep_if_best(self.client, self._fresh(iteration), run, model, step)
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""
-        return self.run(iteration.best_run) if iteration.best_run else None
+        return experiments.find_run(self.client, iteration.best_run) if iteration.best_run else None
 
     def top_params(self, iteration: Iteration, count: int) -> list[dict[str, Any]]:
         """Return the hyper-parameters of the best finished runs of an iteration, the best first."""
         main = iteration.settings.main_metric
         finished = [run for run in self.runs(iteration) if run.status == "FINISHED"]
-        finished.sort(key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
+        finished.sort(key=lambda run: best_model.rank(main, run))
         return [run.params for run in finished[:count]]
 
     def runs_with_model(self, iteration: Iteration) -> set[str]:
         """Return the ids of an iteration's runs whose models are in the store."""
-        return set(models.models_by_run(self.client, iteration.experiment_id))
+        return set(models.models_by_run(self.client, [iteration.experiment_id], only_whole=True))
 
     def export_model(self, run: RunRecord, to: Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.
@@ -365,8 +317,6 @@ class Tracker:
         """Tell whether a run's model is in the store."""
         return models.has_model(self.client, run)
 
-    # MLflow underneath
-
     def _fresh(self, iteration: Iteration) -> Iteration:
         found = self.iteration(iteration.name)
         if found is None:
@@ -375,100 +325,3 @@ class Tracker:
 
     def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
         self.client.set_experiment_tag(iteration.experiment_id, key, value)
-
-    def _delete_all_models_but(self, best_run: str | None, iteration: Iteration) -> None:
-        """Delete the models of an iteration's other runs, save those of runs still at work."""
-        models_of = models.models_by_run(self.client, iteration.experiment_id)
-        for run_id in models_of.keys() - {best_run}:
-            run = self.run(run_id)
-            if run.status != "RUNNING":
-                self._delete_models_of(run)
-
-    def _delete_models_of(self, run: RunRecord) -> None:
-        """Delete what a run has uploaded, unless it is still wanted.
-
-        An initial model is, one that somebody registered, and one that an iteration starts from
-        which has not finished.
-        """
-        wanted = (
-            run.batch_id is None
-            or models.is_registered(self.client, run.run_id)
-            or any(
-                each.starting_run == run.run_id and not each.finished_at
-                for each in self.iterations()
-            )
-        )
-        if wanted:
-            logger.info("the model of run %s is still wanted, and stays", run.run_id)
-            return
-        models_of = models.models_by_run(self.client, run.experiment_id)
-        for model_id in models_of.get(run.run_id, []):
-            models.delete_model(self.client, model_id)
-
-    def _experiment_id(self, name: str) -> str | None:
-        if self.is_empty():
-            return None
-        experiment = self.client.get_experiment_by_name(name)
-        return experiment.experiment_id if experiment else None
-
-    def _create_experiment(self, name: str, tags: dict[str, str]) -> str:
-        from mlflow.exceptions import MlflowException
-
-        location = artifact_location(self.tracking_uri, name)
-        try:
-            return self.client.create_experiment(name, artifact_location=location, tags=tags)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        experiment = self.client.get_experiment_by_name(name)
-        if experiment is None or experiment.lifecycle_stage == "deleted":
-            raise StoreError(
-                f"The experiment {name} was deleted, and its name is still taken. Restore it by "
-                "`mlflow experiments restore`, or remove it for good by `mlflow gc`."
-            )
-        return experiment.experiment_id
-
-    def _search_experiments(self, filter_string: str) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self.client.search_experiments(
-                filter_string=filter_string, max_results=_PAGE, page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def _search_runs(self, experiment_id: str, filter_string: str = "") -> Iterator[RunRecord]:
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [experiment_id],
-                filter_string=filter_string,
-                max_results=_PAGE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            for run in page:
-                yield records.run_from_mlflow(run, self.tracking_uri)
-            token = page.token
-            if not token:
-                return
-
-
-def _process_tag() -> dict[str, str]:
-    return {records.PROCESS_TAG: json.dumps({"host": socket.gethostname(), "pid": os.getpid()})}
-
-
-def _has_died(process: str | None) -> bool:
-    """Tell whether a run's process was one of this machine and is gone."""
-    try:
-        where = json.loads(process or "{}")
-        if where.get("host") != socket.gethostname() or where.get("pid") == os.getpid():
-            return False
-        os.kill(int(where["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (ValueError, OSError, AttributeError):
-        return False
-    return False
