@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -73,12 +72,12 @@ def test_the_display_name_is_the_entry_point(tmp_path):
     }
 
 
-def test_what_is_written_keeps_the_style_of_this_project(tmp_path):
+def test_what_is_written_keeps_a_common_style(tmp_path):
     folder = write_package(NAME, tmp_path)
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    arguments = ["--config", str(project), "--no-cache", str(folder)]
     ruff = [sys.executable, "-m", "ruff"]
-    subprocess.run([*ruff, "check", "--ignore", "D,ANN", *arguments], check=True)
+    arguments = ["--isolated", "--no-cache", "--line-length=100", str(folder)]
+    rules = "--select=E,F,W,UP,B,A,C4,RET,SIM,RUF"
+    subprocess.run([*ruff, "check", rules, "--ignore=RUF001", *arguments], check=True)
     subprocess.run([*ruff, "format", "--check", *arguments], check=True)
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hooktune.settings import SearchChoices as SearchChoices
     from hooktune.settings import SearchRange as SearchRange
     from hooktune.training import Loss as Loss
-    from hooktune.training import TrainingParams as TrainingParams
     from hooktune.training import train as train
+    from hooktune.training_params import TrainingParams as TrainingParams
 
 __version__: Final = "0.1.0"
 
@@ -41,12 +41,12 @@ _HOME: Final = {
     "SearchRange": "settings",
     "Sessions": "batch",
     "TrainingBatch": "batch",
-    "TrainingParams": "training",
+    "TrainingParams": "training_params",
     "hookimpl": "markers",
     "train": "training",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

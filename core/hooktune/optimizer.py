@@ -12,7 +12,7 @@ from hooktune.errors import RequestError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.training import TrainingParams
+    from hooktune.training_params import TrainingParams
 
 
 def lowest_layers(model: "SentenceTransformer", count: int) -> list[nn.Module]:
