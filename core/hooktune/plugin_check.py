@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from hooktune.catalogue import Catalogue, PluginEntry, how_to_block, load_plugin
-from hooktune.contract import Plugin, implementations
+from hooktune.contract import Implementation, Plugin, implementations
 from hooktune.errors import PluginRequestError, RequestError
 
 TIMEOUT_VARIABLE: Final = "HOOKTUNE_CHECK_TIMEOUT"
@@ -178,8 +178,10 @@ class _Check:
             self._process.poll(),
         )
         self.end()
-        with suppress(ValueError, TypeError):
-            return PluginVerdict(self.entry, **json.loads(answer))
+        if answer:
+            given = json.loads(answer)
+            hooks, wraps = tuple(given["hooks"]), tuple(given["wraps"])
+            return PluginVerdict(self.entry, given["status"], given["reason"], hooks, wraps)
         if status is None:
             problem = f"is still not imported after {self._timeout:g} seconds"
         elif status < 0:
@@ -214,20 +216,20 @@ def answer(values: dict[str, Any]) -> None:
     channel = os.dup(1)
     os.dup2(2, 1)
     entry = PluginEntry(**values)
-    verdict: dict[str, Any]
+    status, reason = "loaded", ""
+    marked: tuple[Implementation, ...] = ()
     try:
         found = load_plugin(entry)
         plugin = Plugin(entry.name, entry.kind, found, entry.distribution, entry.version)
         marked = implementations(plugin)
     except PluginRequestError as error:
-        reason = str(error).removeprefix(entry.label).strip()
-        verdict = {"status": "failed", "reason": f"it {reason}"}
-    else:
-        verdict = {
-            "status": "loaded",
-            "hooks": sorted({each.hook for each in marked if not each.is_wrapper}),
-            "wraps": sorted({each.hook for each in marked if each.is_wrapper}),
-        }
+        status, reason = "failed", f"it {str(error).removeprefix(entry.label).strip()}"
+    verdict = {
+        "status": status,
+        "reason": reason,
+        "hooks": sorted({each.hook for each in marked if not each.is_wrapper}),
+        "wraps": sorted({each.hook for each in marked if each.is_wrapper}),
+    }
     os.write(channel, json.dumps(verdict).encode())
     # What a plugin does when Python ends is no part of the check.
     os._exit(0)
