@@ -1,10 +1,16 @@
-"""What a test of a plugin needs: a model that is made in milliseconds and small made-up sessions."""
+"""What tests of plugins start from: a model made in milliseconds, and small made-up sessions."""
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hooktune.batch import Sessions
+from hooktune.log_columns import LogColumns
+from hooktune.sessions import Item, Session
+from hooktune.tracker.models import quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -64,7 +70,11 @@ def tiny_model(seed: int = 0, *, dimensions: int = 32, layers: int = 2) -> "Sent
         intermediate_size=2 * dimensions,
         max_position_embeddings=64,
     )
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        torch.random.fork_rng(devices=[]),
+        quiet_loading(),
+    ):
         torch.manual_seed(seed)
         vocabulary = Path(folder, "vocab.txt")
         vocabulary.write_text("\n".join(pieces), encoding="utf-8")
@@ -127,3 +137,27 @@ def made_up_log(
         for place, words in enumerate(item_words)
     ]
     return log, listed
+
+
+def made_up_sessions(
+    seed: int = 0,
+    *,
+    sessions: int = 40,
+    queries: int = 10,
+    items: int = 30,
+    results: int = 8,
+) -> Sessions:
+    """Make the sessions of `made_up_log` as the columns that hooks are given."""
+    return sessions_of(
+        *made_up_log(seed, sessions=sessions, queries=queries, items=items, results=results)
+    )
+
+
+def sessions_of(log: Iterable[Mapping[str, Any]], items: Iterable[Mapping[str, Any]]) -> Sessions:
+    """Return a log's sessions as columns, as a released batch would hold them."""
+    columns = LogColumns()
+    for session in log:
+        columns.add_session(Session.model_validate(session))
+    for item in items:
+        columns.add_item(Item.model_validate(item))
+    return columns.in_canonical_order(columns.usable_sessions()[0])[0]

@@ -1,0 +1,242 @@
+"""The checks of `compute_metrics`, and those of a plugin that is no method."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from pydantic import BaseModel
+
+from hooktune.active_run import Measure, TrackedRun
+from hooktune.batch import Floats, Sessions, TrainingBatch
+from hooktune.contract import Plugin, implementations
+from hooktune.encoding import score_results
+from hooktune.errors import HooktuneError, PluginError
+from hooktune.host import Host
+from hooktune.markers import hookimpl
+from hooktune.metrics import MainMetric
+from hooktune.settings import MethodSettings
+from hooktune.testing.made_up import made_up_sessions, tiny_model
+from hooktune.testing.report import Check, Fault, check_of
+from hooktune.testing.shared_checks import light_import, surroundings_left_alone
+from hooktune.testing.subject import Subject
+from hooktune.testing.surroundings import watched
+from hooktune.testing.trial import SEED, NoProgress, Points, Stop, digests
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.tracker.metric_log import MetricLog
+
+_PREFIXES: Final = ("train_", "test_")
+_FAILING: Final = "f" * 24
+"""The id of the batch on which the stand-in method fails."""
+
+
+class _Params(BaseModel):
+    """The hyper-parameters of the stand-in method: none."""
+
+
+class _StandInMethod:
+    """A method that calls every hook there is and trains nothing."""
+
+    def __init__(self, model: "SentenceTransformer") -> None:
+        self.model = model
+
+    @hookimpl
+    def upload_initial_model(self) -> "SentenceTransformer":
+        return self.model
+
+    @hookimpl
+    def hyper_parameters(self) -> type[BaseModel]:
+        return _Params
+
+    @hookimpl
+    def main_metric(self) -> MainMetric:
+        return MainMetric()
+
+    @hookimpl
+    def fit_batch(
+        self, run: TrackedRun, model: "SentenceTransformer", batch: TrainingBatch
+    ) -> "SentenceTransformer":
+        if batch.batch_id == _FAILING:
+            raise PluginError("The stand-in method fails, as it should.")
+        run.log({"train_loss": 1.0}, 1)
+        run.log_scores(model, batch.train, batch.baseline, batch.baseline, 1)
+        run.evaluate(model, 1)
+        return model
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Some sessions with the scores of two models."""
+
+    sessions: Sessions
+    scores: Floats
+    baseline: Floats
+
+
+@dataclass(eq=False)
+class MetricTrial:
+    """A plugin's metrics and wrappers at work beside a stand-in method.
+
+    Args:
+        subject: The plugin.
+    """
+
+    subject: Subject
+
+    @cached_property
+    def model(self) -> "SentenceTransformer":
+        """The model that is measured."""
+        return tiny_model()
+
+    @cached_property
+    def host(self) -> Host:
+        """The plugin alone beside a stand-in method; a method, alone."""
+        if self.subject.plugin.kind == "method":
+            return Host(self.subject.plugin)
+        implementations(self.subject.plugin)  # the host would only leave a broken extension out
+        stand_in = Plugin("stand-in", "method", _StandInMethod(self.model))
+        return Host(stand_in, [self.subject.plugin])
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Forty sessions with their scores."""
+        sessions = made_up_sessions()
+        baseline = score_results(tiny_model(SEED), sessions)
+        return Measured(sessions, score_results(self.model, sessions), baseline)
+
+    def metrics(self, of: Measured) -> dict[str, float]:
+        """Compute the plugin's metrics."""
+        return self.host.compute_metrics(self.model, of.sessions, of.scores, of.baseline)
+
+    @cached_property
+    def changes(self) -> dict[str, str]:
+        """What the plugin changes of its surroundings while every hook is called once."""
+        of = self.measured
+        metrics = Measure(self.host, of.sessions, of.baseline)
+        points = cast("MetricLog", Points())
+        run = TrackedRun(SEED, MainMetric(), metrics, points, NoProgress(), Stop())
+        with watched() as changes:
+            self.host.upload_initial_model(MethodSettings(None, SEED, "cpu"))
+            self.host.hyper_parameters()
+            self.host.main_metric()
+            for batch_id in ("0" * 24, _FAILING):
+                batch = TrainingBatch(batch_id, of.sessions, of.baseline)
+                try:
+                    self.host.fit_batch(run, self.model, batch, _Params())
+                except PluginError:
+                    if batch_id != _FAILING:
+                        raise
+        return changes
+
+
+def hooks(trial: MetricTrial) -> None:
+    """Implement metrics or wrap hooks, with arguments that the host hands over."""
+    _ = trial.host
+
+
+def computed_metrics(trial: MetricTrial) -> None:
+    """Compute numbers by names that the store takes, without a prefix."""
+    for name in trial.metrics(trial.measured):
+        prefix = next((each for each in _PREFIXES if name.startswith(each)), None)
+        if prefix is not None:
+            raise Fault(
+                f"compute_metrics gives {name!r}, and the host adds the prefix {prefix} itself. "
+                f"Name it {name.removeprefix(prefix)!r}."
+            )
+
+
+def computed_finite(trial: MetricTrial) -> None:
+    """Compute no NaN and nothing infinite."""
+    _check_finite(trial.metrics(trial.measured), "forty sessions")
+
+
+def computed_deterministic(trial: MetricTrial) -> None:
+    """Compute the same metrics for the same scores."""
+    first, second = trial.metrics(trial.measured), trial.metrics(trial.measured)
+    differing = [name for name in first | second if first.get(name) != second.get(name)]
+    if differing:
+        raise Fault(
+            f"{differing[0]!r} differs between two measurements of the same scores. Seed what is "
+            "random with a constant, and keep nothing from one call to the next."
+        )
+
+
+def computed_unchanged(trial: MetricTrial) -> None:
+    """Leave the sessions and scores alone."""
+    sessions = made_up_sessions()
+    of = Measured(sessions, trial.measured.scores.copy(), trial.measured.baseline.copy())
+    before = digests(of)
+    trial.metrics(of)
+    changed = [name for name, digest in digests(of).items() if digest != before[name]]
+    if changed:
+        raise Fault(
+            f"compute_metrics changed {changed[0]}, which other plugins measure after it. Work on "
+            "a copy: array.copy()."
+        )
+
+
+def computed_without_clicks(trial: MetricTrial) -> None:
+    """Measure sessions none of which has a click."""
+    of = trial.measured
+    _check_edge(trial, ~of.sessions.not_irrelevant, "sessions without any click")
+
+
+def computed_one_session(trial: MetricTrial) -> None:
+    """Measure a single session."""
+    places = trial.measured.sessions.not_irrelevant.copy()
+    places[places.argmax() + 1 :] = False
+    _check_edge(trial, places, "a single session")
+
+
+def observers(trial: MetricTrial) -> None:
+    """Wrap hooks, which may fail, without failing and without changing their results."""
+    _ = trial.changes
+    failures = trial.host.failures
+    if failures:
+        raise Fault(
+            f"{failures[0]} Write `return (yield)`, clean up in a `finally`, and let a failure of "
+            "your own, such as a lost connection, never leave the wrapper."
+        )
+
+
+def _check_edge(trial: MetricTrial, picked: Any, what: str) -> None:
+    of = trial.measured
+    results = picked[of.sessions.session_index]
+    part = Measured(of.sessions.take(picked), of.scores[results], of.baseline[results])
+    try:
+        metrics = trial.metrics(part)
+    except HooktuneError as error:
+        raise Fault(
+            f"compute_metrics fails on {what}: {error} Leave a figure out where it is undefined."
+        ) from error
+    _check_finite(metrics, what)
+
+
+def _check_finite(metrics: Mapping[str, float], what: str) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Fault(
+                f"{name!r} is {value} for {what}. Leave a figure out of the dict where it is "
+                "undefined, and mind sums over nothing."
+            )
+
+
+METRIC_CHECKS: Final[tuple[Check[MetricTrial], ...]] = (
+    check_of(computed_metrics),
+    check_of(computed_finite, "computed_metrics"),
+    check_of(computed_deterministic, "computed_metrics", "computed_finite"),
+    check_of(computed_unchanged, "computed_metrics"),
+    check_of(computed_without_clicks, "computed_metrics", "computed_finite"),
+    check_of(computed_one_session, "computed_metrics", "computed_finite"),
+)
+EXTENSION_CHECKS: Final[tuple[Check[MetricTrial], ...]] = (
+    check_of(hooks),
+    Check("light_import", light_import),
+    *(replace(check, needs=("hooks", *check.needs)) for check in METRIC_CHECKS),
+    check_of(observers, "computed_metrics"),
+    *surroundings_left_alone("computed_metrics"),
+)

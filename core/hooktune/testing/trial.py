@@ -1,0 +1,217 @@
+"""A method at work on made-up sessions, without a tracking store, and what it did there."""
+
+import copy
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from hooktune.active_run import Measure, TrackedRun
+from hooktune.batch import Floats, Sessions, TrainingBatch, held_out_sessions
+from hooktune.catalogue import read_catalogue
+from hooktune.contract import imported_plugin
+from hooktune.encoding import score_results
+from hooktune.host import Host
+from hooktune.metrics import MainMetric
+from hooktune.randomness import seeded
+from hooktune.search import parse_params
+from hooktune.settings import IterationSettings, MethodSettings
+from hooktune.testing.made_up import made_up_sessions
+from hooktune.testing.subject import Subject
+from hooktune.testing.surroundings import watched
+from hooktune.tracker.models import quiet_loading
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.tracker.metric_log import MetricLog
+
+SEED: Final = 7
+_BATCH_ID: Final = "0" * 24
+
+
+class Stop(Event):
+    """The user's wish to stop, which counts how often it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def is_set(self) -> bool:
+        """Tell whether to stop."""
+        self.asked += 1
+        return super().is_set()
+
+
+@dataclass
+class Points:
+    """Keeps a run's metric points in memory; takes the place of a `MetricLog`."""
+
+    logged: list[tuple[dict[str, float], int]] = field(default_factory=list)
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Take one point of each metric at a step."""
+        self.logged.append((dict(metrics), step))
+
+
+class NoProgress:
+    """Shows nothing of a run's progress."""
+
+    def expect(self, steps: int) -> None:
+        """Take how many steps there will be."""
+
+    def show(self, step: int, loss: float) -> None:
+        """Take how many steps are done."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one run of `fit_batch` came to."""
+
+    model: "SentenceTransformer"
+    metrics: dict[str, float]
+    """Of the returned model, as the host measures it at the end."""
+    points: list[tuple[dict[str, float], int]]
+    """What the method logged, with the steps."""
+    asked: int
+    """How often it asked whether to stop."""
+    changes: dict[str, str]
+    """What it changed of its surroundings, which were put back."""
+    changed_columns: tuple[str, ...]
+    """What it changed of its batch."""
+
+
+@dataclass(eq=False)
+class Trial:
+    """A method with the host, the model and the sessions that it is tried with.
+
+    Args:
+        subject: The method.
+        given_params: Hyper-parameters other than the defaults.
+        given_model: What it is to tune, and to be offered as the initial model.
+    """
+
+    subject: Subject
+    given_params: Mapping[str, Any]
+    given_model: "SentenceTransformer"
+    starting_model: "SentenceTransformer" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starting_model = self.given_model
+
+    @cached_property
+    def host(self) -> Host:
+        """The method beside the bundled metrics, by which it is judged."""
+        bundled = read_catalogue(only=["hooktune"]).available("extension")
+        return Host(self.subject.plugin, map(imported_plugin, bundled))
+
+    @cached_property
+    def params(self) -> "BaseModel | None":
+        """The hyper-parameters of all runs."""
+        space = self.host.hyper_parameters()
+        given = parse_params(space, self.given_params)
+        return None if space is None else space(**given)
+
+    @cached_property
+    def main_metric(self) -> MainMetric:
+        """What the method is judged by."""
+        return self.host.main_metric() or MainMetric()
+
+    @cached_property
+    def parts(self) -> tuple[Sessions, Sessions]:
+        """The training and the test sessions."""
+        sessions = made_up_sessions()
+        in_test = held_out_sessions(sessions, IterationSettings().test_ratio, SEED)
+        return sessions.take(~in_test), sessions.take(in_test)
+
+    @cached_property
+    def first_fit(self) -> Fit:
+        """The run on the training sessions that most checks look at."""
+        return self.fit(self.parts[0])
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What that run changed of its surroundings."""
+        return self.first_fit.changes
+
+    def initial_model(self) -> "SentenceTransformer":
+        """Ask the method for its initial model, naming a folder that holds the given one."""
+        with (
+            tempfile.TemporaryDirectory(prefix="hooktune-") as folder,
+            seeded(SEED),
+            quiet_loading(),
+        ):
+            self.given_model.save_pretrained(folder)
+            return self.host.upload_initial_model(MethodSettings(folder, SEED, "cpu"))
+
+    def fit(self, train: Sessions, *, stopped: bool = False) -> Fit:
+        """Let the method tune a copy of the starting model, as the host would.
+
+        Args:
+            train: The training sessions.
+            stopped: Ask it to stop from the outset.
+        """
+        batch = TrainingBatch(_BATCH_ID, train, score_results(self.starting_model, train))
+        points, stop = Points(), Stop()
+        if stopped:
+            stop.set()
+        run = TrackedRun(
+            SEED, self.main_metric, self._measure, cast("MetricLog", points), NoProgress(), stop
+        )
+        model = copy.deepcopy(self.starting_model)
+        columns = digests(batch)
+        with seeded(SEED), watched() as changes:
+            tuned = self.host.fit_batch(run, model, batch, self.params)
+        logged = list(points.logged)
+        return Fit(
+            tuned,
+            run.evaluate(tuned, run.last_step),
+            logged,
+            stop.asked,
+            changes,
+            tuple(name for name, digest in digests(batch).items() if digest != columns[name]),
+        )
+
+    @cached_property
+    def _measure(self) -> Measure:
+        test = self.parts[1]
+        return Measure(self.host, test, score_results(self.starting_model, test))
+
+
+def embeddings(model: "SentenceTransformer", sessions: Sessions) -> Floats:
+    """Return the embeddings of some sessions' queries and items, one below the other."""
+    queries, items = sessions.queries.to_pylist(), sessions.items.to_pylist()
+    return np.concatenate(
+        [
+            np.asarray(model.encode_query(queries, show_progress_bar=False)),
+            np.asarray(model.encode_document(items, show_progress_bar=False)),
+        ]
+    )
+
+
+def digests(columns: object) -> dict[str, str]:
+    """Return a digest of each array that an object or one of its parts holds, by its name."""
+    found: dict[str, str] = {}
+    for each in fields(columns):  # type: ignore[arg-type]
+        value = getattr(columns, each.name)
+        if isinstance(value, Sessions):
+            found |= {f"{each.name}.{name}": digest for name, digest in digests(value).items()}
+        elif isinstance(value, np.ndarray):
+            found[each.name] = _digest(value)
+    if isinstance(columns, Sessions):
+        found |= {name: _digest(getattr(columns, name)) for name in _DERIVED}
+    return found
+
+
+_DERIVED: Final = ("lengths", "session_index", "positions", "clicked", "not_irrelevant")
+
+
+def _digest(values: npt.NDArray[Any]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes()).hexdigest()
