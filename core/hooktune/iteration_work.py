@@ -273,7 +273,11 @@ def _plugin_tags(host: Host) -> dict[str, str]:
 
 
 def _failure_tags(host: Host) -> dict[str, str]:
-    return {_tag_key("hooktune.plugin_failure", each.name): str(each) for each in host.failures}
+    tags: dict[str, str] = {}
+    for failure in host.failures:
+        key = _tag_key("hooktune.plugin_failure", failure.name)
+        tags[key] = "\n".join(filter(None, [tags.get(key), str(failure)]))
+    return tags
 
 
 def _tag_key(prefix: str, name: str) -> str:
