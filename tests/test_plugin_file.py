@@ -51,7 +51,7 @@ def test_it_comes_from_its_file_in_the_version_of_its_content(write):
     path = write()
     first = plugin_from_file(path)
     assert first.distribution == str(path)
-    write(GOOD + "# edited")
+    write(dedent(GOOD) + "# edited")
     second = plugin_from_file(path)
     assert second.version != first.version
     assert second.object is not first.object
