@@ -219,7 +219,7 @@ def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run
     from mlflow.models import Model
 
     description = Model(
-        artifact_path=logged.artifact_location,
+        artifact_path=MODEL_NAME,
         model_uuid=logged.model_id,
         run_id=run_id,
         model_id=logged.model_id,

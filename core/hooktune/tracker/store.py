@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import sqlite3
+import ssl
 import tempfile
 import urllib.error
 import urllib.request
@@ -171,13 +172,20 @@ def _ask(uri: str) -> None:
     parts = urlsplit(uri)
     database = parts.scheme.split("+")[0]
     if parts.scheme in ("http", "https"):
+        # A user's name and password in it, which MLflow takes, would be read as the host's name.
+        address_alone = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         try:
-            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_CONNECT_WITHIN):
-                pass
+            urllib.request.urlopen(
+                f"{address_alone.rstrip('/')}/health", timeout=_CONNECT_WITHIN
+            ).close()
         except urllib.error.HTTPError as answer:
             with answer:
                 if answer.code >= _SERVER_FAILED:
                     raise
+        except urllib.error.URLError as error:
+            # Somebody is there; which certificates to trust is set for MLflow, and not known here.
+            if not isinstance(error.reason, ssl.SSLError):
+                raise
     elif database in _DATABASE_PORTS and parts.hostname:
         address = (parts.hostname, parts.port or _DATABASE_PORTS[database])
         socket.create_connection(address, timeout=_CONNECT_WITHIN).close()
