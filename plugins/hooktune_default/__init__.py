@@ -12,9 +12,7 @@ from hooktune import (
     Sessions,
     TrainingBatch,
     hookimpl,
-    train,
 )
-from hooktune_default.loss import ranking_loss
 from hooktune_default.params import Params
 
 if TYPE_CHECKING:
@@ -59,6 +57,10 @@ def fit_batch(
     run: ActiveRun, model: "SentenceTransformer", batch: TrainingBatch, params: Params
 ) -> "SentenceTransformer":
     """Train the model with `ranking_loss`."""
+    # Imported here, as torch is, so that importing the plugin stays quick.
+    from hooktune import train
+    from hooktune_default.loss import ranking_loss
+
     _check_that_something_can_be_ranked(batch.train)
     return train(run, model, batch, partial(ranking_loss, params), params)
 

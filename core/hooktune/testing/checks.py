@@ -45,7 +45,7 @@ def check_method(
         ContractError: A check failed; the message names each that did, and how to mend it.
         RequestError: There is no such plugin or check.
     """
-    names = [check.name for check in (*METHOD_CHECKS, *METRIC_CHECKS)]
+    names = [each.name for each in METHOD_CHECKS] + [each.name for each in METRIC_CHECKS]
     refuse_unknown(skip, names)
     subject = find_subject(plugin, "method")
     trial = Trial(subject, params or {}, tiny_model() if model is None else model)

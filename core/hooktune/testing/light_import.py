@@ -77,8 +77,8 @@ def check_light_import(module: ModuleType) -> None:
         _, heavy, line = json.loads(last)
         raise Fault(
             f"importing {module.__name__} imports {heavy} ({line}), which takes seconds whenever "
-            f"plugins are looked at. Move `import {heavy}` into the functions that use it, and "
-            "under `if TYPE_CHECKING:` for annotations."
+            "plugins are looked at. Move that import into the functions that use it, `from "
+            "hooktune import train` too, and under `if TYPE_CHECKING:` for annotations."
         )
     if done.returncode:
         *_, reason = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

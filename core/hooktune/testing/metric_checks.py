@@ -16,12 +16,13 @@ from hooktune.errors import HooktuneError, PluginError
 from hooktune.host import Host
 from hooktune.markers import hookimpl
 from hooktune.metrics import MainMetric
+from hooktune.randomness import seeded
 from hooktune.settings import MethodSettings
 from hooktune.testing.made_up import made_up_sessions, tiny_model
 from hooktune.testing.report import Check, Fault, check_of
 from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.subject import Subject
-from hooktune.testing.surroundings import watched
+from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.testing.trial import SEED, NoProgress, Points, Stop, digests
 
 if TYPE_CHECKING:
@@ -101,12 +102,11 @@ class MetricTrial:
         stand_in = Plugin("stand-in", "method", _StandInMethod(self.model))
         return Host(stand_in, [self.subject.plugin])
 
-    @cached_property
+    @property
     def measured(self) -> Measured:
-        """Forty sessions with their scores."""
-        sessions = made_up_sessions()
-        baseline = score_results(tiny_model(SEED), sessions)
-        return Measured(sessions, score_results(self.model, sessions), baseline)
+        """Forty sessions with their scores, made anew each time."""
+        scores, baseline = self._scores
+        return Measured(made_up_sessions(), scores.copy(), baseline.copy())
 
     def metrics(self, of: Measured) -> dict[str, float]:
         """Compute the plugin's metrics."""
@@ -119,7 +119,7 @@ class MetricTrial:
         metrics = Measure(self.host, of.sessions, of.baseline)
         points = cast("MetricLog", Points())
         run = TrackedRun(SEED, MainMetric(), metrics, points, NoProgress(), Stop())
-        with watched() as changes:
+        with seeded(AMBIENT_SEED), watched() as changes:
             self.host.upload_initial_model(MethodSettings(None, SEED, "cpu"))
             self.host.hyper_parameters()
             self.host.main_metric()
@@ -131,6 +131,11 @@ class MetricTrial:
                     if batch_id != _FAILING:
                         raise
         return changes
+
+    @cached_property
+    def _scores(self) -> tuple[Floats, Floats]:
+        sessions = made_up_sessions()
+        return score_results(self.model, sessions), score_results(tiny_model(SEED), sessions)
 
 
 def hooks(trial: MetricTrial) -> None:
@@ -167,8 +172,7 @@ def computed_deterministic(trial: MetricTrial) -> None:
 
 def computed_unchanged(trial: MetricTrial) -> None:
     """Leave the sessions and scores alone."""
-    sessions = made_up_sessions()
-    of = Measured(sessions, trial.measured.scores.copy(), trial.measured.baseline.copy())
+    of = trial.measured
     before = digests(of)
     trial.metrics(of)
     changed = [name for name, digest in digests(of).items() if digest != before[name]]
@@ -187,7 +191,7 @@ def computed_without_clicks(trial: MetricTrial) -> None:
 
 def computed_one_session(trial: MetricTrial) -> None:
     """Measure a single session."""
-    places = trial.measured.sessions.not_irrelevant.copy()
+    places = trial.measured.sessions.not_irrelevant
     places[places.argmax() + 1 :] = False
     _check_edge(trial, places, "a single session")
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from hooktune.errors import HooktuneError, RequestError, did_you_mean
+from hooktune.randomness import seeded
+from hooktune.testing.surroundings import AMBIENT_SEED, watched
 
 T = TypeVar("T", contravariant=True)
 
@@ -79,7 +81,10 @@ class ContractError(AssertionError):
 def run_checks(
     checks: Iterable[Check[T]], subject: T, skip: Collection[str] = ()
 ) -> list[CheckResult]:
-    """Run checks in their order, leaving out those whose needs failed."""
+    """Run checks in their order, leaving out those whose needs failed.
+
+    Whatever a check changes of its surroundings is put back after it.
+    """
     results: list[CheckResult] = []
     unknown: set[str] = set()
     for check in checks:
@@ -116,7 +121,8 @@ def concluded(report: Report, raise_on_failure: bool) -> Report:
 
 def _run(check: Check[T], subject: T) -> CheckResult:
     try:
-        check.function(subject)
+        with seeded(AMBIENT_SEED), watched():
+            check.function(subject)
     except Fault as fault:
         return CheckResult(check.name, False, str(fault), fault.__cause__)
     except HooktuneError as error:

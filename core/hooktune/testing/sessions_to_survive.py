@@ -41,7 +41,14 @@ def unicode_texts() -> Sessions:
 
 def long_texts() -> Sessions:
     """Texts far longer than what the model reads."""
-    return _with_texts(lambda text, _: f"{text} " * 100, lambda text, _: f"{text} " * 200)
+    return _with_texts(
+        lambda text, _: f"{text} " * 100,
+        lambda text, _: f"{text} " * 200,
+        sessions=6,
+        queries=3,
+        items=8,
+        results=4,
+    )
 
 
 def duplicate_queries() -> Sessions:
@@ -59,8 +66,10 @@ def single_results() -> Sessions:
     return sessions_of(log, items)
 
 
-def _with_texts(query: Callable[[str, int], str], item: Callable[[str, int], str]) -> Sessions:
-    log, items = made_up_log(sessions=12)
+def _with_texts(
+    query: Callable[[str, int], str], item: Callable[[str, int], str], **sizes: int
+) -> Sessions:
+    log, items = made_up_log(**{"sessions": 12, **sizes})
     queries: dict[str, Any] = {}
     for session in log:
         place = queries.setdefault(session["search_query"], len(queries))

@@ -11,6 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+AMBIENT_SEED: Final = 982_451_653
+"""The seed of the global generators around a plugin, which no plugin chooses by chance: after
+`seed(0)` twice, nothing would seem to have changed."""
+
 _MLFLOW_PREFIX: Final = "MLFLOW_"
 
 

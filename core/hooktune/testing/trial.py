@@ -24,7 +24,7 @@ from hooktune.search import parse_params
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
-from hooktune.testing.surroundings import watched
+from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.tracker.models import quiet_loading
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Trial:
         )
         model = copy.deepcopy(self.starting_model)
         columns = digests(batch)
-        with seeded(SEED), watched() as changes:
+        with seeded(AMBIENT_SEED), watched() as changes:
             tuned = self.host.fit_batch(run, model, batch, self.params)
         logged = list(points.logged)
         return Fit(
