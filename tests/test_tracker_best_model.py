@@ -10,8 +10,17 @@ from textwrap import dedent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tracked import METHOD, SHIFT, begin, do_run, finish, initial_run, model_folders
-from tracked import runs_with_model, start_run
+from tracked import (
+    METHOD,
+    SHIFT,
+    begin,
+    do_run,
+    finish,
+    initial_run,
+    model_folders,
+    runs_with_model,
+    start_run,
+)
 
 from hooktune.metrics import MainMetric
 from hooktune.naming import IterationName

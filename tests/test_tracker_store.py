@@ -154,7 +154,7 @@ def test_a_store_that_does_not_answer_is_told_soon(
     "uri", ["mlflow.db", "./mlruns", "ftp://host/x", "http://[::", "http://h:x"]
 )
 def test_an_address_that_is_none_is_refused(uri: str):
-    with pytest.raises(StoreError, match="is no tracking store|cannot be reached"):
+    with pytest.raises(StoreError, match=r"is no tracking store|cannot be reached"):
         Tracker(uri).client  # noqa: B018
 
 
