@@ -188,9 +188,13 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
     from hooktune.demo import run_demo
 
     result = run_demo(
-        to, model=model, max_runs=max_runs, seed=seed, tracking_uri=context.tracking_uri,
-        block=context.block, say=say,
-    )  # fmt: skip
+        to,
+        model=model,
+        max_runs=max_runs,
+        seed=seed,
+        tracking_uri=context.tracking_uri,
+        block=context.block,
+    )
     _print_result(context, result, as_json=False)
     click.echo("What to do next:")
     click.echo("  hooktune ui                                  see it in MLflow")
