@@ -37,25 +37,27 @@ def loss_by_loops(params: Params, sessions: Sessions, scores: list[float]) -> fl
     confidence = result_confidence(sessions, params)
     low = -math.inf if params.pair_min_difference is None else params.pair_min_difference
     high = math.inf if params.pair_max_difference is None else params.pair_max_difference
-    pair_means, attraction_means, irrelevant_means = [], [], []
+    pair_means, weight_means, attraction_means, irrelevant_means = [], [], [], []
     for start, end in zip(sessions.offsets[:-1], sessions.offsets[1:], strict=True):
         clicked = [place for place in range(start, end) if sessions.clicks[place] > 0]
         others = [place for place in range(start, end) if sessions.clicks[place] == 0]
-        pairs = []
+        pairs, weights = [], []
         for one in clicked:
             for other in others:
                 difference = scores[one] - scores[other]
                 if low <= difference <= high:
                     urgency = params.scale * (params.margin - difference)
-                    pairs.append(confidence[one] * confidence[other] / (1 + math.exp(-urgency)))
+                    weights.append(confidence[one] * confidence[other])
+                    pairs.append(weights[-1] / (1 + math.exp(-urgency)))
         if pairs:
-            pair_means.append(sum(pairs) / len(pairs))
+            pair_means.append(_mean(pairs))
+            weight_means.append(_mean(weights))
         if clicked:
             attraction_means.append(sum(1 - scores[one] for one in clicked) / len(clicked))
         else:
             irrelevant_means.append(sum(max(scores[one], 0) for one in others) / len(others))
     return (
-        _mean(pair_means)
+        (_mean(pair_means) / _mean(weight_means) if pair_means else 0.0)
         + params.attraction * _mean(attraction_means)
         + params.irrelevant_weight * _mean(irrelevant_means)
     )

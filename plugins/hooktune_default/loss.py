@@ -1,5 +1,7 @@
 """The loss: clicked over not clicked results, and clicked results towards their query."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,6 +12,8 @@ from hooktune_default.params import Params
 
 Places = npt.NDArray[np.int64]
 
+_LEAST_WEIGHT: Final = 1e-6
+
 
 def ranking_loss(params: Params, sessions: Sessions, scores: torch.Tensor) -> torch.Tensor:
     """Return the probabilistic margin loss of the pairs, plus the terms that hold similarities.
@@ -18,15 +22,17 @@ def ranking_loss(params: Params, sessions: Sessions, scores: torch.Tensor) -> to
 
     - the mean, over sessions with both kinds of results, of the mean over the session's pairs of a
       clicked and a not clicked result, of confidence x sigmoid(scale x (margin - (s_clicked -
-      s_other))): a smooth count of the pairs that are not in order by the margin;
+      s_other))): a smooth count of the pairs that are not in order by the margin. It is divided by
+      the same mean of the confidences alone (self-normalised: Swaminathan & Joachims 2015, "The
+      self-normalized estimator for counterfactual learning"), so that confidences say which pairs
+      matter and not how much all of them do beside the other terms;
     - `attraction` times the mean, over sessions with a click, of the mean over their clicked
       results of 1 - s;
     - `irrelevant_weight` times the mean, over sessions without a click, of the mean over their
       results of s where it is above 0.
 
-    Sessions count alike, however many pairs they have, as they do in the main metric. A mean over
-    pairs is divided by how many count, not by their confidences, so that a session of little
-    confidence also counts less.
+    Sessions count alike, however many pairs they have, as they do in the main metric; only one of
+    little confidence counts less.
 
     Args:
         params: The weights, the margin, and which pairs count.
@@ -54,8 +60,11 @@ def _pairs_term(params: Params, sessions: Sessions, scores: torch.Tensor) -> tor
         counts &= difference.detach() >= params.pair_min_difference
     if params.pair_max_difference is not None:
         counts &= difference.detach() <= params.pair_max_difference
-    pair_loss = weight * torch.sigmoid(params.scale * (params.margin - difference))
-    return _mean_of_means(pair_loss[counts], pair_session[counts], len(sessions))
+    urgency = torch.sigmoid(params.scale * (params.margin - difference))
+    weight, urgency, pair_session = weight[counts], urgency[counts], pair_session[counts]
+    mean_weight = _mean_of_means(weight, pair_session, len(sessions))
+    weighted = _mean_of_means(weight * urgency, pair_session, len(sessions))
+    return weighted / mean_weight.clamp(min=_LEAST_WEIGHT)
 
 
 def clicked_other_pairs(sessions: Sessions) -> tuple[Places, Places]:
