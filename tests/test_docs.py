@@ -1,0 +1,102 @@
+"""The documentation names every hook and every command, and what the tutorial says is true."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from hooktune.cli import cli
+from hooktune.contract import HOOKS, REQUIRED_HOOKS
+
+DOCS = Path(__file__).parent.parent / "docs"
+BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def sections(text):
+    """Return the text of each section by its heading."""
+    parts = re.split(r"^##+ (.*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands(group, prefix="hooktune"):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_documented_with_all_its_arguments(hook):
+    section = sections((DOCS / "plugins" / "hooks.md").read_text(encoding="utf-8"))[hook]
+    assert f"`{hook}({', '.join(HOOKS[hook])})`" in section
+    for argument in HOOKS[hook]:
+        assert re.search(rf"^- `{argument}`: ", section, re.MULTILINE), argument
+    assert re.search(r"^Called ", section, re.MULTILINE)
+    assert re.search(r"^Returns ", section, re.MULTILINE)
+    assert "Since 0." in section
+    assert ("Required of a method" in section) == (hook in REQUIRED_HOOKS)
+
+
+@pytest.mark.parametrize("command", [*commands(cli)])
+def test_a_command_is_documented(command):
+    assert command in sections((DOCS / "commands.md").read_text(encoding="utf-8"))
+
+
+def test_documented_hooks_and_commands_exist():
+    assert set(sections((DOCS / "plugins" / "hooks.md").read_text(encoding="utf-8"))) == set(HOOKS)
+    documented = sections((DOCS / "commands.md").read_text(encoding="utf-8"))
+    assert {each for each in documented if each.startswith("hooktune ")} <= set(commands(cli))
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+# The demo's batch and model take minutes to make; small ones stand in for them.
+SHELL = """
+hooktune() {
+    case "$1" in
+    run) python -m hooktune "$@" --initial-model "$TINY_MODEL" --device cpu ;;
+    *) python -m hooktune "$@" ;;
+    esac
+}
+"""
+
+
+def test_the_tutorial_works_as_it_is_written(tmp_path, make_batch, tiny_model_folder):
+    work, site = tmp_path / "work", tmp_path / "site"
+    (work / "hooktune-demo").mkdir(parents=True)
+    make_batch().rename(work / "hooktune-demo" / "batch")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(site),
+        "TINY_MODEL": str(tiny_model_folder),
+        # Installed beside this Python's own packages, and without a network.
+        "PIP_TARGET": str(site),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    tutorial = (DOCS / "plugins" / "tutorial.md").read_text(encoding="utf-8")
+    for language, file, text in BLOCK.findall(tutorial):
+        if file:
+            (work / file).write_text(text, encoding="utf-8")
+            continue
+        assert language == "console"
+        for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+            done = subprocess.run(
+                ["bash", "-c", SHELL + command],
+                cwd=work, env=environment, capture_output=True, text=True, timeout=300,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+            printed = " ".join(done.stdout.split())
+            for line in expected.splitlines():
+                assert " ".join(line.split()) in printed, f"{command}\n{done.stdout}"
