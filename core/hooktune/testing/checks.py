@@ -43,7 +43,7 @@ def check_method(
 
     Raises:
         ContractError: A check failed; the message names each that did, and how to mend it.
-        RequestError: There is no such plugin or check.
+        RequestError: There is no such plugin or check, or the plugin cannot be imported.
     """
     names = [each.name for each in METHOD_CHECKS] + [each.name for each in METRIC_CHECKS]
     refuse_unknown(skip, names)
@@ -73,7 +73,7 @@ def check_extension(
 
     Raises:
         ContractError: A check failed; the message names each that did, and how to mend it.
-        RequestError: There is no such plugin or check.
+        RequestError: There is no such plugin or check, or the plugin cannot be imported.
     """
     refuse_unknown(skip, [check.name for check in EXTENSION_CHECKS])
     subject = find_subject(plugin, "extension")

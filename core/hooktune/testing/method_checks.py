@@ -54,7 +54,13 @@ def initial_model(trial: Trial) -> None:
 
 def fit_batch(trial: Trial) -> None:
     """Tune a model and return it."""
-    _ = trial.first_fit
+    try:
+        _ = trial.first_fit
+    except HooktuneError as error:
+        raise Fault(
+            f"fit_batch has to tune a tiny model on {len(trial.parts[0])} made-up sessions and "
+            f"return it. {error} Mend what it raises, and end with `return model`."
+        ) from (error.__cause__ or error)
 
 
 def main_metric(trial: Trial) -> None:
