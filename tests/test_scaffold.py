@@ -81,7 +81,9 @@ def test_what_is_written_keeps_a_common_style(tmp_path):
     subprocess.run([*ruff, "format", "--check", *arguments], check=True)
 
 
-def test_it_passes_its_own_tests_and_is_found_once_installed(tmp_path):
+def test_once_installed_it_passes_its_own_tests_is_found_and_runs(
+    tmp_path, make_batch, tiny_model_folder, store_uri
+):
     folder, site = write_package(NAME, tmp_path), tmp_path / "site"
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", *offline, folder], check=True)
@@ -96,3 +98,12 @@ def test_it_passes_its_own_tests_and_is_found_once_installed(tmp_path):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=folder, env=environment, check=True,
     )  # fmt: skip
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "hooktune", "--tracking-uri", store_uri, "run", NAME,
+            str(make_batch()), "--initial-model", str(tiny_model_folder), "--device", "cpu",
+            "--max-runs", "1",
+        ],
+        env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "FINISHED" in done.stdout
