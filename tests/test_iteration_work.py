@@ -1,0 +1,171 @@
+"""The work of one iteration, with a method that tunes in no time."""
+
+from threading import Event
+from typing import Annotated
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+import hooktune_metrics
+from hooktune import SearchRange, hookimpl
+from hooktune.contract import Plugin
+from hooktune.errors import RequestError
+from hooktune.host import Host
+from hooktune.iteration_work import run_iteration
+from hooktune.metrics import MainMetric
+from hooktune.planning import Request
+from hooktune.release import open_batch
+from hooktune.testing import tiny_model
+from hooktune.tracker import Tracker
+
+SHIFT = "test_not_irrelevant_dist_shift"
+
+
+class Params(BaseModel):
+    push: Annotated[float, SearchRange(0.1, 1.0)] = 0.5
+    deed: str = "tune"
+
+
+class Pusher:
+    """Adds one constant to all embeddings, which moves all similarities up."""
+
+    def __init__(self) -> None:
+        self.stop = Event()
+        self.trained = 0
+
+    @hookimpl
+    def upload_initial_model(self, settings):
+        return tiny_model(settings.seed)
+
+    @hookimpl
+    def hyper_parameters(self):
+        return Params
+
+    @hookimpl
+    def fit_batch(self, run, model, batch, params):
+        self.trained += 1
+        run.log({"train_loss": 1.0}, 5)
+        if params.deed == "fail":
+            raise ValueError("cannot go on")
+        if params.deed == "interrupt":
+            raise KeyboardInterrupt
+        if params.deed == "stop":
+            self.stop.set()
+        with torch.no_grad():
+            model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += params.push
+        return model
+
+
+@pytest.fixture
+def pusher() -> Pusher:
+    return Pusher()
+
+
+@pytest.fixture
+def tracker(store_uri: str) -> Tracker:
+    return Tracker(store_uri)
+
+
+@pytest.fixture
+def work(tracker: Tracker, pusher: Pusher, make_batch):
+    """Runs an iteration on the made-up batch of a seed."""
+    method = Plugin("Pusher", "method", pusher, "pusher", "1.0")
+    extension = Plugin("metrics", "extension", hooktune_metrics)
+
+    def run(seed: int = 0, **asked):
+        batch = open_batch(make_batch(seed))
+        request = Request(**{"max_runs": 1, "device": "cpu", **asked})
+        return run_iteration(tracker, Host(method, [extension]), batch, request, pusher.stop)
+
+    return run
+
+
+def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
+    result = work(max_runs=2)
+
+    assert result.trained == 2
+    assert [run.status for run in result.runs] == ["FINISHED"] * 2
+    assert result.iteration.improved
+    assert result.best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in result.runs) > 0
+    assert [tracker.has_model(run) for run in result.runs].count(True) == 1
+    assert {"train_loss", "mean_train_loss", "fit_seconds", "test_mrr"} <= set(result.best.metrics)
+    assert result.best.tags["hooktune.plugin.Pusher"] == "pusher 1.0"
+    artifacts = tracker.client.list_artifacts(result.best.run_id)
+    assert "manifest.json" in [each.path for each in artifacts]
+
+
+def test_what_was_done_is_not_done_again(work, pusher: Pusher):
+    first = work(max_runs=2)
+    again = work(max_runs=2)
+    more = work(max_runs=3)
+
+    assert (again.trained, more.trained, pusher.trained) == (0, 1, 3)
+    assert again.runs == first.runs == more.runs[:2]
+    assert again.iteration == first.iteration
+
+
+def test_a_failed_run_has_its_traceback_and_the_next_one_goes_on(work, tracker: Tracker):
+    failed = work(params={"deed": "fail"})
+    (run,) = failed.runs
+    assert run.status == "FAILED"
+    assert "cannot go on" in run.failure
+    artifacts = [each.path for each in tracker.client.list_artifacts(run.run_id)]
+    assert "traceback.txt" in artifacts
+    assert failed.best is None
+    assert failed.iteration.finished_at is None
+
+    result = work()
+    assert [run.status for run in result.runs] == ["FAILED", "FINISHED"]
+    assert result.best == result.runs[1]
+
+
+def test_an_interrupted_run_is_killed_and_what_it_tracked_stays(work, tracker: Tracker):
+    with pytest.raises(KeyboardInterrupt):
+        work(params={"deed": "interrupt"})
+    (iteration,) = tracker.iterations()
+    (run,) = tracker.runs(iteration)
+    assert run.status == "KILLED"
+    assert run.metrics["train_loss"] == 1.0
+    assert iteration.finished_at is None
+
+
+def test_a_run_that_is_asked_to_stop_is_killed_and_no_other_begins(work):
+    result = work(max_runs=3, params={"deed": "stop"})
+    assert [run.status for run in result.runs] == ["KILLED"]
+    assert result.best is None
+    assert result.iteration.finished_at is None
+
+
+def test_the_next_batch_starts_from_the_best_model_and_its_hyper_parameters(work, tracker: Tracker):
+    first = work(0, params={"push": 0.7})
+    second = work(1)
+
+    assert second.iteration.starting_run == first.best.run_id
+    assert second.runs[0].params["push"] == 0.7
+    assert not tracker.has_model(first.best)
+    with pytest.raises(RequestError, match="was deleted when a better one replaced it"):
+        work(1, params={"push": 0.2})
+
+
+def test_an_iteration_that_improves_nothing_is_said_to(work, tracker: Tracker):
+    first = work(0)
+    second = work(1, params={"push": 0.0})
+    assert second.best is None
+    assert second.iteration.improved is False
+    assert tracker.has_model(first.best)
+    assert work(2).iteration.starting_run == first.best.run_id
+
+
+def test_a_main_metric_that_nobody_computes_is_refused(work):
+    with pytest.raises(RequestError, match=r"main metric 'test_x' on this.*test_mrr"):
+        work(main_metric=MainMetric("test_x"))
+
+
+def test_a_run_that_ranks_worse_carries_a_warning(work):
+    result = work(max_runs=4, params={"push": 50.0})
+    ranks_worse = (
+        result.runs[0].metrics["test_ndcg_at_10"]
+        < (result.iteration.starting_metrics["test_ndcg_at_10"])
+    )
+    assert bool(result.runs[0].warning) is ranks_worse

@@ -1,0 +1,102 @@
+"""What people read of the store: tables and JSON."""
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from hooktune import report
+from hooktune.naming import IterationName
+from hooktune.settings import IterationSettings
+from hooktune.tracker import Iteration, RunRecord
+
+SHIFT = "test_not_irrelevant_dist_shift"
+NASTY = "[red]query[/red] \x1b[2J\x07 :smile:"
+
+
+def a_run(run_id: str, value: float | None = None, **given) -> RunRecord:
+    fields = dict(
+        run_id=run_id, name="defaults", status="FINISHED", method="M", batch_id="0" * 24, params={},
+        metrics={} if value is None else {SHIFT: value}, started_at=0, seconds=2.0, warning=None,
+        failure=None, model_id=None, experiment_id="1", tags={}, tracking_uri="",
+    )  # fmt: skip
+    return RunRecord(**{**fields, **given})
+
+
+def an_iteration(best_run: str | None = None, improved: bool | None = None) -> Iteration:
+    name = IterationName("M", "0" * 24)
+    starting = {SHIFT: 0.0, "test_mrr": 0.5}
+    return Iteration(
+        "1", name, IterationSettings(), "start", None, starting, best_run, None, improved, 0
+    )
+
+
+def printed(table) -> str:
+    output = io.StringIO()
+    Console(file=output, width=200).print(table)
+    return output.getvalue()
+
+
+def test_runs_stand_below_the_starting_model_the_best_first():
+    runs = [
+        a_run("aa", 0.1),
+        a_run("bb", 0.25, warning="ranks worse"),
+        a_run("cc"),
+        a_run("dd", math.nan),
+    ]
+    lines = printed(report.runs_table(an_iteration("bb"), runs)).splitlines()[2:]
+    order = [line.split()[-1] for line in lines if line.strip() and "──" not in line]
+    assert order == ["start", "bb", "aa", "cc", "dd"]
+    best = next(line for line in lines if line.endswith("bb") or " bb" in line)
+    assert best.lstrip().startswith("best !")
+    assert "0.2500" in best
+
+
+def test_remarks_tell_warnings_failures_and_that_nothing_was_improved():
+    runs = [
+        a_run("aa", warning="ranks worse than before"),
+        a_run("bb", warning="ranks worse than before"),
+        a_run("cc", status="FAILED", failure="ValueError: no"),
+    ]
+    said = report.remarks(an_iteration("bb", improved=False), runs)
+    assert said[0] == "! The run defaults (aa), ranks worse than before."
+    assert said[1].startswith("! The best run, defaults (bb), ")
+    assert said[2] == "The run defaults (cc) is FAILED: ValueError: no."
+    assert "starts from it again" in said[3]
+
+
+def test_markup_and_control_characters_are_shown_as_they_are():
+    run = a_run("aa", 0.1, name=NASTY, method=NASTY, failure=NASTY)
+    for text in (
+        printed(report.runs_table(an_iteration(), [run])),
+        printed(report.best_table([run])),
+        printed(report.table(["[bold]head"], [[NASTY]])),
+        "\n".join(report.remarks(an_iteration(), [run])),
+    ):
+        joined = "".join(text.split())
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert "[red]query[/red]\\x1b[2J\\x07:smile:" in joined
+
+
+def test_json_is_the_same_for_the_same_store_and_nan_is_null():
+    run = report.run_json(a_run("aa", math.nan, params={"b": (1, math.nan), "a": "ü"}), True)
+    text = report.as_json(run)
+    assert text == report.as_json(dict(reversed(run.items())))
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert read["metrics"] == {SHIFT: None}
+    assert read["params"] == {"a": "ü", "b": [1, None]}
+    assert read["model_uri"] == "runs:/aa/model"
+    assert report.run_json(a_run("aa"), False)["model_uri"] is None
+
+
+def test_an_iteration_as_json_names_what_it_is_about():
+    value = json.loads(report.as_json(report.iteration_json(an_iteration("aa", True))))
+    assert value["name"] == f"iteration / M / {'0' * 24}"
+    assert value["main_metric"] == {"name": SHIFT, "greater_is_better": True}
+    assert (value["best_run"], value["improved"]) == ("aa", True)
+    assert value["created_at"] == "1970-01-01T00:00:00+00:00"
+    table = printed(report.iterations_table([an_iteration(None, False)]))
+    assert "the starting model stays" in " ".join(table.split())
