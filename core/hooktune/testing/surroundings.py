@@ -99,12 +99,11 @@ def _read_mlflow() -> dict[str, Any]:
     state: dict[str, Any] = {
         name: value for name, value in os.environ.items() if name.startswith(_MLFLOW_PREFIX)
     }
-    if "mlflow" in sys.modules:  # importing it only to look would take seconds
-        import mlflow
-
+    mlflow: Any = sys.modules.get("mlflow")  # importing it only to look would take seconds
+    if mlflow is not None:
         active = mlflow.active_run()
         state["the tracking URI"] = (
-            mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+            mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
         )
         state["the active run"] = active.info.run_id if active else None
     else:
@@ -113,9 +112,8 @@ def _read_mlflow() -> dict[str, Any]:
 
 
 def _write_mlflow(state: dict[str, Any]) -> None:
-    if "mlflow" in sys.modules:
-        import mlflow
-
+    mlflow: Any = sys.modules.get("mlflow")
+    if mlflow is not None:
         while (active := mlflow.active_run()) and active.info.run_id != state.get("the active run"):
             mlflow.end_run()
         mlflow.set_tracking_uri(state["the tracking URI"])
