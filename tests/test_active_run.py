@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import hooktune_default
 import hooktune_metrics
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.contract import Plugin
@@ -32,9 +33,6 @@ class Kept:
         self.shown.append((step, loss))
 
 
-class Nothing: ...
-
-
 @pytest.fixture
 def kept() -> Kept:
     return Kept()
@@ -48,8 +46,6 @@ def model():
 @pytest.fixture
 def run(kept: Kept, model, make_batch) -> TrackedRun:
     extension = Plugin("metrics", "extension", hooktune_metrics)
-    import hooktune_default
-
     host = Host(Plugin("M", "method", hooktune_default), [extension])
     sessions = open_batch(make_batch()).sessions
     measure = Measure(host, sessions, score_results(model, sessions))

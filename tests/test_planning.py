@@ -82,7 +82,7 @@ def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):
         Request(main_metric=MainMetric()),
         Request(baseline="recorded"),
     ):
-        with pytest.raises(RequestError, match="was begun with .* is asked for now"):
+        with pytest.raises(RequestError, match=r"was begun with .* is asked for now"):
             settle_settings(other, None, existing)
 
 

@@ -1,9 +1,9 @@
 """A seed that leaves the global generators as they were."""
 
 import random
+from contextlib import suppress
 
 import numpy as np
-import pytest
 import torch
 
 from hooktune.randomness import seeded
@@ -25,9 +25,9 @@ def test_one_seed_gives_the_same_numbers_and_another_gives_others():
 def test_the_states_are_restored_even_after_an_error():
     with seeded(7):
         draw()
-        with pytest.raises(ValueError, match="no"), seeded(3):
+        with suppress(ValueError), seeded(3):
             draw()
-            raise ValueError("no")
+            raise ValueError
         after = draw()
     with seeded(7):
         draw()

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -17,12 +18,12 @@ NASTY = "[red]query[/red] \x1b[2J\x07 :smile:"
 
 
 def a_run(run_id: str, value: float | None = None, **given) -> RunRecord:
-    fields = dict(
-        run_id=run_id, name="defaults", status="FINISHED", method="M", batch_id="0" * 24, params={},
-        metrics={} if value is None else {SHIFT: value}, started_at=0, seconds=2.0, warning=None,
-        failure=None, model_id=None, experiment_id="1", tags={}, tracking_uri="",
+    metrics = {} if value is None else {SHIFT: value}
+    run = RunRecord(
+        run_id, "defaults", "FINISHED", "M", "0" * 24, {}, metrics, 0, 2.0, None, None, None, "1",
+        {}, "",
     )  # fmt: skip
-    return RunRecord(**{**fields, **given})
+    return replace(run, **given)
 
 
 def an_iteration(best_run: str | None = None, improved: bool | None = None) -> Iteration:
