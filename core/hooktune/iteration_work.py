@@ -159,7 +159,8 @@ def _prepare(
             "deleted when a better one replaced it, so that no further runs can be compared with "
             "the finished ones. Release another batch to go on."
         )
-    model = starting_run.load_model(request.device)
+    with seeded_alone(iteration.settings.seed):
+        model = starting_run.load_model(request.device)
     sessions, settings = batch.sessions, iteration.settings
     scores = score_results(model, sessions, show_progress=is_shown())
     baseline = scores if settings.baseline == "starting" else sessions.rank
