@@ -194,7 +194,8 @@ def test_training_follows_the_seed_and_leaves_the_random_state(batch):
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_frozen_layers_do_not_change_and_have_no_dropout(batch):
+@pytest.mark.parametrize("count", [1, "half"])
+def test_frozen_layers_do_not_change_and_have_no_dropout(batch, count):
     model = tiny_model()
     before = weights_of(model)
     modes = {}
@@ -203,7 +204,7 @@ def test_frozen_layers_do_not_change_and_have_no_dropout(batch):
         modes.update({name: module.training for name, module in model.named_modules()})
         return draw_clicked(sessions, scores)
 
-    params = FAST.model_copy(update={"frozen_layers": 1, "dropout": True, "weight_decay": 0.5})
+    params = FAST.model_copy(update={"frozen_layers": count, "dropout": True, "weight_decay": 0.5})
     after = weights_of(train(recording(batch), model, batch, loss, params))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert not any(".embeddings." in name or ".layer.0." in name for name in changed)

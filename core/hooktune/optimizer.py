@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
     from hooktune.training_params import TrainingParams
 
+FrozenLayers = int | Literal["half"]
 
-def lowest_layers(model: "SentenceTransformer", count: int) -> list[nn.Module]:
+
+def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.Module]:
     """Return the embeddings and the lowest `count` layers of each of a model's transformers.
+
+    With `half`, the lower half of the layers of each; a model without transformers has none.
 
     Raises:
         RequestError: The model has no transformer, or one with fewer layers.
@@ -26,23 +30,24 @@ def lowest_layers(model: "SentenceTransformer", count: int) -> list[nn.Module]:
     if count == 0:
         return []
     transformers = [module for module in model.modules() if isinstance(module, Transformer)]
-    if not transformers:
+    if not transformers and count != "half":
         raise RequestError(f"frozen_layers is {count}, but the model has no transformer layers.")
     lowest: list[nn.Module] = []
     for transformer in transformers:
         layers = _layers(transformer.auto_model)
-        if count > len(layers):
+        frozen_count = len(layers) // 2 if count == "half" else count
+        if frozen_count > len(layers):
             raise RequestError(
                 f"frozen_layers is {count}, but the model has {len(layers)} transformer layers."
             )
-        above = {id(module) for layer in layers[count:] for module in layer.modules()}
+        above = {id(module) for layer in layers[frozen_count:] for module in layer.modules()}
         lowest += [
             module
             for name, module in transformer.auto_model.named_modules()
             if id(module) not in above
             and (name == "embeddings" or isinstance(module, nn.Embedding))
         ]
-        lowest += layers[:count]
+        lowest += layers[:frozen_count]
     return lowest
 
 

@@ -112,7 +112,7 @@ def _parse(model_class: type[BaseModel], name: str, given: Any) -> Any:
         except ValidationError as error:
             of_field = [problem for problem in error.errors() if problem["loc"][:1] == (name,)]
             if of_field:
-                problems.append(_reason(of_field[0]))
+                problems.append(" or ".join(map(_reason, of_field)))
                 continue
         return value
     raise RequestError(

@@ -3,7 +3,7 @@
 They stand apart from the loop, since a plugin that derives its own should not import torch for it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,14 +19,14 @@ class TrainingParams(BaseModel):
         default=1, ge=1, le=1000, description="How often all training sessions are gone through."
     )
     mini_batch_size: int = Field(
-        default=16,
+        default=8,
         ge=1,
         le=4096,
         description="Sessions in a step. More give a steadier step and fewer of them, and need "
         "more memory.",
     )
-    learning_rate: Annotated[float, SearchRange(1e-5, 1e-4, log=True)] = Field(
-        default=2e-5,
+    learning_rate: Annotated[float, SearchRange(2e-5, 8e-5, log=True)] = Field(
+        default=5e-5,
         gt=0,
         le=1,
         description="The peak learning rate of AdamW. Too high a one ruins what the model knew.",
@@ -63,11 +63,11 @@ class TrainingParams(BaseModel):
         gt=0,
         description="A gradient longer than this is shortened to it, so that no step is too large.",
     )
-    frozen_layers: int = Field(
-        default=0,
-        ge=0,
-        description="The embeddings and this many of the lowest transformer layers stay as they "
-        "are; with 0 everything is trained. Training gets quicker and forgets less.",
+    frozen_layers: Annotated[int, Field(ge=0)] | Literal["half"] = Field(
+        default="half",
+        description="The embeddings and this many of the lowest transformer layers, or the lower "
+        "'half' of them, stay as they are; with 0 everything is trained. Training gets quicker and "
+        "forgets less.",
     )
     dropout: bool = Field(
         default=False,
