@@ -164,7 +164,7 @@ def run(
         given["max_runs"] = max_runs
     runner = Runner(context.tracking_uri, block=context.block)
     result = runner.run(method, folder, params=_pairs(params), **given)
-    _print_result(context, result, as_json)
+    _print_result(runner.tracker, result, as_json)
 
 
 @cli.command()
@@ -186,23 +186,12 @@ def run(
 def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
     """Go the whole way on made-up clicks in a search engine over Python's standard library."""
     from hooktune.demo import run_demo
+    from hooktune.runner import Runner
 
-    result = run_demo(
-        to,
-        model=model,
-        max_runs=max_runs,
-        seed=seed,
-        tracking_uri=context.tracking_uri,
-        block=context.block,
-    )
-    _print_result(context, result, as_json=False)
-    click.echo("What to do next:")
-    click.echo("  hooktune ui                                  see it in MLflow")
-    click.echo(f"  hooktune batch show {to / 'batch'}           what was learnt from")
-    click.echo("  hooktune batch release LOG --items ITEMS --to DIR, then")
-    click.echo(
-        f'  hooktune run "{result.iteration.name.method}" DIR       the same on your own log'
-    )
+    runner = Runner(context.tracking_uri, block=context.block)
+    result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
+    _print_result(runner.tracker, result, as_json=False)
+    click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))
 
 
 @cli.command()
@@ -343,10 +332,9 @@ def _check_plugins(catalogue: "Catalogue", timeout: float | None, as_json: bool)
         raise HooktuneError(f"{len(faulty)} of {len(verdicts)} plugins cannot be used: {names}.")
 
 
-def _print_result(context: Context, result: "IterationResult", as_json: bool) -> None:
+def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
     from hooktune import report
 
-    tracker = context.tracker()
     _print_runs(tracker, result.iteration, as_json, remarks=False)
     if not as_json:
         click.echo("\n".join(report.result_summary(result)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hooktune.tracker import Iteration, RunRecord
 
 RECIPROCAL_RANK: Final = "test_mrr"
-_WIDE: Final = 160
+_WIDE: Final = 200
 _BAR: Final = 40
 
 
