@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import RequestError
-from hooktune.metrics import RANKING_METRIC, MainMetric
+from hooktune.metrics import RANKING_METRIC
 
 if TYPE_CHECKING:
     from hooktune.tracker import Iteration, RunRecord, Tracker
@@ -99,7 +99,8 @@ def compare(tracker: "Tracker", batch_id: str) -> Comparison:
         main = iterations[0].settings.main_metric
         methods.sort(key=lambda each: main.sort_key(each.metric(main.name)))
         winner = next((each for each in methods if each.improved), None)
-    return Comparison(batch_id, tuple(methods), winner, obstacles, tuple(_notes(methods)))
+    notes = [*_notes(methods), *([] if obstacles else _notes_on_the_start(iterations))]
+    return Comparison(batch_id, tuple(methods), winner, obstacles, tuple(notes))
 
 
 def plot_comparison(comparison: Comparison, file: Path) -> None:
@@ -163,18 +164,15 @@ def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
     for name, words in ways.items():
         methods: dict[str, list[str]] = {}
         for each in iterations:
-            value = getattr(each.settings, name)
-            text = str(value) if isinstance(value, MainMetric) else f"{value}"
-            methods.setdefault(text, []).append(each.name.method)
+            methods.setdefault(str(getattr(each.settings, name)), []).append(each.name.method)
         if len(methods) > 1:
             listed = "; ".join(
-                f"{text}: {', '.join(sorted(each))}" for text, each in methods.items()
+                f"{text}: {', '.join(sorted(each))}" for text, each in sorted(methods.items())
             )
             yield f"The methods {words} ({listed})."
 
 
 def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
-    methods = list(methods)
     for each in methods:
         if each.run is None:
             yield f"No run of {each.method} has finished."
@@ -182,13 +180,13 @@ def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
             yield f"No run of {each.method} beats its starting model, which stays."
         elif each.run.warning:
             yield f"! {each.method} {each.run.warning}."
-    starting = [each.iteration.starting_metrics for each in methods]
-    differing = [
-        name
-        for name in METRICS
-        if not all(_equal(starting[0].get(name), other.get(name)) for other in starting)
-    ]
-    if differing:
+
+
+def _notes_on_the_start(iterations: "Iterable[Iteration]") -> Iterable[str]:
+    starting = [each.starting_metrics for each in iterations]
+    if not all(
+        _equal(starting[0].get(name), other.get(name)) for name in METRICS for other in starting
+    ):
         yield (
             "The methods started from different models. What is measured from there, the distance "
             f"shift and its gap, does not compare; {RANKING_METRIC} and test_mrr do."
