@@ -1,6 +1,6 @@
 """A linear adapter for hooktune: one matrix is trained over embeddings that stay as they are.
 
-Each text is encoded once, so that training takes seconds. The matrix is added to the model as a
+Each text is encoded once; the training itself takes seconds. The matrix is added to the model as a
 `Dense` module of sentence-transformers, for queries and items alike, so that the embeddings of an
 index need only be multiplied by it.
 """
@@ -34,7 +34,7 @@ class Params(BaseModel):
     learning_rate: Annotated[float, SearchRange(3e-4, 1e-2, log=True)] = Field(
         default=3e-3, gt=0, le=1, description="The learning rate of Adam."
     )
-    restraint: Annotated[float, SearchRange(1e-3, 1.0, log=True)] = Field(
+    restraint: Annotated[float, SearchRange(1e-3, 0.1, log=True)] = Field(
         default=0.01,
         ge=0,
         description="How strongly the matrix is held at the identity, which changes nothing.",
