@@ -165,7 +165,9 @@ def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
         )
 
 
-def _load(host: Host, starting_run: RunRecord | None, request: Request) -> "SentenceTransformer":
+def _load(
+    host: Host, starting_run: RunRecord | None, request: Request, seed: int
+) -> "SentenceTransformer":
     """Return the model to start from; without a starting run, the one that the method brings."""
     with seeded_alone(seed):
         if starting_run is not None:
