@@ -15,7 +15,7 @@ from hooktune.sessions import Item, Session
 
 Lines = list[bytes]
 
-_BLOCK_BYTES: Final = 1 << 23
+_BLOCK_BYTES: Final = 1 << 24
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SAME_LINE = re.compile(r"line 1 (?=column)")
 

@@ -19,6 +19,7 @@ import pyarrow.json as pj
 from pydantic import TypeAdapter, ValidationError
 
 from hooktune.batch import Floats, Ints, Mask
+from hooktune.errors import DataError
 from hooktune.formats import Lines, checked_sessions, read_line_blocks, read_sessions, stated_lines
 from hooktune.sessions import Identifier, Query, Rank, Session
 
@@ -27,6 +28,7 @@ _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _QUERIES: TypeAdapter[list[str]] = TypeAdapter(list[Query])
 _RANK: TypeAdapter[float] = TypeAdapter(Rank)
 # Arrow takes more words for numbers that are none than pydantic does.
+_MAY_BE_NULL: Final = (b"user_id", b"created_at", b"rank")
 _NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:Inf|NaN|Infinity)\s*[,\]}]")
 
 
@@ -92,15 +94,37 @@ def read_session_blocks(path: Path) -> Iterator[SessionBlock]:
     schema = None
     for number, lines in read_line_blocks(path):
         block, schema = _read_block(lines, schema)
+        problem = None
         if block is None:
-            block = block_of([session for _, session in checked_sessions(path, number, lines)])
+            sessions, problem = _read_one_by_one(path, number, lines)
+            block = block_of(sessions)
         session_ids.append(block.session_ids)
+        if problem is not None:
+            _refuse_repeated(path, session_ids)
+            raise problem
         yield block
-    if pc.count_distinct(pa.chunked_array(session_ids, pa.string())).as_py() < sum(
-        map(len, session_ids)
-    ):
+    _refuse_repeated(path, session_ids)
+
+
+def _read_one_by_one(
+    path: Path, first_number: int, lines: Lines
+) -> tuple[list[Session], DataError | None]:
+    """Return the sessions of some lines up to the first that cannot be used, and why not."""
+    sessions = []
+    try:
+        for _, session in checked_sessions(path, first_number, lines):
+            sessions.append(session)
+    except DataError as error:
+        return sessions, error
+    return sessions, None
+
+
+def _refuse_repeated(path: Path, session_ids: list[pa.StringArray]) -> None:
+    """Read a log once more if a session id comes twice, to name the lines."""
+    ids = pa.chunked_array(session_ids, pa.string())
+    if pc.count_distinct(ids).as_py() < len(ids):
         for _ in read_sessions(path):
-            pass  # It raises where it meets the second of two lines with one session id.
+            pass
 
 
 def block_of(sessions: Sequence[Session]) -> SessionBlock:
@@ -221,7 +245,6 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
         _NotSureError, ValidationError, UnicodeDecodeError: It may not be.
     """
     text.decode("utf-8")
-    may_hold_null = b"null" in text
     odd_number = (b"Inf" in text or b"NaN" in text) and _NO_NUMBER.search(text)
     column = {name: table[name].combine_chunks() for name in table.column_names}
     results, events = column["search_results"], column["events"]
@@ -234,7 +257,7 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
         or results.null_count
         or shown.null_count
         or on.null_count
-        or (may_hold_null and optional)
+        or (optional and not _has_no_odd_null(text))
     ):
         raise _NotSureError
     rank = shown.field("rank")
@@ -257,6 +280,16 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
     if (block.event_results < 0).any():
         raise _NotSureError
     return block
+
+
+def _has_no_odd_null(text: bytes) -> bool:
+    """Tell whether all nulls of a text plainly are values of fields that may be null."""
+    plain = sum(
+        text.count(b'"%s":%snull' % (field, space))
+        for field in _MAY_BE_NULL
+        for space in (b" ", b"")
+    )
+    return text.count(b"null") == plain
 
 
 def _identifiers(names: pa.Array) -> pa.StringArray:
