@@ -1,7 +1,6 @@
 """Arrow reads a log as pydantic does, or leaves it to pydantic."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +166,7 @@ def log_file(tmp_path_factory):
     return tmp_path_factory.mktemp("logs") / "log"
 
 
-many = settings(deadline=None, max_examples=int(os.environ.get('A4N','60')), suppress_health_check=[HealthCheck.too_slow])
+many = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many

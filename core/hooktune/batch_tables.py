@@ -104,7 +104,7 @@ def joined_texts(blocks: list[pa.Array]) -> pa.LargeStringArray:
 
 def append_numbers(column: "array[Any]", numbers: npt.NDArray[Any]) -> None:
     """Append numbers to a growing column, in the column's own type."""
-    column.frombytes(np.ascontiguousarray(numbers, column.typecode).view(np.uint8))
+    column.frombytes(numbers.astype(column.typecode).tobytes())
 
 
 def _sessions_table(sessions: Sessions, start: int, stop: int) -> pa.Table:
