@@ -1,6 +1,6 @@
 """A linear adapter for hooktune: one matrix is trained over embeddings that stay as they are.
 
-Each text is encoded once, so that training takes seconds. The matrix is added to the model as a
+Each text is encoded once; the training itself takes seconds. The matrix is added to the model as a
 `Dense` module of sentence-transformers, for queries and items alike, so that the embeddings of an
 index need only be multiplied by it.
 """
@@ -34,7 +34,7 @@ class Params(BaseModel):
     learning_rate: Annotated[float, SearchRange(3e-4, 1e-2, log=True)] = Field(
         default=3e-3, gt=0, le=1, description="The learning rate of Adam."
     )
-    restraint: Annotated[float, SearchRange(1e-3, 1.0, log=True)] = Field(
+    restraint: Annotated[float, SearchRange(1e-3, 0.1, log=True)] = Field(
         default=0.01,
         ge=0,
         description="How strongly the matrix is held at the identity, which changes nothing.",
@@ -42,10 +42,12 @@ class Params(BaseModel):
 
 
 class Examples(NamedTuple):
-    """The embeddings of all shown results and of their queries, a row for each of R results."""
+    """The embeddings of the distinct queries and items, and where R results find theirs."""
 
     queries: "torch.Tensor"
     items: "torch.Tensor"
+    query_row: "torch.Tensor"
+    item_row: "torch.Tensor"
     clicked: "torch.Tensor"
     """For each result, whether it was clicked."""
 
@@ -107,17 +109,21 @@ def embed(model: "SentenceTransformer", sessions: "Sessions") -> Examples:
             sessions.items.take(used_items).to_pylist(), show_progress_bar=False
         )
     return Examples(
-        torch.from_numpy(queries[query_row[sessions.session_index]]).to(model.device),
-        torch.from_numpy(items[item_row]).to(model.device),
+        torch.from_numpy(queries).to(model.device),
+        torch.from_numpy(items).to(model.device),
+        torch.from_numpy(query_row[sessions.session_index]).to(model.device),
+        torch.from_numpy(item_row).to(model.device),
         torch.from_numpy(sessions.clicked).to(model.device),
     )
 
 
 def similarities(matrix: "torch.Tensor", examples: Examples) -> "torch.Tensor":
     """Return the cosine similarity of each result to its query, both multiplied by the matrix."""
-    from torch.nn.functional import cosine_similarity
+    from torch.nn.functional import normalize
 
-    return cosine_similarity(examples.queries @ matrix.T, examples.items @ matrix.T)
+    queries = normalize(examples.queries @ matrix.T)
+    items = normalize(examples.items @ matrix.T)
+    return (queries[examples.query_row] * items[examples.item_row]).sum(dim=1)
 
 
 def adapter_loss(
