@@ -34,7 +34,7 @@ def main() -> None:
         write_log(folder, arguments.sessions, arguments.items, arguments.results)
         size = (folder / "log.jsonl").stat().st_size
         print(f"{arguments.sessions} sessions, {size / 1e9:.2f} GB of JSON lines")
-        print(f"{'part':<12}{'seconds':>10}{'sessions/s':>12}{'peak GB':>10}")
+        print(f"{'part':<12}{'seconds':>10}{'CPU s':>10}{'sessions/s':>12}{'peak GB':>10}")
         for part in PARTS:
             command = [sys.executable, __file__, "--part", part, "--folder", name]
             subprocess.run(command, check=True)
@@ -110,7 +110,8 @@ def _print_measured(part: str, folder: Path) -> None:
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     count = read_manifest(folder / "batch").counts.sessions
-    print(f"{part:<12}{seconds:>10.1f}{count / seconds:>12.0f}{peak:>10.2f}", flush=True)
+    speed, cpu = count / seconds, time.process_time()
+    print(f"{part:<12}{seconds:>10.1f}{cpu:>10.1f}{speed:>12.0f}{peak:>10.2f}", flush=True)
 
 
 def _arguments() -> Any:
