@@ -100,8 +100,10 @@ def crown(
 
     Raises:
         RequestError: Somebody else has a registered model of this name.
+        UnsafeModelError: A file of the model is of no kind that is known to be safe.
         HooktuneError: The model was deleted in the meantime.
     """
+    models.check_model(run)
     name = registered_model_name(method)
     _create_model(client, name, method)
     logged = models.find_model(client, run.model_id)
@@ -119,7 +121,7 @@ def crown(
         tags={**tags, **own},
         description=description[:_DESCRIPTION_LENGTH],
     )
-    # From here on nobody deletes it; somebody may have, just before.
+    # From here on hooktune deletes it no more; another process may have, just before.
     try:
         models.check_model(run)
     except BaseException:
