@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # threads only stand in each other's way on a tiny model
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for variable in ("HOOKTUNE_TRACKING_URI", "MLFLOW_TRACKING_URI", "HOOKTUNE_BLOCK", "HOOKTUNE_ONLY"):
     os.environ.pop(variable, None)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hooktune import demo_log as demo
-from hooktune.demo_log import demo_initial_model, make_demo_log, simulate_clicks, write_demo_log
 from hooktune.demo_data import LibraryItem, standard_library_items
+from hooktune.demo_log import demo_initial_model, make_demo_log, simulate_clicks, write_demo_log
 from hooktune.errors import RequestError
 from hooktune.sessions import Session
 from hooktune.testing import tiny_model

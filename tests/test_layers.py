@@ -27,6 +27,7 @@ LAYERS = (
     ("contract", "host", "observers", "plugin_check", "plugin_file", "tracker"),
     (
         "active_run",
+        "comparison",
         "demo_data",
         "demo_log",
         "iteration_work",

@@ -77,7 +77,7 @@ def test_a_run_added_to_the_iteration_is_compared_within_it(tracker: Tracker):
     tracker.finish_iteration(iteration)
     assert len(model_folders(tracker)) == 3, "initial, champion, best"
     made = hand_over(tracker)
-    assert made.comparison.present[SHIFT] == 0.1
+    assert made.contest.present[SHIFT] == 0.1
     assert made.champion.number == 2
 
 
@@ -114,12 +114,12 @@ def test_models_of_different_iterations_are_measured_on_a_batch(
     made = promote(
         tracker, METHOD, lambda: asked.append(1) or host, batch, force=True, device="cpu"
     )
-    comparison = made.comparison
+    contest = made.contest
     assert asked == [1]
-    assert comparison.sessions == f"all sessions of batch {batch.batch_id}"
-    assert comparison.present[SHIFT] == pytest.approx(0, abs=1e-6)
-    assert comparison.candidate[SHIFT] > 0, "one constant added moves all similarities up"
-    worse = comparison.candidate[RANKING_METRIC] < comparison.present[RANKING_METRIC]
+    assert contest.sessions == f"all sessions of batch {batch.batch_id}"
+    assert contest.present[SHIFT] == pytest.approx(0, abs=1e-6)
+    assert contest.candidate[SHIFT] > 0, "one constant added moves all similarities up"
+    worse = contest.candidate[RANKING_METRIC] < contest.present[RANKING_METRIC]
     assert made.champion.tags["hooktune.decision"] == ("forced" if worse else "better")
     assert made.run.run_id == pushed.run_id
 
@@ -139,7 +139,7 @@ def test_sessions_that_the_method_was_trained_on_are_left_out(
     made = promote(tracker, METHOD, lambda: host, batch, force=True, device="cpu")
     held_out = int(held_out_sessions(batch.sessions, 0.2, 0).sum())
     assert measured == [held_out, held_out]
-    assert made.comparison.sessions == f"the test sessions of batch {batch.batch_id}"
+    assert made.contest.sessions == f"the test sessions of batch {batch.batch_id}"
 
 
 def test_a_model_that_was_tampered_with_is_neither_promoted_nor_served(

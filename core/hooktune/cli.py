@@ -16,10 +16,13 @@ from hooktune.terminal import say, set_up_logging
 
 if TYPE_CHECKING:
     from hooktune.catalogue import Catalogue
+    from hooktune.comparison import Comparison
     from hooktune.iteration_work import IterationResult
+    from hooktune.runner import MethodOutcome
     from hooktune.tracker import Iteration, Tracker
 
 PATH = click.Path(path_type=Path)
+ALL_METHODS = "all"
 
 NEXT_STEPS = """
 What to do next:
@@ -117,7 +120,7 @@ def batch_show(folder: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("method")
+@click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--max-runs", type=int, help="Sets of hyper-parameters at most.  [default: 4]")
 @click.option(
@@ -147,7 +150,7 @@ def batch_show(folder: Path, as_json: bool) -> None:
 def run(
     context: Context,
     /,
-    method: str,
+    methods: tuple[str, ...],
     folder: Path,
     max_runs: int | None,
     params: Sequence[str],
@@ -157,15 +160,20 @@ def run(
     """Run METHOD on the released batch in DIR, and keep the best model.
 
     METHOD is the display name of an installed method or the path of a Python file that holds one.
+    Several are run one after the other and then compared; `all` stands for all that are installed.
     """
     from hooktune.runner import Runner
 
     given = {name: value for name, value in choices.items() if value is not None}
     if max_runs is not None:
         given["max_runs"] = max_runs
+    given["params"] = _pairs(params)
     runner = Runner(context.tracking_uri, block=context.block)
-    result = runner.run(method, folder, params=_pairs(params), **given)
-    _print_result(context, result, as_json)
+    if methods == (ALL_METHODS,) or len(methods) > 1:
+        names = None if methods == (ALL_METHODS,) else methods
+        _print_outcomes(runner.tracker, runner.run_all(names, folder, **given), as_json)
+    else:
+        _print_result(runner.tracker, runner.run(methods[0], folder, **given), as_json)
 
 
 @cli.command()
@@ -187,23 +195,12 @@ def run(
 def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
     """Go the whole way on made-up clicks in a search engine over Python's standard library."""
     from hooktune.demo import run_demo
+    from hooktune.runner import Runner
 
-    result = run_demo(
-        to,
-        model=model,
-        max_runs=max_runs,
-        seed=seed,
-        tracking_uri=context.tracking_uri,
-        block=context.block,
-    )
-    _print_result(context, result, as_json=False)
-    click.echo("What to do next:")
-    click.echo("  hooktune ui                                  see it in MLflow")
-    click.echo(f"  hooktune batch show {to / 'batch'}           what was learnt from")
-    click.echo("  hooktune batch release LOG --items ITEMS --to DIR, then")
-    click.echo(
-        f'  hooktune run "{result.iteration.name.method}" DIR       the same on your own log'
-    )
+    runner = Runner(context.tracking_uri, block=context.block)
+    result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
+    _print_result(runner.tracker, result, as_json=False)
+    click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))
 
 
 @cli.command()
@@ -252,6 +249,24 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
         report.print_table(report.best_table([each for each in winners if each]))
     else:
         click.echo("There are no iterations yet. `hooktune demo` makes one.")
+
+
+@cli.command()
+@click.argument("batch", metavar="BATCH_ID|DIR")
+@click.option("--plot", metavar="FILE.png", type=PATH, help="Draw it too.")
+@json_option
+@click.pass_obj
+def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
+    """Show all methods that ran on a batch side by side, and which one is the best."""
+    from hooktune import comparison
+    from hooktune.naming import is_batch_id
+    from hooktune.release import read_manifest
+
+    batch_id = batch if is_batch_id(batch) else read_manifest(Path(batch)).batch_id
+    compared = comparison.compare(context.tracker(), batch_id)
+    if plot is not None:
+        comparison.plot_comparison(compared, plot)
+    _print_comparison(compared, as_json)
 
 
 @cli.command()
@@ -383,17 +398,53 @@ def _check_plugins(catalogue: "Catalogue", timeout: float | None, as_json: bool)
         raise HooktuneError(f"{len(faulty)} of {len(verdicts)} plugins cannot be used: {names}.")
 
 
-def _print_result(context: Context, result: "IterationResult", as_json: bool) -> None:
+def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
     from hooktune import report
 
-    tracker = context.tracker()
     _print_runs(tracker, result.iteration, as_json, remarks=False)
     if not as_json:
         click.echo("\n".join(report.result_summary(result)))
+    _check_that_a_run_has_finished(result)
+
+
+def _check_that_a_run_has_finished(result: "IterationResult") -> None:
     if not any(each.status == "FINISHED" for each in result.runs):
         raise HooktuneError(
             f"No run of {result.iteration.name} has finished; each says above why it failed."
         )
+
+
+def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
+    from hooktune.comparison import compare
+
+    results = [each.result for each in outcomes if each.result]
+    failures = [f"{each.method}: {each.error}" for each in outcomes if each.error]
+    for result in results:
+        try:
+            if as_json:
+                _check_that_a_run_has_finished(result)
+            else:
+                _print_result(tracker, result, as_json=False)
+        except HooktuneError as error:
+            failures.append(str(error))
+    if results:
+        compared = compare(tracker, results[0].iteration.name.batch_id)
+        _print_comparison(compared, as_json)
+    if failures:
+        raise HooktuneError(
+            f"{len(failures)} of {len(outcomes)} methods have failed. {' '.join(failures)}"
+        )
+
+
+def _print_comparison(comparison: "Comparison", as_json: bool) -> None:
+    from hooktune import report
+
+    if as_json:
+        click.echo(report.as_json(report.comparison_json(comparison)))
+        return
+    click.echo(f"batch {comparison.batch_id}")
+    report.print_table(report.comparison_table(comparison))
+    click.echo("\n".join(report.comparison_remarks(comparison)))
 
 
 def _print_runs(

@@ -1,7 +1,6 @@
 """`hooktune demo`: the whole way, from a log that it makes itself to the one best model."""
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,23 +17,16 @@ _PARAMS: Final = {"mini_batch_size": 8, "frozen_layers": 3}
 
 
 def run_demo(
-    folder: Path,
-    *,
-    model: str | None = None,
-    max_runs: int = 2,
-    seed: int = 0,
-    tracking_uri: str | None = None,
-    block: Iterable[str] = (),
+    runner: Runner, folder: Path, *, model: str | None = None, max_runs: int = 2, seed: int = 0
 ) -> IterationResult:
     """Make a log, release it as a batch, and tune a model on it.
 
     Args:
-        folder: Gets the log, and the batch as `batch`, with its id behind.
+        runner: Runs the method, on the tracking store that it was made for.
+        folder: Gets the log, and the batch as `batch`.
         model: A folder or hub name; by default the model that the extra `demo` installs.
         max_runs: How many sets of hyper-parameters.
         seed: The seed of everything random.
-        tracking_uri: The tracking store, as the runner takes it.
-        block: Plugins that must not be imported.
 
     Raises:
         RequestError: The model or the folder cannot be used.
@@ -48,8 +40,7 @@ def run_demo(
     batch = folder / "batch"
     manifest = release_batch(log.sessions_path, log.items_path, batch)
     logger.info("   %s is batch %s", batch, manifest.batch_id)
-    logger.info("3. Run the %s on it, %d times", METHOD, max_runs)
-    runner = Runner(tracking_uri, block=block)
+    logger.info("3. Run the %s on it with %d sets of hyper-parameters", METHOD, max_runs)
     return runner.run(
         METHOD, batch, max_runs=max_runs, params=_PARAMS, seed=seed, initial_model=model
     )

@@ -31,7 +31,9 @@ def score_results(
     Returns:
         An array of R numbers between -1 and 1, in the sessions' order.
     """
-    queries, query_rows = _embed(model, sessions.queries, sessions.query_index, "query", show_progress)
+    queries, query_rows = _embed(
+        model, sessions.queries, sessions.query_index, "query", show_progress
+    )
     items, item_rows = _embed(model, sessions.items, sessions.item_index, "document", show_progress)
     query_rows = query_rows[sessions.session_index]
     scores = np.empty(sessions.result_count, dtype=np.float32)
@@ -49,7 +51,11 @@ def distinct_texts(texts: pa.StringArray, index: Ints) -> tuple[list[str], Ints]
 
 
 def _embed(
-    model: "SentenceTransformer", texts: pa.StringArray, index: Ints, task: Task, show_progress: bool
+    model: "SentenceTransformer",
+    texts: pa.StringArray,
+    index: Ints,
+    task: Task,
+    show_progress: bool,
 ) -> tuple[Floats, Ints]:
     """Encode the distinct texts that an index uses; return them and each entry's row among them."""
     distinct, rows = distinct_texts(texts, index)

@@ -60,15 +60,14 @@ class IterationResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
-    """What all runs of an iteration share."""
+class _Start:
+    """What all runs of an iteration start from and are compared with."""
 
-    iteration: Iteration
     model: "SentenceTransformer"
     training: TrainingBatch
     measure: Measure
-    facts: dict[str, Any]
-    """What else is recorded on each run."""
+    metrics: dict[str, float]
+    """Those of the starting model on the test sessions."""
 
 
 def run_iteration(
@@ -101,29 +100,61 @@ def run_iteration(
         settings.seed,
         tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
     )
+    if existing is not None:
+        tracker.end_dead_runs(existing)
+        candidates = _not_done_yet(tracker, host, existing, candidates)
+        if not candidates:
+            return _finish(tracker, existing, trained=0)
+    # Measured before anything is stored: a main metric that nobody computes must leave no trace.
+    start = _measure_start(
+        host, batch, in_test, settings, _load(host, starting_run, request, settings.seed)
+    )
     if starting_run is None:
-        starting_run = _upload_initial_model(tracker, host, request, settings.seed)
+        starting_run = _upload_initial_model(tracker, host, request, start.model)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
-    tracker.end_dead_runs(iteration)
-
-    todo = [
-        params
-        for params in candidates
-        if tracker.finished_run(iteration, _run_key(host, params, starting_run.run_id)) is None
-    ]
+    iteration = tracker.record_starting_metrics(iteration, start.metrics)
+    trained = 0
     for params in candidates:
-        if params not in todo:
+        title = f"run {trained + 1}/{len(candidates)}"
+        _run_once(tracker, iteration, start, params, title, stop)
+        trained += 1
+        if stop.is_set():
+            return _result(tracker, iteration, trained)
+    return _finish(tracker, iteration, trained)
+
+
+def _not_done_yet(
+    tracker: Tracker, host: Host, iteration: Iteration, candidates: "list[BaseModel | None]"
+) -> "list[BaseModel | None]":
+    """Return the sets of hyper-parameters that no finished run has had, if they can still be run.
+
+    Raises:
+        RequestError: There are some, and the model to start from is gone.
+    """
+    todo = []
+    for params in candidates:
+        if tracker.finished_run(iteration, _run_key(host, params, iteration.starting_run)):
             logger.info("done before, and not run again: %s", describe_params(params))
-    if todo:
-        prepared = _prepare(tracker, host, batch, iteration, in_test, starting_run, request)
-        for number, params in enumerate(todo, start=1):
-            _run_once(tracker, prepared, params, f"run {number}/{len(todo)}", stop)
-            if stop.is_set():
-                break
-    if not stop.is_set() and any(run.status == "FINISHED" for run in tracker.runs(iteration)):
+        else:
+            todo.append(params)
+    if todo and not tracker.has_model(tracker.run(iteration.starting_run)):
+        raise RequestError(
+            f"{iteration.name} started from the model of run {iteration.starting_run}, which was "
+            "deleted when a better one replaced it, so that no further runs can be compared with "
+            "the finished ones. Release another batch to go on."
+        )
+    return todo
+
+
+def _finish(tracker: Tracker, iteration: Iteration, trained: int) -> IterationResult:
+    if any(run.status == "FINISHED" for run in tracker.runs(iteration)):
         iteration = tracker.finish_iteration(iteration)
+    return _result(tracker, iteration, trained)
+
+
+def _result(tracker: Tracker, iteration: Iteration, trained: int) -> IterationResult:
     runs = tuple(tracker.runs(iteration))
-    return IterationResult(iteration, runs, tracker.best(iteration), len(todo))
+    return IterationResult(iteration, runs, tracker.best(iteration), trained)
 
 
 def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
@@ -135,92 +166,97 @@ def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
         )
 
 
-def _upload_initial_model(tracker: Tracker, host: Host, request: Request, seed: int) -> RunRecord:
-    settings = MethodSettings(request.initial_model, seed, request.device or "cpu")
+def _load(
+    host: Host, starting_run: RunRecord | None, request: Request, seed: int
+) -> "SentenceTransformer":
+    """Return the model to start from; without a starting run, the one that the method brings."""
     with seeded_alone(seed):
-        model = host.upload_initial_model(settings)
+        if starting_run is not None:
+            return starting_run.load_model(request.device)
+        return host.upload_initial_model(
+            MethodSettings(request.initial_model, seed, request.device or "cpu")
+        )
+
+
+def _measure_start(
+    host: Host,
+    batch: Batch,
+    in_test: Mask,
+    settings: IterationSettings,
+    model: "SentenceTransformer",
+) -> _Start:
+    """Measure the starting model: the baseline of all runs.
+
+    Raises:
+        RequestError: No plugin computes the main metric.
+    """
+    sessions = batch.sessions
+    test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
+    scores = score_results(model, sessions, show_progress=is_shown())
+    baseline = scores if settings.baseline == "starting" else sessions.rank
+    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)])
+    metrics = measure.of_scores(model, scores[sessions.result_places(test)])
+    main = settings.main_metric.name
+    if main not in metrics and main != "test_loss":
+        raise RequestError(
+            f"No plugin computes the main metric {main!r} on this batch. There are: "
+            f"{', '.join(sorted(metrics))}."
+        )
+    training = TrainingBatch(
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
+    )
+    return _Start(model, training, measure, metrics)
+
+
+def _upload_initial_model(
+    tracker: Tracker, host: Host, request: Request, model: "SentenceTransformer"
+) -> RunRecord:
     tags = {INITIAL_MODEL_TAG: request.initial_model or "", **_plugin_tags(host)}
     logger.info("uploading the initial model of %s", host.method.name)
     return tracker.upload_initial_model(host.method.name, model, tags)
 
 
-def _prepare(
-    tracker: Tracker,
-    host: Host,
-    batch: Batch,
-    iteration: Iteration,
-    in_test: Mask,
-    starting_run: RunRecord,
-    request: Request,
-) -> _Prepared:
-    """Load the starting model and measure it: the baseline of all runs."""
-    if not tracker.has_model(starting_run):
-        raise RequestError(
-            f"{iteration.name} started from the model of run {starting_run.run_id}, which was "
-            "deleted when a better one replaced it, so that no further runs can be compared with "
-            "the finished ones. Release another batch to go on."
-        )
-    with seeded_alone(iteration.settings.seed):
-        model = starting_run.load_model(request.device)
-    sessions, settings = batch.sessions, iteration.settings
-    scores = score_results(model, sessions, show_progress=is_shown())
-    baseline = scores if settings.baseline == "starting" else sessions.rank
-    test = np.flatnonzero(in_test)
-    train = np.flatnonzero(~in_test)
-    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)])
-    starting_metrics = measure.of_scores(model, scores[sessions.result_places(test)])
-    main = settings.main_metric.name
-    if main not in starting_metrics and main != "test_loss":
-        raise RequestError(
-            f"No plugin computes the main metric {main!r} on this batch. There are: "
-            f"{', '.join(sorted(starting_metrics))}."
-        )
-    iteration = tracker.record_starting_metrics(iteration, starting_metrics)
-    facts = {
-        "hooktune.starting_run": starting_run.run_id,
+def _facts(iteration: Iteration, start: _Start) -> dict[str, Any]:
+    """Return what is recorded on each run beside its hyper-parameters."""
+    settings = iteration.settings
+    return {
+        "hooktune.starting_run": iteration.starting_run,
         "hooktune.seed": settings.seed,
         "hooktune.test_ratio": settings.test_ratio,
         "hooktune.baseline": settings.baseline,
         "hooktune.main_metric": str(settings.main_metric),
-        "hooktune.train_sessions": len(train),
-        "hooktune.test_sessions": len(test),
+        "hooktune.train_sessions": len(start.training.train),
+        "hooktune.test_sessions": len(start.measure.sessions),
         **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
     }
-    training = TrainingBatch(
-        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
-    )
-    return _Prepared(iteration, model, training, measure, facts)
 
 
 def _run_once(
-    tracker: Tracker, prepared: _Prepared, params: "BaseModel | None", title: str, stop: Event
+    tracker: Tracker,
+    iteration: Iteration,
+    start: _Start,
+    params: "BaseModel | None",
+    title: str,
+    stop: Event,
 ) -> None:
     """Do one run; whatever ends it, what it has tracked stays."""
-    host, iteration, settings = (
-        prepared.measure.host,
-        prepared.iteration,
-        prepared.iteration.settings,
-    )
-    values = _values(params)
+    host, settings = start.measure.host, iteration.settings
+    values, facts = _values(params), _facts(iteration, start)
+    key = _run_key(host, params, iteration.starting_run)
     run = tracker.start_run(
-        iteration,
-        describe_params(params),
-        _run_key(host, params, iteration.starting_run),
-        values,
-        prepared.facts,
-        _plugin_tags(host),
+        iteration, describe_params(params), key, values, facts, _plugin_tags(host)
     )
     logger.info("%s: %s", title, run.name)
     metric_log = tracker.metric_log(run)
     try:
-        manifest = {"batch_id": iteration.name.batch_id, "params": values, **prepared.facts}
+        manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         with RunBar(title) as bar, seeded_alone(settings.seed):
             active = TrackedRun(
-                settings.seed, settings.main_metric, prepared.measure, metric_log, bar, stop
+                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop
             )
             started = time.monotonic()
-            model = host.fit_batch(active, copy.deepcopy(prepared.model), prepared.training, params)
+            model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
             metric_log.add({"fit_seconds": time.monotonic() - started}, active.last_step)
         metrics = active.evaluate(model, active.last_step)
         metric_log.close()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Contest:
     """What a model and the one that it is to replace reach on the same sessions."""
 
     main_metric: MainMetric
@@ -64,7 +64,7 @@ class Promotion:
     run: RunRecord
     """The run whose model is the champion."""
     replaced: Version | None
-    comparison: Comparison | None
+    contest: Contest | None
     """None where nothing could be compared and the promotion was forced."""
     is_new: bool
     """False where the model was the champion already."""
@@ -99,10 +99,10 @@ def promote(
     champion = registry.find_champion(tracker.client, method)
     if champion is not None and champion.run_id == run.run_id:
         return Promotion(champion, run, None, None, is_new=False)
-    comparison, objections = None, []
+    contest, objections = None, []
     try:
-        comparison = _compare(tracker, run, champion, open_host, batch, device)
-        objections = comparison.objections()
+        contest = _compare(tracker, run, champion, open_host, batch, device)
+        objections = contest.objections()
     except HooktuneError as error:
         if not force:
             raise
@@ -119,13 +119,13 @@ def promote(
         BATCH_TAG: run.batch_id or "",
         "hooktune.decision": decision,
         "hooktune.objections": "; ".join(objections)[:4000],
-        **_comparison_tags(comparison),
+        **_contest_tags(contest),
     }
-    note = _note(method, run, comparison, objections)
+    note = _note(method, run, contest, objections)
     made = registry.crown(
         tracker.client, method, run, champion, {key: tags[key] for key in tags if tags[key]}, note
     )
-    return Promotion(made, run, champion, comparison, is_new=True)
+    return Promotion(made, run, champion, contest, is_new=True)
 
 
 def roll_back(tracker: Tracker, method: str) -> tuple[Version, Version]:
@@ -184,7 +184,7 @@ def _compare(
     open_host: Callable[[], Host],
     batch: Batch | None,
     device: str | None,
-) -> Comparison:
+) -> Contest:
     iteration = _iteration_of(tracker, run)
     if iteration is None:
         raise RequestError(
@@ -194,18 +194,18 @@ def _compare(
     main = iteration.settings.main_metric
     own_sessions = f"the test sessions of batch {iteration.name.batch_id}"
     if champion is None:
-        return Comparison(
+        return Contest(
             main, run.metrics, iteration.starting_metrics, "its starting model", own_sessions
         )
     rival = f"the champion, version {champion.number},"
     if batch is not None:
         return _measure(tracker, run, champion, iteration, open_host(), batch, rival, device)
     if champion.run_id == iteration.starting_run:
-        return Comparison(main, run.metrics, iteration.starting_metrics, rival, own_sessions)
+        return Contest(main, run.metrics, iteration.starting_metrics, rival, own_sessions)
     siblings = {each.run_id: each for each in tracker.runs(iteration)}
     if champion.run_id in siblings:
         present = siblings[champion.run_id].metrics
-        return Comparison(main, run.metrics, present, rival, own_sessions)
+        return Contest(main, run.metrics, present, rival, own_sessions)
     raise RequestError(
         f"The champion (version {champion.number}, run {champion.run_id}) and the best model "
         f"(run {run.run_id}) were never measured on the same sessions. Give a released batch to "
@@ -222,7 +222,7 @@ def _measure(
     batch: Batch,
     rival: str,
     device: str | None,
-) -> Comparison:
+) -> Contest:
     """Measure both on sessions that the method was not trained on, from the champion's scores."""
     sessions, main = batch.sessions, iteration.settings.main_metric
     trained_on = tracker.iteration(iteration_name(run.method, batch.batch_id))
@@ -246,7 +246,7 @@ def _measure(
             f"No plugin computes the main metric {main.name!r} on batch {batch.batch_id}, so that "
             "the models cannot be compared by it. --force promotes the model all the same."
         )
-    return Comparison(main, candidate_metrics, present_metrics, rival, words)
+    return Contest(main, candidate_metrics, present_metrics, rival, words)
 
 
 def _iteration_of(tracker: Tracker, run: RunRecord) -> Iteration | None:
@@ -255,33 +255,33 @@ def _iteration_of(tracker: Tracker, run: RunRecord) -> Iteration | None:
     return tracker.iteration(iteration_name(run.method, run.batch_id))
 
 
-def _comparison_tags(comparison: Comparison | None) -> dict[str, str]:
-    if comparison is None:
+def _contest_tags(contest: Contest | None) -> dict[str, str]:
+    if contest is None:
         return {}
-    names = (comparison.main_metric.name, RANKING_METRIC)
-    both = {"candidate": comparison.candidate, "present": comparison.present}
+    names = (contest.main_metric.name, RANKING_METRIC)
+    both = {"candidate": contest.candidate, "present": contest.present}
     values = {
         who: {name: metrics[name] for name in names if name in metrics}
         for who, metrics in both.items()
     }
     return {
-        MAIN_METRIC_TAG: str(comparison.main_metric),
-        "hooktune.compared_with": comparison.rival.rstrip(","),
-        "hooktune.compared_on": comparison.sessions,
+        MAIN_METRIC_TAG: str(contest.main_metric),
+        "hooktune.compared_with": contest.rival.rstrip(","),
+        "hooktune.compared_on": contest.sessions,
         "hooktune.compared_metrics": to_json(values),
     }
 
 
-def _note(method: str, run: RunRecord, comparison: Comparison | None, objections: list[str]) -> str:
+def _note(method: str, run: RunRecord, contest: Contest | None, objections: list[str]) -> str:
     lines = [f"The model of run {markdown_code(run.run_id)} of {markdown(method)}."]
-    if comparison is not None:
+    if contest is not None:
         lines += [
-            f"Compared on {comparison.sessions}:",
-            f"| metric | {comparison.rival.rstrip(',')} | this model |\n|---|---|---|\n"
+            f"Compared on {contest.sessions}:",
+            f"| metric | {contest.rival.rstrip(',')} | this model |\n|---|---|---|\n"
             + "\n".join(
-                f"| {markdown_code(name)} | {comparison.present.get(name, float('nan')):.4f} "
-                f"| {comparison.candidate.get(name, float('nan')):.4f} |"
-                for name in dict.fromkeys((comparison.main_metric.name, RANKING_METRIC))
+                f"| {markdown_code(name)} | {contest.present.get(name, float('nan')):.4f} "
+                f"| {contest.candidate.get(name, float('nan')):.4f} |"
+                for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC))
             ),
         ]
     if objections:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hooktune.catalogue import Catalogue
+    from hooktune.comparison import Comparison, MethodOnBatch
     from hooktune.iteration_work import IterationResult
     from hooktune.plugin_check import PluginVerdict
     from hooktune.promotion import Promotion
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hooktune.tracker import Iteration, RunRecord
 
 RECIPROCAL_RANK: Final = "test_mrr"
-_WIDE: Final = 160
+_WIDE: Final = 200
 _BAR: Final = 40
 _CELL: Final = 300
 _LINE: Final = 2000
@@ -187,18 +188,83 @@ def result_summary(result: "IterationResult") -> list[str]:
 
 def promotion_lines(promotion: "Promotion") -> list[str]:
     """Say which model is the champion now, what it was compared with, and where it is found."""
-    champion, run, comparison = promotion.champion, promotion.run, promotion.comparison
+    champion, run, contest = promotion.champion, promotion.run, promotion.contest
     version = f"version {champion.number} of {champion.model}"
     if not promotion.is_new:
         return [printable(f"The model of run {run.run_id} is the champion already, {version}.")]
     lines = [f"The model of run {run.run_id} is the champion now, {version}."]
-    if comparison is not None:
-        lines.append(f"Compared with {comparison.rival.rstrip(',')} on {comparison.sessions}:")
-        for name in dict.fromkeys((comparison.main_metric.name, RANKING_METRIC)):
-            before, value = comparison.present.get(name), comparison.candidate.get(name)
+    if contest is not None:
+        lines.append(f"Compared with {contest.rival.rstrip(',')} on {contest.sessions}:")
+        for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC)):
+            before, value = contest.present.get(name), contest.candidate.get(name)
             lines.append(f"  {name}: {_cell(value)}, before {_cell(before)}")
     lines.append(f"Stock MLflow loads it: models:/{champion.model}@champion")
     return [printable(line, _LINE) for line in lines]
+
+
+def comparison_json(comparison: "Comparison") -> dict[str, Any]:
+    """Return the methods of a batch as JSON values."""
+
+    def method_json(each: "MethodOnBatch") -> dict[str, Any]:
+        return {
+            "method": each.method,
+            "main_metric": asdict(each.iteration.settings.main_metric),
+            "improved": each.iteration.improved,
+            "run_id": each.run and each.run.run_id,
+            "params": each.run and each.run.params,
+            "metrics": {name: each.metric(name) for name in comparison.metrics},
+            "starting_run": each.iteration.starting_run,
+            "starting_metrics": each.iteration.starting_metrics,
+            "fit_seconds": each.metric("fit_seconds"),
+            "model_bytes": each.run and each.run.model_bytes,
+            "warning": each.run and each.run.warning,
+        }
+
+    return {
+        "batch_id": comparison.batch_id,
+        "comparable": not comparison.obstacles,
+        "winner": comparison.winner and comparison.winner.method,
+        "methods": [method_json(each) for each in comparison.methods],
+        "remarks": [*comparison.obstacles, *comparison.notes],
+    }
+
+
+def comparison_table(comparison: "Comparison") -> "Table":
+    """Lay out the methods of a batch, a line each, below the model that they started from."""
+    start = comparison.starting_metrics
+    before = (start.get(name) for name in comparison.metrics)
+    rows: list[tuple[Any, ...]] = [("", "starting model", *before, None, None, "")]
+    for each in comparison.methods:
+        mark = "winner" if each == comparison.winner else ""
+        run = each.run
+        mark += " !" if run and run.warning else ""
+        seconds = each.metric("fit_seconds")
+        size = run.model_bytes if run else None
+        rows.append(
+            (
+                mark, each.method, *(each.metric(name) for name in comparison.metrics),
+                None if seconds is None else f"{seconds:.1f}",
+                None if size is None else f"{size / 1e6:.1f} MB",
+                run.run_id if run else None,
+            )
+        )  # fmt: skip
+    return table(("", "method", *comparison.metrics, "seconds", "model", "run id"), rows)
+
+
+def comparison_remarks(comparison: "Comparison") -> list[str]:
+    """Say which method has won, or why none has, and what else to mind."""
+    lines = list(comparison.obstacles)
+    if comparison.obstacles:
+        lines.append(
+            "So no method is the winner. Run them with the same settings on another batch, or in "
+            "another tracking store, to compare them."
+        )
+    elif comparison.winner is None:
+        lines.append("No method beats its starting model on this batch.")
+    else:
+        metric = comparison.winner.iteration.settings.main_metric.name
+        lines.append(f"{comparison.winner.method} is the winner, by {metric}.")
+    return [printable(line) for line in [*lines, *comparison.notes]]
 
 
 def plugins_table(catalogue: "Catalogue") -> "Table":

@@ -1,12 +1,15 @@
 """The way in: runs a method on a released batch."""
 
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from hooktune.catalogue import read_catalogue
 from hooktune.contract import Plugin, given_plugin
+from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host, open_host
 from hooktune.iteration_work import IterationResult, run_iteration
 from hooktune.metrics import MainMetric
@@ -15,8 +18,20 @@ from hooktune.plugin_check import PluginChecks, refuse_failed
 from hooktune.plugin_file import SUFFIX, plugin_from_file
 from hooktune.promotion import Promotion, promote
 from hooktune.release import open_batch
+from hooktune.search import parse_params
 from hooktune.settings import BaselineKind
 from hooktune.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MethodOutcome:
+    """What came of one of several methods: a result, or the error that it failed with."""
+
+    method: str
+    result: IterationResult | None
+    error: Exception | None
 
 
 class Runner:
@@ -90,12 +105,10 @@ class Runner:
             RequestError: The request cannot be carried out as made; the store is untouched.
             HooktuneError: The work failed.
         """
-        if isinstance(main_metric, str):
-            main_metric = MainMetric.parse(main_metric)
         host = self._open_host(method)
-        request = Request(
-            max_runs, params or {}, start, seed, test_ratio, main_metric, baseline, initial_model,
-            device or _best_device(),
+        request = _request(
+            max_runs=max_runs, params=params, start=start, seed=seed, test_ratio=test_ratio,
+            main_metric=main_metric, baseline=baseline, initial_model=initial_model, device=device,
         )  # fmt: skip
         released = open_batch(Path(batch))
         return run_iteration(self.tracker, host, released, request, self._stop)
@@ -135,6 +148,57 @@ class Runner:
             device=device or _best_device(),
         )
 
+    def run_all(
+        self, methods: Iterable[str] | None, batch: str | Path, **choices: Any
+    ) -> list[MethodOutcome]:
+        """Run several methods on a batch, one after the other; `hooktune.comparison` compares them.
+
+        A method that fails does not keep the others from being run.
+
+        Args:
+            methods: Their names or files, as for `run`. With None all that there are; one of them
+                that cannot be used counts as failed.
+            batch: The folder of a released batch.
+            choices: As for `run`; they hold for every method.
+
+        Raises:
+            RequestError: One of the named methods cannot be used, or not with these choices;
+                nothing was run.
+        """
+        names = self._method_names() if methods is None else list(dict.fromkeys(methods))
+        request, released = _request(**choices), open_batch(Path(batch))
+        outcomes: list[MethodOutcome] = []
+        hosts = []
+        for name in names:
+            try:
+                host = self._open_host(name)
+                parse_params(host.hyper_parameters(), request.params)
+                hosts.append(host)
+            except HooktuneError as error:
+                if methods is not None:
+                    raise
+                outcomes.append(_failed(name, error))
+        for host in hosts:
+            if self._stop.is_set():
+                break
+            name = host.method.name
+            try:
+                result = run_iteration(self.tracker, host, released, request, self._stop)
+                outcomes.append(MethodOutcome(name, result, None))
+            except Exception as error:
+                logger.debug("the traceback of %s", name, exc_info=True)
+                outcomes.append(_failed(name, error))
+        return outcomes
+
+    def _method_names(self) -> list[str]:
+        installed = read_catalogue(self._block, self._only).available("method")
+        given = map(_given_plugin, self._plugins)
+        names = [entry.name for entry in installed]
+        names += [plugin.name for plugin in given if plugin.kind == "method"]
+        if not names:
+            raise RequestError("There is no method that could be run. See `hooktune plugins`.")
+        return names
+
     def _open_host(self, method: str) -> Host:
         """Import the method and the extensions; those of others not before they are checked."""
         catalogue = read_catalogue(self._block, self._only)
@@ -159,6 +223,24 @@ class Runner:
 
 def _given_plugin(found: object) -> Plugin:
     return plugin_from_file(found) if isinstance(found, str | Path) else given_plugin(found)
+
+
+def _failed(method: str, error: Exception) -> MethodOutcome:
+    logger.error("%s failed: %s", method, error)
+    return MethodOutcome(method, None, error)
+
+
+def _request(
+    *,
+    params: Mapping[str, Any] | None = None,
+    main_metric: str | MainMetric | None = None,
+    device: str | None = None,
+    **choices: Any,
+) -> Request:
+    if isinstance(main_metric, str):
+        main_metric = MainMetric.parse(main_metric)
+    device = device or _best_device()
+    return Request(params=params or {}, main_metric=main_metric, device=device, **choices)
 
 
 def _best_device() -> str:

@@ -7,6 +7,8 @@ import numpy as np
 
 from hooktune.batch import Floats, Ints, Mask, Sessions, TrainingBatch
 
+_QUERIES_IN_STEP = 4
+
 
 @dataclass(frozen=True, eq=False)
 class MiniBatch:
@@ -33,9 +35,10 @@ def mini_batches(
 ) -> Iterator[MiniBatch]:
     """Split the training sessions into the mini-batches of one epoch.
 
-    Queries are shuffled, and the sessions of a query stay together: they show many of the same
-    items, and a text that several sessions of a mini-batch show is encoded only once. The sizes of
-    the mini-batches differ by one at most, so that none is left with a noisy few.
+    Sessions of one query stay together, up to a quarter of a mini-batch: they show many of the same
+    items, and a text that several sessions of a mini-batch show is encoded only once, while a step
+    that saw one query alone would follow that query too far. These groups are shuffled. The sizes
+    of the mini-batches differ by one at most, so that none is left with a noisy few.
 
     Beside up to `size` sessions to learn from, a mini-batch has up to a quarter as many of those
     that are only measured, preferably of the same queries.
@@ -48,16 +51,32 @@ def mini_batches(
         random: Draws the order and the results.
     """
     sessions = batch.train
-    query_rank = random.permutation(len(sessions.queries))[sessions.query_index]
-    order = np.lexsort((random.random(len(sessions)), query_rank))
+    rank = _shuffled_groups(sessions, max(1, size // _QUERIES_IN_STEP), random)
+    order = np.argsort(rank, kind="stable")
     steps = np.array_split(order[learned[order]], step_count(learned, size))
     others = order[~learned[order]]
-    first_ranks = query_rank[[step[0] for step in steps]]
-    step_of_other = np.searchsorted(first_ranks[1:], query_rank[others], side="right")
+    first_ranks = rank[[step[0] for step in steps]]
+    step_of_other = np.searchsorted(first_ranks[1:], rank[others], side="right")
     room = max(1, size // 4)
     for number, step in enumerate(steps):
         places = np.concatenate([step, others[step_of_other == number][:room]])
         yield _mini_batch(batch, learned, places, negatives, random)
+
+
+def _shuffled_groups(sessions: Sessions, most: int, random: np.random.Generator) -> Ints:
+    """Put sessions of one query into groups of at most `most`; return each session's group.
+
+    Groups are numbered in random order, and drawn at random from the sessions of their query.
+    """
+    shuffled = random.permutation(len(sessions))
+    by_query = shuffled[np.argsort(sessions.query_index[shuffled], kind="stable")]
+    query = sessions.query_index[by_query]
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    place_in_query = np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)]))
+    group_in_order = np.cumsum(place_in_query % most == 0) - 1
+    group = np.empty(len(sessions), dtype=np.int64)
+    group[by_query] = random.permutation(group_in_order.max(initial=-1) + 1)[group_in_order]
+    return group
 
 
 def _mini_batch(

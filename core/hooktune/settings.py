@@ -1,4 +1,4 @@
-"""The settings of an iteration, and the marks that say what of a hyper-parameter is worth trying."""
+"""The settings of an iteration, and the marks of hyper-parameters that are worth searching."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

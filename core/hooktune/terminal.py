@@ -86,6 +86,7 @@ def set_up_logging(verbose: bool) -> None:
 def _be_quiet_elsewhere() -> None:
     """Keep the libraries underneath from talking, and from telling anybody what is done here."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

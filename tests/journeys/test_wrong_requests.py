@@ -157,13 +157,16 @@ def test_a_batch_with_only_irrelevant_sessions(hooktune, write_log, store_digest
     assert "have a click" in said
 
 
-def test_a_main_metric_that_nobody_computes(hooktune, make_batch, tiny_model_folder: Path):
+def test_a_main_metric_that_nobody_computes(
+    hooktune, make_batch, store_digest, tiny_model_folder: Path
+):
+    before = store_digest()
     status, said = hooktune(
         "run", METHOD, make_batch(), "--main-metric", "test_fun", "--initial-model",
         tiny_model_folder,
     )  # fmt: skip
 
-    assert status == 2
+    assert (status, store_digest()) == (2, before)
     assert "test_fun" in said
     assert "test_ndcg_at_10" in said
 

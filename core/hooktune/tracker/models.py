@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
 from hooktune.tracker import safe_files
 from hooktune.tracker.experiments import NOT_FOUND
-from hooktune.tracker.records import MODEL_TAG, RunRecord
+from hooktune.tracker.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,8 +52,9 @@ def upload_model(
             _save(model, files, logged, run.run_id)
             _refuse_unsafe(f"run {run.run_id}", safe_files.problem_of_folder(files))
             client.log_model_artifacts(logged.model_id, str(files))
-            _check_whole(files, _repository(client, logged), run.run_id)
+            size = _check_whole(files, _repository(client, logged), run.run_id)
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
+        client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
         client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
         # The last thing of all, so that a model which is ready lacks nothing.
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -309,7 +310,8 @@ def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run
         description.save(str(folder / "MLmodel"))
 
 
-def _check_whole(folder: Path, repository: Any, run_id: str) -> None:
+def _check_whole(folder: Path, repository: Any, run_id: str) -> int:
+    """Check that the files of a folder are in the store, and return how many bytes they take."""
     sent = {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in folder.rglob("*")
@@ -322,6 +324,7 @@ def _check_whole(folder: Path, repository: Any, run_id: str) -> None:
             f"The model of run {run_id} did not arrive whole in the store: {', '.join(wrong)}. "
             "Check the artifact store's free space and permissions, and run the iteration again."
         )
+    return sum(sent.values())
 
 
 def _stored_files(repository: Any, path: str | None = None) -> Iterator[tuple[str, int]]:

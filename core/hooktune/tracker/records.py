@@ -23,6 +23,7 @@ RUN_KEY_TAG: Final = "hooktune.run_key"
 HYPER_PARAMETERS_TAG: Final = "hooktune.hyper_parameters"
 INITIAL_MODEL_TAG: Final = "hooktune.initial_model"
 MODEL_TAG: Final = "hooktune.model_id"
+MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
 FAILURE_TAG: Final = "hooktune.failure"
 WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
@@ -73,6 +74,12 @@ class RunRecord:
     def model_uri(self) -> str:
         """The address under which stock MLflow loads the run's model."""
         return f"runs:/{self.run_id}/model"
+
+    @property
+    def model_bytes(self) -> int | None:
+        """How much the model's files took when they were uploaded; None for a run without any."""
+        text = self.tags.get(MODEL_BYTES_TAG, "")
+        return int(text) if text.isdecimal() else None
 
     def load_model(self, device: str | None = None) -> "SentenceTransformer":
         """Load the run's model.

@@ -1,7 +1,9 @@
 """Where the tracking store is, and opening it without hanging on one that is not there."""
 
 import hashlib
+import logging
 import os
+import re
 import socket
 import sqlite3
 import ssl
@@ -20,6 +22,8 @@ from hooktune.errors import StoreError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_TRACKING_URI: Final = "sqlite:///mlflow.db"
 ARTIFACT_FOLDER: Final = "mlruns"
@@ -64,7 +68,7 @@ def artifact_location(uri: str, experiment_name: str) -> str | None:
     database = database_file(uri)
     if database is None:
         return None
-    words = "".join(char if char.isalnum() else "-" for char in experiment_name.casefold())
+    words = re.sub(r"[^a-z0-9]+", "-", experiment_name.casefold())
     digest = hashlib.sha256(experiment_name.encode()).hexdigest()[:8]
     return (database.parent / ARTIFACT_FOLDER / f"{words[:80]}-{digest}").as_uri()
 
@@ -90,8 +94,10 @@ def open_client(uri: str) -> "MlflowClient":
 
     try:
         with _creation_lock(uri):
-            if database is not None:
+            if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
+            elif database is not None:
+                logger.info("creating the tracking store %s, which takes some seconds", uri)
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -131,8 +137,6 @@ def _creation_lock(uri: str) -> FileLock:
 
 def _check_that_it_is_mlflows(database: Path) -> None:
     """Refuse a file that is something else, before MLflow writes its tables into it."""
-    if not database.exists():
-        return
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = {name for (name,) in rows}

@@ -1,0 +1,103 @@
+"""A stopwatch for hooktune: times every hook, and measures recall. It brings no method.
+
+At the end of each run it logs `seconds_<hook>` and `calls_<hook>` of the hooks that were called in
+it. How long those took that are called before a run is told in the log.
+"""
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from hooktune import hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hooktune import ActiveRun, Sessions
+
+logger = logging.getLogger(__name__)
+
+TOP = 5
+
+# Runs may be at work in several threads of a process, each with figures of its own.
+_figures: ContextVar[dict[str, float] | None] = ContextVar("figures", default=None)
+
+
+@contextmanager
+def timed(hook: str) -> Iterator[None]:
+    """Time a call of a hook, for the run at work or for the log."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - started
+        figures = _figures.get()
+        if figures is None:
+            logger.info("%s took %.3f seconds", hook, seconds)
+        else:
+            for name, value in ((f"seconds_{hook}", seconds), (f"calls_{hook}", 1)):
+                figures[name] = figures.get(name, 0) + value
+
+
+@hookimpl(wrapper=True)
+def upload_initial_model() -> Generator[None, Any, Any]:
+    """Time how long the method takes to give its initial model."""
+    with timed("upload_initial_model"):
+        return (yield)
+
+
+@hookimpl(wrapper=True)
+def hyper_parameters() -> Generator[None, Any, Any]:
+    """Time how long the method takes to describe its hyper-parameters."""
+    with timed("hyper_parameters"):
+        return (yield)
+
+
+@hookimpl(wrapper=True)
+def main_metric() -> Generator[None, Any, Any]:
+    """Time how long the method takes to name its main metric."""
+    with timed("main_metric"):
+        return (yield)
+
+
+@hookimpl(wrapper=True)
+def fit_batch(run: "ActiveRun") -> Generator[None, Any, Any]:
+    """Time the training and all that is called in it, and log it, even of a run that fails."""
+    figures: dict[str, float] = {}
+    token = _figures.set(figures)
+    try:
+        with timed("fit_batch"):
+            return (yield)
+    finally:
+        _figures.reset(token)
+        run.log(figures, step=0, accumulate=())
+
+
+@hookimpl(wrapper=True, specname="compute_metrics")
+def time_compute_metrics() -> Generator[None, Any, Any]:
+    """Time how long each plugin takes to measure."""
+    with timed("compute_metrics"):
+        return (yield)
+
+
+@hookimpl
+def compute_metrics(sessions: "Sessions", scores: "np.ndarray") -> dict[str, float]:
+    """Return the share of a session's clicked results that score among its five highest.
+
+    Sessions that show no more than five results have nothing to say and are left out.
+    """
+    import numpy as np
+
+    asked = sessions.not_irrelevant & (sessions.lengths > TOP)
+    if not asked.any():
+        return {}
+    # Of equal scores the one that was shown last comes first, so that ties are never in favour.
+    order = np.lexsort((-sessions.positions, -scores, sessions.session_index))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order)) - np.repeat(sessions.offsets[:-1], sessions.lengths)
+    found = sessions.sum_per_session(sessions.clicked & (place < TOP))
+    clicks = sessions.sum_per_session(sessions.clicked)
+    return {f"recall_at_{TOP}": float((found[asked] / clicks[asked]).mean())}

@@ -1,0 +1,84 @@
+"""The example packages, installed from their folders: they keep the contract, run and compare."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hooktune.tracker import Tracker
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+METHODS = {"LoRA", "Linear Adapter", "Sentence Transformers Trainer"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which all examples are installed, without a network."""
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index",
+         "--no-deps", "--no-build-isolation", "--target", site, *EXAMPLES.glob("hooktune-*")],
+        check=True, timeout=300,
+    )  # fmt: skip
+    return site
+
+
+@pytest.fixture
+def python(site: Path, tmp_path: Path):
+    """Runs a module of Python that has the examples."""
+
+    def run(*arguments: object) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, arguments)],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_each_example_passes_its_own_tests(python):
+    tested = python(
+        "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--import-mode=importlib", EXAMPLES
+    )
+    assert "failed" not in tested
+
+
+def test_the_examples_run_on_one_batch_and_are_compared(
+    python, make_batch, tiny_model_folder, store_uri
+):
+    batch = make_batch()
+    listed = json.loads(python("hooktune", "plugins", "--check", "--json"))
+    foreign = {
+        each["name"]: each["status"] for each in listed if each["distribution"] != "hooktune"
+    }
+    assert foreign == dict.fromkeys([*METHODS, "stopwatch"], "loaded")
+
+    store = ("hooktune", "--tracking-uri", store_uri)
+    ran = json.loads(
+        python(
+            *store, "run", *sorted(METHODS), batch, "--max-runs", "1", "--json",
+            "--initial-model", tiny_model_folder, "--device", "cpu",
+        )
+    )  # fmt: skip
+    compared = json.loads(python(*store, "compare", batch, "--json"))
+    assert ran == compared
+    assert compared["comparable"]
+    assert {each["method"] for each in compared["methods"]} == METHODS
+
+    shown = python(*store, "compare", batch)
+    for method in METHODS:
+        assert method in shown
+
+    tracker = Tracker(store_uri)
+    for iteration in tracker.iterations():
+        [run] = tracker.runs(iteration)
+        assert run.status == "FINISHED"
+        assert 0 < run.metrics["seconds_compute_metrics"] < run.metrics["seconds_fit_batch"]
+        assert run.metrics["calls_fit_batch"] == 1
+        assert 0 <= run.metrics["test_recall_at_5"] <= 1
