@@ -253,10 +253,9 @@ class Tracker:
         if failure:
             self.client.set_tag(run.run_id, records.FAILURE_TAG, failure[:_TAG_LENGTH])
         self.client.set_terminated(run.run_id, status)
-        ended, iteration = self.run(run.run_id), records.iteration_from_mlflow(experiment)
-        if iteration is not None:
-            notes.describe_run(self.client, iteration, ended)
-        return ended
+        if iteration := records.iteration_from_mlflow(experiment):
+            notes.describe_run(self.client, iteration, self.run(run.run_id))
+        return self.run(run.run_id)
 
     def end_dead_runs(self, iteration: Iteration) -> None:
         """End the runs that processes of this machine left behind when they died.
