@@ -43,6 +43,12 @@ def test_the_columns_of_sessions():
     assert sessions.sum_per_session(sessions.clicks).tolist() == [2, 0, 2]
 
 
+def test_nothing_adds_up_to_zero():
+    sessions = sessions_of([("a", []), ("b", [1, 2]), ("a", []), ("b", [4]), ("a", [])])
+    assert sessions.sum_per_session(sessions.clicks).tolist() == [0, 3, 0, 4, 0]
+    assert sessions_of([("a", [])]).sum_per_session(np.array([], dtype=np.int64)).tolist() == [0]
+
+
 def test_sessions_are_taken_by_place_or_by_mask():
     sessions = sessions_of(LOG)
     taken = sessions.take(np.array([2, 0]))

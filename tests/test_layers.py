@@ -12,9 +12,11 @@ LAYERS = (
     ("errors", "markers", "plain_text", "sessions"),
     ("batch", "hookspecs", "metrics", "naming", "randomness", "settings", "progress"),
     (
+        "batch_tables",
         "catalogue",
         "encoding",
         "formats",
+        "log_blocks",
         "log_columns",
         "optimizer",
         "release",

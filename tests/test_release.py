@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hooktune import release
+from hooktune import batch_tables, formats, log_columns, release
 from hooktune.errors import DataError, RequestError
 from hooktune.log_columns import (
     REPEATED_RESULT,
@@ -159,6 +159,16 @@ def test_the_batch_id_knows_neither_order_nor_formatting_nor_unshown_items(tmp_p
     assert (tmp_path / "second").is_dir()
 
 
+def test_the_batch_id_of_known_content_stays_what_it_is(tmp_path):
+    log = [session("b", "xéx", "éé", " größe 42 "), session("10", "7lx", query="靴")]
+    log.append(session("a", "é", query="größe 42"))
+    for (line, place), rank in {(0, 0): 0.1, (0, 1): -0.0, (1, 2): 1e30, (2, 0): 3}.items():
+        log[line]["search_results"][place]["rank"] = rank
+    texts = {"é": "Éclair", "x": " a shoe ", 7: "靴 🥿", "unshown": "?"}
+    items = [{"object_id": name, "text": text} for name, text in texts.items()]
+    assert release_lines(tmp_path, log, items).batch_id == "de80e85bf4a8b74a69352601"
+
+
 def change_query(log: Lines, items: Lines) -> None:
     log[0]["search_query"] += "!"
 
@@ -275,6 +285,19 @@ def test_a_release_that_is_broken_off_leaves_nothing_behind(tmp_path, monkeypatc
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(RequestError, match=r"log.jsonl/batch cannot be written: Not a directory"):
         release_lines(tmp_path, *made_up_log(), "log.jsonl/batch")
+
+
+def test_a_batch_is_written_and_read_in_parts(tmp_path, monkeypatch):
+    log, items = made_up_log(3)
+    whole = release_lines(tmp_path, log, items, "whole").batch_id
+    monkeypatch.setattr(batch_tables, "_SESSIONS_AT_ONCE", 7)
+    monkeypatch.setattr(batch_tables, "_ITEMS_AT_ONCE", 4)
+    monkeypatch.setattr(release, "_HASHED_AT_ONCE", 5)
+    monkeypatch.setattr(formats, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(log_columns, "_ITEMS_AT_ONCE", 3)
+    assert release_lines(tmp_path, log, items, "parts").batch_id == whole
+    assert pq.read_metadata(tmp_path / "parts" / "sessions.parquet").num_row_groups == 6
+    assert open_batch(tmp_path / "parts").batch_id == whole
 
 
 @pytest.fixture

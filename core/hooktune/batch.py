@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hooktune.errors import DataError
 
@@ -27,11 +28,11 @@ class Sessions:
     results were shown, session after session.
     """
 
-    queries: pa.StringArray
+    queries: pa.LargeStringArray
     """The distinct queries of the whole batch."""
-    items: pa.StringArray
+    items: pa.LargeStringArray
     """The texts of the items of the whole batch."""
-    session_ids: pa.StringArray
+    session_ids: pa.LargeStringArray
     query_index: Ints
     """For each session, the place of its query in `queries`."""
     offsets: Ints
@@ -82,8 +83,12 @@ class Sessions:
 
     def sum_per_session(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         """Add up a value of each result over each session."""
-        sums = np.bincount(self.session_index, weights=values, minlength=len(self))
-        return sums.astype(np.float64, copy=False)
+        sums = np.zeros(len(self))
+        # An empty session has no first result, and `reduceat` would take that of the next.
+        shows = self.lengths > 0
+        if shows.any():
+            sums[shows] = np.add.reduceat(values, self.offsets[:-1][shows], dtype=np.float64)
+        return sums
 
     def take(self, sessions: Ints | Mask) -> "Sessions":
         """Return the sessions at these places, in this order, or those that a mask picks."""
@@ -104,9 +109,9 @@ class Sessions:
     def result_places(self, sessions: Ints) -> Ints:
         """Return the places of the results that these sessions show, session after session."""
         lengths = self.lengths[sessions]
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        moved_by = np.repeat(self.offsets[sessions] - starts, lengths)
-        places: Ints = np.arange(len(moved_by)) + moved_by
+        starts = np.cumsum(lengths) - lengths
+        places: Ints = np.repeat(self.offsets[sessions] - starts, lengths)
+        places += np.arange(len(places), dtype=places.dtype)
         return places
 
     def keep_results(self, kept: Mask) -> "Sessions":
@@ -131,7 +136,7 @@ class Batch:
 
     batch_id: str
     sessions: Sessions
-    object_ids: pa.StringArray
+    object_ids: pa.LargeStringArray
     """For each item, its name in the log."""
 
 
@@ -162,10 +167,10 @@ def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
     Raises:
         DataError: Fewer than two queries have a click, so that one of the parts would have none.
     """
-    queries = sessions.queries.to_numpy(zero_copy_only=False)
-    has_click = np.zeros(len(queries), dtype=bool)
+    by_text: Ints = pc.sort_indices(sessions.queries).to_numpy()
+    has_click = np.zeros(len(by_text), dtype=bool)
     has_click[sessions.query_index[sessions.not_irrelevant]] = True
-    used = np.zeros(len(queries), dtype=bool)
+    used = np.zeros(len(by_text), dtype=bool)
     used[sessions.query_index] = True
     if has_click.sum() < 2:
         raise DataError(
@@ -173,10 +178,9 @@ def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
             "one to train on and one to test with. Release a batch with more clicked sessions."
         )
     random = np.random.default_rng(seed)
-    is_test = np.zeros(len(queries), dtype=bool)
+    is_test = np.zeros(len(by_text), dtype=bool)
     for kind in (has_click, used & ~has_click):
-        places = np.flatnonzero(kind)
-        places = random.permutation(places[np.argsort(queries[places])])
+        places = random.permutation(by_text[kind[by_text]])
         count = round(test_ratio * len(places))
         if len(places) > 1:
             count = min(max(count, 1), len(places) - 1)

@@ -12,8 +12,8 @@ from hooktune.runner import Runner
 logger = logging.getLogger(__name__)
 
 METHOD: Final = "Default Fine Tuning Method"
-_PARAMS: Final = {"mini_batch_size": 8, "frozen_layers": 3}
-"""What makes the demo quick: small steps for a small log, and only the upper layers trained."""
+_PARAMS: Final = {"mini_batch_size": 8}
+"""So small a log asks for small steps, lest there be too few of them."""
 
 
 def run_demo(

@@ -1,5 +1,7 @@
 """The similarity of every shown result under a model, each distinct text being encoded once."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 ENCODE_BATCH_SIZE = 32
-_RESULTS_AT_ONCE = 65_536
+# So many rows of two embeddings fit into a processor's cache.
+_PAIRS_AT_ONCE = 1_024
 
 Task = Literal["query", "document"]
 
@@ -35,24 +38,49 @@ def score_results(
         model, sessions.queries, sessions.query_index, "query", show_progress
     )
     items, item_rows = _embed(model, sessions.items, sessions.item_index, "document", show_progress)
-    query_rows = query_rows[sessions.session_index]
-    scores = np.empty(sessions.result_count, dtype=np.float32)
-    for start in range(0, len(scores), _RESULTS_AT_ONCE):
-        part = slice(start, start + _RESULTS_AT_ONCE)
-        np.einsum("ij,ij->i", queries[query_rows[part]], items[item_rows[part]], out=scores[part])
+    return similarities(queries, query_rows[sessions.session_index], items, item_rows)
+
+
+def similarities(queries: Floats, query_rows: Ints, items: Floats, item_rows: Ints) -> Floats:
+    """Return the products of pairs of rows of two matrices of embeddings, float32.
+
+    Args:
+        queries: A normalised float32 embedding a row.
+        query_rows: For each of R pairs, the row of the one.
+        items: As `queries`.
+        item_rows: For each of the R pairs, the row of the other.
+    """
+    scores = np.empty(len(query_rows), dtype=np.float32)
+
+    def score(start: int) -> None:
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        # All rows exist, and clipping is quicker than asking whether they do.
+        pairs = (
+            queries.take(query_rows[part], 0, mode="clip"),
+            items.take(item_rows[part], 0, mode="clip"),
+        )
+        np.einsum("ij,ij->i", *pairs, out=scores[part])
+
+    # The time goes into fetching rows from memory, for which NumPy lets other threads run.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(score, range(0, len(scores), _PAIRS_AT_ONCE)))
     return scores
 
 
-def distinct_texts(texts: pa.StringArray, index: Ints) -> tuple[list[str], Ints]:
+def distinct_texts(texts: pa.LargeStringArray, index: Ints) -> tuple[list[str], Ints]:
     """Return the distinct texts that an index uses, and each of its entries' place among them."""
-    used, entry_of = np.unique(index, return_inverse=True)
+    is_used = np.zeros(len(texts), dtype=bool)
+    is_used[index] = True
+    used = np.flatnonzero(is_used)
     distinct = pc.dictionary_encode(texts.take(pa.array(used)))
-    return distinct.dictionary.to_pylist(), distinct.indices.to_numpy()[entry_of]
+    place = np.zeros(len(texts), dtype=np.int32)
+    place[used] = distinct.indices.to_numpy()
+    return distinct.dictionary.to_pylist(), place[index]
 
 
 def _embed(
     model: "SentenceTransformer",
-    texts: pa.StringArray,
+    texts: pa.LargeStringArray,
     index: Ints,
     task: Task,
     show_progress: bool,

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -13,6 +13,9 @@ from pydantic_core import from_json
 from hooktune.errors import DataError, RequestError, did_you_mean
 from hooktune.sessions import Item, Session
 
+Lines = list[bytes]
+
+_BLOCK_BYTES: Final = 1 << 24
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SAME_LINE = re.compile(r"line 1 (?=column)")
 
@@ -30,20 +33,27 @@ def read_sessions(path: Path) -> Iterator[Session]:
         DataError: The file or one of its lines cannot be used, or two lines have one session id.
     """
     line_of: dict[str, int] = {}
-    for number, line in _read_lines(path):
+    for first_number, lines in read_line_blocks(path):
+        for number, session in checked_sessions(path, first_number, lines):
+            first = line_of.setdefault(session.session_id, number)
+            if first != number:
+                raise _line_error(
+                    path,
+                    number,
+                    f"the session id {session.session_id!r} stands on line {first} already.",
+                )
+            yield session
+
+
+def checked_sessions(path: Path, first_number: int, lines: Lines) -> Iterator[tuple[int, Session]]:
+    """Yield the sessions of some lines of a log, each with the number of its line."""
+    for number, line in _texts(path, first_number, lines):
         try:
             session = Session.model_validate_json(line)
         except ValidationError as error:
             problem = f"{_session_named_in(line)}{explain(error)}"
             raise _line_error(path, number, problem) from None
-        first = line_of.setdefault(session.session_id, number)
-        if first != number:
-            raise _line_error(
-                path,
-                number,
-                f"the session id {session.session_id!r} stands on line {first} already.",
-            )
-        yield session
+        yield number, session
 
 
 def read_items(path: Path, template: str = "{text}") -> Iterator[Item]:
@@ -69,7 +79,7 @@ def read_items(path: Path, template: str = "{text}") -> Iterator[Item]:
             "Write one such as '{title}. {text}'."
         )
     seen: dict[str, tuple[int, int]] = {}
-    for number, line in _read_lines(path):
+    for number, line in _read_texts(path):
         try:
             item = _item(line, template, fields)
         except ValidationError as error:
@@ -137,17 +147,22 @@ def _field_text(stated: dict[str, Any], field: str) -> str:
     return str(value)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 file that are not blank, with their numbers from 1."""
-    empty = True
+def read_line_blocks(path: Path) -> Iterator[tuple[int, Lines]]:
+    """Yield the lines of a file, many at a time, each time with the number of the first, from 1.
+
+    Raises:
+        DataError: The file cannot be read, or holds no line that is not blank.
+    """
+    empty, number = True, 1
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            while lines := file.readlines(_BLOCK_BYTES):
                 if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                if stated := line.rstrip():
+                    lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+                if empty and stated_lines(lines):
                     empty = False
-                    yield number, _decoded(path, number, stated)
+                yield number, lines
+                number += len(lines)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file.") from None
     except IsADirectoryError:
@@ -156,6 +171,23 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if empty:
         raise DataError(f"{path} is empty. It should hold one JSON object a line.")
+
+
+def stated_lines(lines: Lines) -> Lines:
+    """Return the lines that are not blank, without the whitespace at their ends."""
+    return [stated for line in lines if (stated := line.rstrip())]
+
+
+def _texts(path: Path, first_number: int, lines: Lines) -> Iterator[tuple[int, str]]:
+    """Yield the lines of UTF-8 that are not blank, with their numbers."""
+    for number, line in enumerate(lines, start=first_number):
+        if stated := line.rstrip():
+            yield number, _decoded(path, number, stated)
+
+
+def _read_texts(path: Path) -> Iterator[tuple[int, str]]:
+    for number, lines in read_line_blocks(path):
+        yield from _texts(path, number, lines)
 
 
 def _decoded(path: Path, number: int, line: bytes) -> str:

@@ -12,31 +12,20 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from hooktune import __version__
 from hooktune.batch import Batch, Sessions
+from hooktune.batch_tables import read_tables, write_tables
 from hooktune.errors import DataError, RequestError
-from hooktune.formats import explain, read_items, read_sessions
+from hooktune.formats import explain, read_items
+from hooktune.log_blocks import read_session_blocks
 from hooktune.log_columns import LogColumns, describe_set_aside
 
 FORMAT_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
-SESSIONS_FILE: Final = "sessions.parquet"
-ITEMS_FILE: Final = "items.parquet"
 
-_SESSIONS_SCHEMA = pa.schema(
-    [
-        ("session_id", pa.string()),
-        ("query", pa.string()),
-        ("items", pa.list_(pa.int32())),
-        ("positions", pa.list_(pa.int32())),
-        ("clicks", pa.list_(pa.int32())),
-        ("ranks", pa.list_(pa.float32())),
-    ]
-)
-_ITEMS_SCHEMA = pa.schema([("object_id", pa.string()), ("text", pa.string())])
+_HASHED_AT_ONCE: Final = 1 << 20
 
 
 class BatchCounts(BaseModel):
@@ -92,18 +81,12 @@ def release_batch(log: Path, items: Path, to: Path, *, text: str = "{text}") -> 
     """
     if to.exists() and not (to / MANIFEST_FILE).is_file():
         raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
-    columns = LogColumns()
-    for session in read_sessions(log):
-        columns.add_session(session)
-    for item in read_items(items, text):
-        columns.add_item(item)
-    sessions, set_aside = columns.usable_sessions()
+    sessions, object_ids, set_aside = _read_log(log, items, text)
     if not len(sessions):
         raise DataError(
             f"Nothing is left of {log} to release: {describe_set_aside(set_aside)}. "
             f"{items} is perhaps not the items file of this log."
         )
-    sessions, object_ids = columns.in_canonical_order(sessions)
     batch = Batch(_content_id(sessions, object_ids), sessions, object_ids)
     if to.exists():
         return _same_batch(to, batch.batch_id)
@@ -159,24 +142,33 @@ def open_batch(folder: Path) -> Batch:
         DataError: The folder is no batch folder, or was changed after its release.
     """
     manifest = read_manifest(folder)
-    table = _read_table(folder / SESSIONS_FILE, _SESSIONS_SCHEMA)
-    items = _read_table(folder / ITEMS_FILE, _ITEMS_SCHEMA)
-    sessions = _sessions_of(table, items["text"].combine_chunks())
-    object_ids = items["object_id"].combine_chunks()
-    if (
-        sessions is None
-        or items["text"].null_count
-        or items["object_id"].null_count
-        or not len(sessions)
-        or _counts(sessions) != manifest.counts
-        or _content_id(sessions, object_ids) != manifest.batch_id
-        or _clicks_by_position(sessions) != manifest.clicks_by_position
-    ):
+    tables = read_tables(folder)
+    if tables is None or not _is_batch(*tables, manifest):
         raise DataError(
             f"{folder} was changed after its release: its content is not that of the batch "
             f"{manifest.batch_id}. Release the log again, into a new folder."
         )
-    return Batch(manifest.batch_id, sessions, object_ids)
+    return Batch(manifest.batch_id, *tables)
+
+
+def _is_batch(sessions: Sessions, object_ids: pa.LargeStringArray, manifest: BatchManifest) -> bool:
+    """Tell whether columns are what a manifest says."""
+    return (
+        len(sessions) > 0
+        and _counts(sessions) == manifest.counts
+        and _content_id(sessions, object_ids) == manifest.batch_id
+        and _clicks_by_position(sessions) == manifest.clicks_by_position
+    )
+
+
+def _read_log(
+    log: Path, items: Path, template: str
+) -> tuple[Sessions, pa.LargeStringArray, dict[str, int]]:
+    columns = LogColumns()
+    for block in read_session_blocks(log):
+        columns.add_block(block)
+    columns.add_items(read_items(items, template))
+    return columns.usable_sessions()
 
 
 def _same_batch(folder: Path, batch_id: str) -> BatchManifest:
@@ -195,10 +187,7 @@ def _write(batch: Batch, manifest: BatchManifest, to: Path) -> None:
     unfinished = to.with_name(f".{to.name}.{secrets.token_hex(4)}.tmp")
     try:
         unfinished.mkdir(parents=True)
-        sessions = _sessions_table(batch.sessions)
-        pq.write_table(sessions, unfinished / SESSIONS_FILE, compression="zstd")
-        items = pa.table([batch.object_ids, batch.sessions.items], schema=_ITEMS_SCHEMA)
-        pq.write_table(items, unfinished / ITEMS_FILE, compression="zstd")
+        write_tables(batch, unfinished)
         content = manifest.model_dump_json(indent=2) + "\n"
         (unfinished / MANIFEST_FILE).write_text(content, encoding="utf-8")
         for file in unfinished.iterdir():
@@ -209,65 +198,6 @@ def _write(batch: Batch, manifest: BatchManifest, to: Path) -> None:
     finally:
         # After the move there is nothing left here; after any failure, Ctrl-C too, it must go.
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _sessions_table(sessions: Sessions) -> pa.Table:
-    def per_session(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
-        offsets = pa.array(sessions.offsets, pa.int32())
-        return pa.ListArray.from_arrays(offsets, pa.array(values, kind, from_pandas=True))
-
-    columns = [
-        sessions.session_ids,
-        sessions.queries.take(pa.array(sessions.query_index)),
-        per_session(sessions.item_index, pa.int32()),
-        per_session(sessions.positions, pa.int32()),
-        per_session(sessions.clicks, pa.int32()),
-        per_session(sessions.rank, pa.float32()),
-    ]
-    return pa.table(columns, schema=_SESSIONS_SCHEMA)
-
-
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing. Release the log again, into a new folder.") from None
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} is damaged: {error}. Release the log again, into a new folder."
-        ) from None
-    if table.schema != schema:
-        raise DataError(
-            f"{path} has other columns than a released batch. "
-            "Release the log again, into a new folder."
-        )
-    return table
-
-
-def _sessions_of(table: pa.Table, texts: pa.StringArray) -> Sessions | None:
-    """Return the sessions of a table, or None if its columns do not fit together."""
-    results = {name: table[name].combine_chunks() for name in table.column_names[2:]}
-    lengths = results["items"].value_lengths()
-    values = {name: lists.flatten() for name, lists in results.items()}
-    if (
-        any(column.null_count for column in table.columns)
-        or any(values[name].null_count for name in ("items", "positions", "clicks"))
-        or not all(lists.value_lengths().equals(lengths) for lists in results.values())
-    ):
-        return None
-    queries = table["query"].combine_chunks().dictionary_encode()
-    return Sessions(
-        queries=queries.dictionary,
-        items=texts,
-        session_ids=table["session_id"].combine_chunks(),
-        query_index=queries.indices.to_numpy(),
-        offsets=np.concatenate([[0], np.cumsum(lengths.to_numpy(), dtype=np.int64)]),
-        item_index=values["items"].to_numpy(),
-        clicks=values["clicks"].to_numpy(),
-        rank=values["ranks"].to_numpy(zero_copy_only=False),
-        shown_at=values["positions"].to_numpy(),
-    )
 
 
 def _counts(sessions: Sessions) -> BatchCounts:
@@ -284,11 +214,16 @@ def _counts(sessions: Sessions) -> BatchCounts:
 
 
 def _clicks_by_position(sessions: Sessions) -> tuple[int, ...]:
-    counts = np.bincount(sessions.positions - 1, weights=sessions.clicks)
+    clicked = sessions.clicked
+    counts = np.bincount(
+        sessions.positions[clicked] - 1,
+        weights=sessions.clicks[clicked],
+        minlength=sessions.positions.max(),
+    )
     return tuple(counts.astype(np.int64).tolist())
 
 
-def _content_id(sessions: Sessions, object_ids: pa.StringArray) -> str:
+def _content_id(sessions: Sessions, object_ids: pa.LargeStringArray) -> str:
     """Derive the id of a batch from its content: 24 hexadecimal digits of its SHA-256."""
     digest = hashlib.sha256(b"hooktune batch 1")
     for part in _content(sessions, object_ids):
@@ -296,11 +231,11 @@ def _content_id(sessions: Sessions, object_ids: pa.StringArray) -> str:
     return digest.hexdigest()[:24]
 
 
-def _content(sessions: Sessions, object_ids: pa.StringArray) -> Iterator[bytes | memoryview]:
+def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[bytes | memoryview]:
     """Yield a batch's columns as bytes, each with its length, so that no two batches agree."""
     for texts in (sessions.session_ids, sessions.queries, object_ids, sessions.items):
         _, bounds, characters = texts.buffers()
-        ends = np.frombuffer(bounds, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        ends = np.frombuffer(bounds, np.int64)[texts.offset : texts.offset + len(texts) + 1]
         yield from _with_length(np.diff(ends), "<i8")
         yield memoryview(characters)[ends[0] : ends[-1]]
     for numbers in (
@@ -309,13 +244,17 @@ def _content(sessions: Sessions, object_ids: pa.StringArray) -> Iterator[bytes |
         sessions.item_index,
         sessions.positions,
         sessions.clicks,
+        sessions.rank,
     ):
-        yield from _with_length(numbers, "<i8")
-    # Adding zero turns a negative zero, which is the same rank, into a positive one.
-    rank = np.where(np.isnan(sessions.rank), np.float32("nan"), sessions.rank + np.float32(0))
-    yield from _with_length(rank, "<f4")
+        yield from _with_length(numbers, "<f4" if numbers is sessions.rank else "<i8")
 
 
 def _with_length(numbers: npt.NDArray[Any], kind: str) -> Iterator[bytes]:
     yield len(numbers).to_bytes(8, "little")
-    yield numbers.astype(kind).tobytes()
+    for start in range(0, len(numbers), _HASHED_AT_ONCE):
+        some = numbers[start : start + _HASHED_AT_ONCE].astype(kind)
+        if kind == "<f4":
+            some[np.isnan(some)] = np.nan
+            # Adding zero turns a negative zero, which is the same rank, into a positive one.
+            some += 0
+        yield some.tobytes()

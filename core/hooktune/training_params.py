@@ -19,14 +19,14 @@ class TrainingParams(BaseModel):
         default=1, ge=1, le=1000, description="How often all training sessions are gone through."
     )
     mini_batch_size: int = Field(
-        default=8,
+        default=16,
         ge=1,
         le=4096,
         description="Sessions in a step. More give a steadier step and fewer of them, and need "
         "more memory.",
     )
-    learning_rate: Annotated[float, SearchRange(2e-5, 8e-5, log=True)] = Field(
-        default=5e-5,
+    learning_rate: Annotated[float, SearchRange(1e-5, 5e-5, log=True)] = Field(
+        default=2e-5,
         gt=0,
         le=1,
         description="The peak learning rate of AdamW. Too high a one ruins what the model knew.",

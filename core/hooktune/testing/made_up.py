@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hooktune.batch import Sessions
+from hooktune.log_blocks import block_of
 from hooktune.log_columns import LogColumns
 from hooktune.sessions import Item, Session
 from hooktune.tracker.models import quiet_loading
@@ -156,8 +157,6 @@ def made_up_sessions(
 def sessions_of(log: Iterable[Mapping[str, Any]], items: Iterable[Mapping[str, Any]]) -> Sessions:
     """Return a log's sessions as columns, as a released batch would hold them."""
     columns = LogColumns()
-    for session in log:
-        columns.add_session(Session.model_validate(session))
-    for item in items:
-        columns.add_item(Item.model_validate(item))
-    return columns.in_canonical_order(columns.usable_sessions()[0])[0]
+    columns.add_block(block_of([Session.model_validate(session) for session in log]))
+    columns.add_items(Item.model_validate(item) for item in items)
+    return columns.usable_sessions()[0]
