@@ -9,7 +9,7 @@ import pytest
 import hooktune
 
 LAYERS = (
-    ("errors", "markers", "sessions"),
+    ("errors", "markers", "plain_text", "sessions"),
     ("batch", "hookspecs", "metrics", "naming", "randomness", "settings", "progress"),
     (
         "batch_tables",
@@ -34,6 +34,7 @@ LAYERS = (
         "demo_log",
         "iteration_work",
         "planning",
+        "promotion",
         "report",
         "runner",
         "scaffold",

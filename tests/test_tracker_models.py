@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from champions import no_host
 from sentence_transformers import SentenceTransformer
 from tracked import METHOD, SHIFT, begin, do_run, finish, initial_run, model_folders, start_run
 
-from hooktune.errors import RequestError
+from hooktune import load_champion
+from hooktune.errors import RequestError, UnsafeModelError
+from hooktune.promotion import promote
 from hooktune.testing import tiny_model
 from hooktune.tracker import Tracker
 
@@ -167,3 +170,13 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
     dead = start_run(tracker, second, 0.1)
     tracker.log_text(dead, "why", "traceback.txt")
     assert tracker.end_run(dead, "FAILED", "no luck").failure == "no luck"
+
+    assert promote(tracker, METHOD, no_host, force=True).champion.number == 1
+    served_model = load_champion(METHOD, server_uri, device="cpu")
+    assert served_model.encode("apple").shape == (32,)
+    (weights,) = served.rglob(f"{tracker.run(second.best_run).model_id}/**/model.safetensors")
+    (weights.parent / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(UnsafeModelError, match=r"pytorch_model\.bin"):
+        tracker.run(second.best_run).load_model("cpu")
+    with pytest.raises(UnsafeModelError, match="version 1"):
+        load_champion(METHOD, server_uri)

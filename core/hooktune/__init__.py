@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hooktune.hookspecs import ActiveRun as ActiveRun
     from hooktune.markers import hookimpl as hookimpl
     from hooktune.metrics import MainMetric as MainMetric
+    from hooktune.promotion import load_champion as load_champion
     from hooktune.runner import Runner as Runner
     from hooktune.settings import MethodSettings as MethodSettings
     from hooktune.settings import SearchChoices as SearchChoices
@@ -43,6 +44,7 @@ _HOME: Final = {
     "TrainingBatch": "batch",
     "TrainingParams": "training_params",
     "hookimpl": "markers",
+    "load_champion": "promotion",
     "train": "training",
 }
 

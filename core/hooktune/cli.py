@@ -11,6 +11,7 @@ import click
 
 from hooktune import __version__
 from hooktune.errors import HooktuneError, RequestError, did_you_mean
+from hooktune.plain_text import printable
 from hooktune.terminal import say, set_up_logging
 
 if TYPE_CHECKING:
@@ -280,6 +281,45 @@ def export(context: Context, run_id: str, folder: Path) -> None:
 
 
 @cli.command()
+@click.argument("method", required=False)
+@click.option("--batch", "folder", type=PATH, help="A released batch to measure both models on.")
+@click.option("--force", is_flag=True, help="Promote it whatever the comparison says.")
+@click.option("--device", help="A torch device.  [default: the best one there is]")
+@click.pass_obj
+def promote(
+    context: Context, method: str | None, folder: Path | None, force: bool, device: str | None
+) -> None:
+    """Register the best model of METHOD as its champion, if it is better than the present one.
+
+    METHOD may be left out where there is only one. The exit status is 1 when the champion stays.
+    """
+    from hooktune import report
+    from hooktune.runner import Runner
+
+    runner = Runner(context.tracking_uri, block=context.block)
+    method = method or _only_method(runner.tracker)
+    promotion = runner.promote(method, folder, force=force, device=device)
+    click.echo("\n".join(report.promotion_lines(promotion)))
+
+
+@cli.command()
+@click.argument("method", required=False)
+@click.pass_obj
+def rollback(context: Context, method: str | None) -> None:
+    """Make the champion of METHOD that was before the present one the champion again."""
+    from hooktune.promotion import roll_back
+
+    tracker = context.tracker()
+    before, now = roll_back(tracker, method or _only_method(tracker))
+    click.echo(
+        printable(
+            f"Version {now.number} of {now.model} is the champion again; version {before.number} "
+            "stays registered."
+        )
+    )
+
+
+@cli.command()
 @click.option("--check", is_flag=True, help="Import each plugin too, in a Python of its own.")
 @click.option(
     "--timeout",
@@ -418,7 +458,7 @@ def _print_runs(
         listed = [report.run_json(each, each.run_id in with_model) for each in found]
         click.echo(report.as_json({**report.iteration_json(iteration), "runs": listed}))
         return
-    click.echo(report.printable(str(iteration.name)))
+    click.echo(printable(str(iteration.name)))
     report.print_table(report.runs_table(iteration, found))
     for line in report.remarks(iteration, found) if remarks else []:
         click.echo(line)
@@ -434,6 +474,15 @@ def _find_iteration(tracker: "Tracker", wanted: str) -> "Iteration":
         raise RequestError(f"{wanted!r} names several iterations: {names}. Give a whole name.")
     all_names = [str(each.name) for each in known]
     raise RequestError(f"There is no iteration {wanted!r}. {did_you_mean(wanted, all_names)}")
+
+
+def _only_method(tracker: "Tracker") -> str:
+    known = sorted({each.name.method for each in tracker.iterations()})
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise RequestError("There are no iterations yet. `hooktune demo` makes one.")
+    raise RequestError(f"Name the method. {did_you_mean('', known)}")
 
 
 def _pairs(params: Iterable[str]) -> dict[str, str]:

@@ -28,6 +28,10 @@ class StoreError(RequestError):
     """The tracking store cannot be reached or opened."""
 
 
+class UnsafeModelError(HooktuneError):
+    """A stored model holds files that could run code, and was not loaded."""
+
+
 class PluginError(HooktuneError):
     """A plugin raised, or broke the contract of a hook, while it was at work."""
 

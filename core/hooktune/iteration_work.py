@@ -20,6 +20,7 @@ from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
+from hooktune.plain_text import printable_lines
 from hooktune.planning import (
     Request,
     choose_params,
@@ -289,7 +290,8 @@ def _end_run(
 
 def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
     try:
-        tracker.log_text(run, "".join(traceback.format_exception(error)), "traceback.txt")
+        text = printable_lines("".join(traceback.format_exception(error)))
+        tracker.log_text(run, text, "traceback.txt")
     except Exception as second:
         # The disk that the run failed on may be full still; the failure itself is a tag.
         logger.warning("the traceback of run %s could not be stored: %s", run.run_id, second)

@@ -1,5 +1,6 @@
 """The names of experiments: the only module that builds or parses them."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,8 @@ ITERATION_PREFIX: Final = "iteration / "
 _SEPARATOR: Final = " / "
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 _MAX_EXPERIMENT_NAME: Final = 500
+_MAX_MODEL_NAME: Final = 200
+_NOT_IN_MODEL_NAMES = re.compile(r"[/:@#?%]|^\.+")
 
 
 @dataclass(frozen=True, order=True)
@@ -75,3 +78,16 @@ def parse_experiment_name(name: str) -> IterationName | None:
         return iteration_name(parts[1], parts[2])
     except RequestError:
         return None
+
+
+def registered_model_name(method: str) -> str:
+    """Return the name under which MLflow's model registry holds a method's champion.
+
+    It is the method's own name. Where that holds what stands for something else in the address of
+    a model (`/ : @ # ? %`, or dots at its beginning), or is longer than 200 characters, that is
+    replaced by `-` or cut, and eight digits of the name's digest keep two such names apart.
+    """
+    legal = _NOT_IN_MODEL_NAMES.sub("-", method)[:_MAX_MODEL_NAME]
+    if legal == method:
+        return method
+    return f"{legal.rstrip()} {hashlib.sha256(method.encode()).hexdigest()[:8]}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.metrics import RANKING_METRIC
+from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,24 +16,26 @@ if TYPE_CHECKING:
     from hooktune.comparison import Comparison, MethodOnBatch
     from hooktune.iteration_work import IterationResult
     from hooktune.plugin_check import PluginVerdict
+    from hooktune.promotion import Promotion
     from hooktune.release import BatchManifest
     from hooktune.tracker import Iteration, RunRecord
 
 RECIPROCAL_RANK: Final = "test_mrr"
 _WIDE: Final = 200
 _BAR: Final = 40
-
-
-def printable(text: str) -> str:
-    """Return a text that no terminal can mistake for a command: control characters escaped."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+_CELL: Final = 300
+_LINE: Final = 2000
 
 
 def as_json(value: Any) -> str:
-    """Write a listing so that the same store gives the same text; NaN becomes null."""
-    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, sort_keys=True)
+    """Write a listing so that the same store gives the same text; NaN becomes null.
+
+    Letters of all languages stand as they are, and what a terminal could mistake is escaped.
+    """
+    text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, sort_keys=True)
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
@@ -41,7 +44,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    laid_out = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    laid_out = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in columns:
+        laid_out.add_column(Text(printable(heading, _CELL)))
     rows = [tuple(row) for row in rows]
     for place, column in enumerate(laid_out.columns):
         values = [row[place] for row in rows]
@@ -49,7 +54,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
             column.justify = "right"
         column.overflow = "fold"
     for row in rows:
-        laid_out.add_row(*(Text(printable(_cell(value))) for value in row))
+        laid_out.add_row(*(Text(printable(_cell(value), _CELL)) for value in row))
     return laid_out
 
 
@@ -165,7 +170,7 @@ def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
         said.append(
             "No run beats the starting model, which stays: the next iteration starts from it again."
         )
-    return [printable(line) for line in said]
+    return [printable(line, _LINE) for line in said]
 
 
 def result_summary(result: "IterationResult") -> list[str]:
@@ -179,6 +184,22 @@ def result_summary(result: "IterationResult") -> list[str]:
             f"Get it as a folder: hooktune export {result.best.run_id} DIR",
         ]
     return lines
+
+
+def promotion_lines(promotion: "Promotion") -> list[str]:
+    """Say which model is the champion now, what it was compared with, and where it is found."""
+    champion, run, contest = promotion.champion, promotion.run, promotion.contest
+    version = f"version {champion.number} of {champion.model}"
+    if not promotion.is_new:
+        return [printable(f"The model of run {run.run_id} is the champion already, {version}.")]
+    lines = [f"The model of run {run.run_id} is the champion now, {version}."]
+    if contest is not None:
+        lines.append(f"Compared with {contest.rival.rstrip(',')} on {contest.sessions}:")
+        for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC)):
+            before, value = contest.present.get(name), contest.candidate.get(name)
+            lines.append(f"  {name}: {_cell(value)}, before {_cell(before)}")
+    lines.append(f"Stock MLflow loads it: models:/{champion.model}@champion")
+    return [printable(line, _LINE) for line in lines]
 
 
 def comparison_json(comparison: "Comparison") -> dict[str, Any]:
@@ -303,7 +324,7 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
             lines.append(f"  {position:>4} {'█' * round(_BAR * clicks / most):<{_BAR}} {clicks}")
     lines.append("set aside" if manifest.set_aside else "set aside     nothing")
     lines += [f"  {count:>6} {reason}" for reason, count in sorted(manifest.set_aside.items())]
-    return [printable(line) for line in lines]
+    return [printable(line, _LINE) for line in lines]
 
 
 def _cell(value: Any) -> str:

@@ -16,6 +16,7 @@ from hooktune.metrics import MainMetric
 from hooktune.planning import DEFAULT_MAX_RUNS, Request
 from hooktune.plugin_check import PluginChecks, refuse_failed
 from hooktune.plugin_file import SUFFIX, plugin_from_file
+from hooktune.promotion import Promotion, promote
 from hooktune.release import open_batch
 from hooktune.search import parse_params
 from hooktune.settings import BaselineKind
@@ -111,6 +112,41 @@ class Runner:
         )  # fmt: skip
         released = open_batch(Path(batch))
         return run_iteration(self.tracker, host, released, request, self._stop)
+
+    def promote(
+        self,
+        method: str,
+        batch: str | Path | None = None,
+        *,
+        force: bool = False,
+        device: str | None = None,
+    ) -> Promotion:
+        """Register a method's best model as its champion, if it is better than the present one.
+
+        Better means: it beats it by the main metric and does not rank worse by NDCG@10, on the
+        same sessions. The first champion is compared with the model that it was tuned from.
+
+        Args:
+            method: As in `run`.
+            batch: The folder of a released batch to measure both models on; needed where no
+                iteration has measured both. Sessions that the method trained on are left out.
+            force: Promote it whatever the comparison says.
+            device: A torch device to measure on; by default the best one that there is.
+
+        Raises:
+            RequestError: There is nothing to promote, or a batch is needed to compare.
+            HooktuneError: The model is not better, and the champion stays.
+        """
+        name = self._open_host(method).method.name if method.endswith(SUFFIX) else method
+        released = None if batch is None else open_batch(Path(batch))
+        return promote(
+            self.tracker,
+            name,
+            lambda: self._open_host(method),
+            released,
+            force=force,
+            device=device or _best_device(),
+        )
 
     def run_all(
         self, methods: Iterable[str] | None, batch: str | Path, **choices: Any

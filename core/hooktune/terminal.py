@@ -6,13 +6,15 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from hooktune.errors import HooktuneError
+from hooktune.plain_text import printable, printable_lines
 
 INTERRUPTED: Final = 130
+_LINE: Final = 4000
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -41,29 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _explain(error: Exception, *, verbose: bool) -> int:
-    from hooktune.report import printable
-
     if verbose:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            say(line)
     if isinstance(error, HooktuneError):
-        say(f"Error: {printable(str(error))}")
+        say(f"Error: {error}")
         return error.exit_status
     first_line = (str(error).strip().splitlines() or [""])[0]
-    say(f"Error: {type(error).__name__}: {printable(first_line)}")
+    say(f"Error: {type(error).__name__}: {first_line}")
     if not verbose:
         say("`hooktune -v ...` shows where it happened.")
     return 1
 
 
 def say(message: str) -> None:
-    """Print a message to standard error."""
-    click.echo(message, err=True)
+    """Print a message of one line to standard error, whatever texts of other people it quotes."""
+    click.echo(printable(message, _LINE), err=True)
+
+
+class _OneLineFormatter(logging.Formatter):
+    """Keeps what is logged from passing for a line of its own, or for a terminal's command."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        return printable(super().formatMessage(record), _LINE)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        return printable_lines(super().formatException(ei))
 
 
 def set_up_logging(verbose: bool) -> None:
     """Show what hooktune logs, and of the libraries underneath only their warnings."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_OneLineFormatter("%(message)s"))
     logger = logging.getLogger("hooktune")
     logger.handlers = [handler]
     logger.propagate = False

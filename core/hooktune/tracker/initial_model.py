@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hooktune.naming import INITIAL_EXPERIMENT, INITIAL_RUN
-from hooktune.tracker import experiments, models, records
+from hooktune.plain_text import markdown
+from hooktune.tracker import experiments, models, notes, records
 from hooktune.tracker.processes import describe_process, has_died
 from hooktune.tracker.records import RunRecord
 
@@ -29,7 +30,7 @@ def upload_initial_model(
     _remove_dead_uploads(client, method)
     own = {
         records.METHOD_TAG: method,
-        records.NOTE_TAG: f"The initial model of {method}.",
+        **notes.note_tags(f"The initial model of {markdown(method)}."),
         records.PROCESS_TAG: describe_process(),
     }
     created = client.create_run(experiment_id, run_name=INITIAL_RUN, tags={**tags, **own})

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.errors import HooktuneError, RequestError
+from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
+from hooktune.tracker import safe_files
 from hooktune.tracker.experiments import NOT_FOUND
 from hooktune.tracker.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
 
@@ -37,6 +38,7 @@ def upload_model(
         MLflow's id of the model.
 
     Raises:
+        UnsafeModelError: The model is made of more than weights and settings.
         HooktuneError: A file is missing in the store, or differs in size.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
@@ -48,6 +50,7 @@ def upload_model(
         with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
             files = Path(folder, MODEL_NAME)
             _save(model, files, logged, run.run_id)
+            _refuse_unsafe(f"run {run.run_id}", safe_files.problem_of_folder(files))
             client.log_model_artifacts(logged.model_id, str(files))
             size = _check_whole(files, _repository(client, logged), run.run_id)
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
@@ -140,11 +143,39 @@ def load_model(run: RunRecord, device: str | None = None) -> "SentenceTransforme
 
     Raises:
         RequestError: The run has no model, or it was deleted.
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
     """
-    from sentence_transformers import SentenceTransformer
+    with _weights(run) as folder:
+        return _load(folder, device)
 
-    with _weights(run) as folder, quiet_loading():
-        return SentenceTransformer(str(folder), device=device)
+
+def load_model_at(
+    tracking_uri: str, address: str, owner: str, device: str | None = None
+) -> "SentenceTransformer":
+    """Load the model that lies at an address of a store.
+
+    Args:
+        tracking_uri: The store.
+        address: Where its files are, as MLflow states it.
+        owner: Whose model it is, for messages.
+        device: A torch device; by default the best one that there is.
+
+    Raises:
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    with _checked_weights(tracking_uri, address, owner) as folder:
+        return _load(folder, device)
+
+
+def check_model(run: RunRecord) -> None:
+    """Make sure that a run's model is in the store and may be loaded.
+
+    Raises:
+        RequestError: The run has no model, or it was deleted.
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    with _weights(run):
+        pass
 
 
 def export_model(run: RunRecord, to: Path) -> None:
@@ -152,6 +183,7 @@ def export_model(run: RunRecord, to: Path) -> None:
 
     Raises:
         RequestError: The run has no model, or the folder exists and is not empty.
+        UnsafeModelError: A file of the model is of no kind that is known to be safe.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RequestError(f"{to} exists already and is not an empty folder. Choose another one.")
@@ -185,11 +217,46 @@ def _weights(run: RunRecord) -> Iterator[Path]:
             f"Run {run.run_id} ({run.name}) has no model: only the best run of an iteration keeps "
             "one. `hooktune best` and `hooktune iterations` name the runs that have."
         )
-    repository = _repository(client, logged)
+    owner = f"run {run.run_id} ({run.name})"
+    with _checked_weights(run.tracking_uri, logged.artifact_location, owner) as folder:
+        yield folder
+
+
+@contextmanager
+def _checked_weights(tracking_uri: str, address: str, owner: str) -> Iterator[Path]:
+    """Give the sentence-transformers folder of a model, once all of its files were checked."""
+    repository = _repository_at(tracking_uri, address)
     with tempfile.TemporaryDirectory(prefix="hooktune-") as scratch:
         local = getattr(repository, "artifact_dir", None)
-        folder = Path(local or repository.download_artifacts("", dst_path=scratch))
+        if local is None:
+            names = [name for name, _ in _stored_files(repository)]
+            _refuse_unsafe(owner, safe_files.problem_of_names(names))
+            local = repository.download_artifacts("", dst_path=scratch)
+        folder = Path(local)
+        if not (folder / _WEIGHTS_FOLDER).is_dir():
+            raise HooktuneError(
+                f"The model of {owner} is not there as sentence-transformers saves one. "
+                "It was changed or removed by something else than hooktune."
+            )
+        _refuse_unsafe(owner, safe_files.problem_of_folder(folder))
         yield folder / _WEIGHTS_FOLDER
+
+
+def _load(folder: Path, device: str | None) -> "SentenceTransformer":
+    from sentence_transformers import SentenceTransformer
+
+    with quiet_loading():
+        return SentenceTransformer(
+            str(folder), device=device, trust_remote_code=False, local_files_only=True
+        )
+
+
+def _refuse_unsafe(owner: str, problem: str | None) -> None:
+    if problem:
+        raise UnsafeModelError(
+            f"The model of {owner} is refused, and nothing of it was loaded: {problem}. A model "
+            "may hold safetensors, JSON and text, and modules of sentence-transformers alone."
+        )
 
 
 def _delete_parts(client: "MlflowClient", model_id: str) -> None:
@@ -208,11 +275,13 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _repository(client: "MlflowClient", logged: "LoggedModel") -> Any:
+    return _repository_at(client.tracking_uri, logged.artifact_location)
+
+
+def _repository_at(tracking_uri: str, address: str) -> Any:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    return get_artifact_repository(
-        logged.artifact_location, tracking_uri=client.tracking_uri, registry_uri=client.tracking_uri
-    )
+    return get_artifact_repository(address, tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
 def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run_id: str) -> None:
@@ -260,6 +329,7 @@ def _check_whole(folder: Path, repository: Any, run_id: str) -> int:
 
 def _stored_files(repository: Any, path: str | None = None) -> Iterator[tuple[str, int]]:
     for entry in repository.list_artifacts(path):
+        _refuse_unsafe("the store", safe_files.problem_of_path(entry.path))
         if entry.is_dir:
             yield from _stored_files(repository, entry.path)
         else:

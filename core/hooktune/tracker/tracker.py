@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hooktune.errors import RequestError, StoreError
 from hooktune.naming import IterationName
 from hooktune.settings import IterationSettings
-from hooktune.tracker import best_model, experiments, initial_model, models, records
+from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.processes import describe_process, has_died
 from hooktune.tracker.records import Iteration, RunRecord
@@ -101,10 +101,6 @@ class Tracker:
         """
         previous = self.starting_model(name.method)
         tags = records.iteration_tags(settings, starting_run, previous.run_id if previous else None)
-        tags[records.NOTE_TAG] = (
-            f"{name.method} on batch {name.batch_id}, from the model of run {starting_run}. "
-            f"The best model is chosen by {settings.main_metric.name}."
-        )
         experiments.create_experiment(self.client, str(name), tags)
         iteration = self.iteration(name)
         if iteration is None:
@@ -112,6 +108,7 @@ class Tracker:
                 f"The experiment {name} exists, but hooktune did not make it, or its tags were "
                 "changed since. Rename it in MLflow."
             )
+        notes.describe(self.client, iteration)
         return iteration
 
     def record_starting_metrics(
@@ -147,7 +144,9 @@ class Tracker:
             self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
         if improved:
             best_model.delete_replaced(self.client, iteration)
-        return self._fresh(iteration)
+        iteration = self._fresh(iteration)
+        notes.describe(self.client, iteration)
+        return iteration
 
     # Runs
 
@@ -254,6 +253,8 @@ class Tracker:
         if failure:
             self.client.set_tag(run.run_id, records.FAILURE_TAG, failure[:_TAG_LENGTH])
         self.client.set_terminated(run.run_id, status)
+        if iteration := records.iteration_from_mlflow(experiment):
+            notes.describe_run(self.client, iteration, self.run(run.run_id))
         return self.run(run.run_id)
 
     def end_dead_runs(self, iteration: Iteration) -> None:
