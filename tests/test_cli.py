@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hooktune
-from hooktune.terminal import main
+from hooktune.cli import main
 
 METHOD = "Default Fine Tuning Method"
 Run = Callable[..., tuple[int, str, str]]
@@ -43,7 +43,7 @@ def tuned(run: Run, make_batch, tiny_model_folder: Path) -> dict[str, object]:
 def test_help_and_plugins_import_no_torch_no_mlflow_and_no_plugin(arguments: list[str]):
     script = f"""
 import sys
-from hooktune.terminal import main
+from hooktune.cli import main
 try:
     main({arguments!r})
 except SystemExit as end:

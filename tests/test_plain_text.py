@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hooktune.cli import main
 from hooktune.plain_text import markdown, markdown_code, printable, printable_lines
 from hooktune.report import as_json
-from hooktune.terminal import main, say, set_up_logging
+from hooktune.terminal import say, set_up_logging
 
 NASTY = "<script>alert(1)</script>\x1b[2J\r\x9b2J\n| **b** [x](javascript:y) `c`\u202e\ud800"
 

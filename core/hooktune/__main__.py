@@ -1,5 +1,5 @@
 """`python -m hooktune`."""
 
-from hooktune.terminal import main
+from hooktune.cli import main
 
 main()

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 import click
@@ -13,36 +11,11 @@ import click
 from hooktune.errors import HooktuneError
 from hooktune.plain_text import printable, printable_lines
 
-INTERRUPTED: Final = 130
 _LINE: Final = 4000
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line, and end with its exit status: 0 done, 1 failed, 2 a wrong request."""
-    from hooktune.cli import cli
-
-    _be_quiet_elsewhere()
-    signal.signal(signal.SIGTERM, _interrupt)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        cli.main(args=list(arguments), prog_name="hooktune", standalone_mode=False)
-        status = 0
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        say("Interrupted. What was tracked until now stays.")
-        status = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    except Exception as error:
-        status = _explain(error, verbose=logging.getLogger("hooktune").level <= logging.DEBUG)
-    sys.exit(status)
-
-
-def _explain(error: Exception, *, verbose: bool) -> int:
+def explain(error: Exception, *, verbose: bool) -> int:
+    """Say what went wrong, with its traceback if asked for; return the exit status."""
     if verbose:
         for line in "".join(traceback.format_exception(error)).splitlines():
             say(line)
@@ -83,7 +56,7 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-def _be_quiet_elsewhere() -> None:
+def be_quiet_elsewhere() -> None:
     """Keep the libraries underneath from talking, and from telling anybody what is done here."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -94,6 +67,6 @@ def _be_quiet_elsewhere() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def _interrupt(*_: object) -> NoReturn:
+def interrupt(*_: object) -> NoReturn:
     """Treat being told to end like Ctrl-C, so that the run at work is recorded as KILLED."""
     raise KeyboardInterrupt

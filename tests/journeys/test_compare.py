@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hooktune import Runner
-from hooktune.terminal import main
+from hooktune.cli import main
 
 PUSHER = """
 import torch

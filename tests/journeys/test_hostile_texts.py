@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hooktune.terminal import main
+from hooktune.cli import main
 
 METHOD = "Default Fine Tuning Method"
 NASTY = "<script>alert(1)</script>\x1b[2J\x07\r\x9b2J # **big** | [x](javascript:alert) `c` \u202e"

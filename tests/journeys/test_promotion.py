@@ -12,8 +12,8 @@ from champions import champion, finish, hand_over
 from tracked import METHOD, SHIFT
 
 from hooktune import Runner, load_champion
+from hooktune.cli import main
 from hooktune.metrics import RANKING_METRIC
-from hooktune.terminal import main
 from hooktune.tracker import Tracker
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hooktune.terminal import main
+from hooktune.cli import main
 
 METHOD = "Default Fine Tuning Method"
 

@@ -1,0 +1,41 @@
+"""The command line. It alone prints; what it prints of the store is also there as JSON."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+from hooktune.cli import batches, listings, models, plugins, running, server
+from hooktune.cli.group import cli
+from hooktune.terminal import be_quiet_elsewhere, explain, interrupt, say
+
+__all__ = ["batches", "cli", "listings", "main", "models", "plugins", "running", "server"]
+
+INTERRUPTED: Final = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, and end with its exit status: 0 done, 1 failed, 2 a wrong request."""
+    be_quiet_elsewhere()
+    signal.signal(signal.SIGTERM, interrupt)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=list(arguments), prog_name="hooktune", standalone_mode=False)
+        status = 0
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted. What was tracked until now stays.")
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        status = explain(error, verbose=logging.getLogger("hooktune").level <= logging.DEBUG)
+    sys.exit(status)

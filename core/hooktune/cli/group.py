@@ -1,0 +1,56 @@
+"""The command `hooktune` itself, and the options that stand before all others."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hooktune import __version__
+from hooktune.terminal import set_up_logging
+
+if TYPE_CHECKING:
+    from hooktune.tracker import Tracker
+
+PATH = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the options before the command say."""
+
+    tracking_uri: str | None
+    block: tuple[str, ...]
+
+    def tracker(self) -> "Tracker":
+        """Return the tracking store; nothing is opened yet."""
+        from hooktune.tracker import Tracker
+
+        return Tracker(self.tracking_uri)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hooktune")
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="The MLflow store. Otherwise HOOKTUNE_TRACKING_URI, MLFLOW_TRACKING_URI or "
+    "sqlite:///mlflow.db, in this order.",
+)
+@click.option(
+    "--block",
+    metavar="NAME",
+    multiple=True,
+    help="Do not import this plugin, named by entry point or distribution. May be repeated; "
+    "HOOKTUNE_BLOCK takes names separated by commas.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Tell more, and show tracebacks.")
+@click.pass_context
+def cli(
+    context: click.Context, tracking_uri: str | None, block: tuple[str, ...], verbose: bool
+) -> None:
+    """Fine-tune embedding models on clickstream with plugins, and keep the best model."""
+    set_up_logging(verbose)
+    context.obj = Context(tracking_uri, block)

@@ -1,0 +1,72 @@
+"""The models of the store: copy one out, and hand the best one over."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hooktune.cli.group import PATH, Context, cli
+from hooktune.errors import RequestError, did_you_mean
+from hooktune.plain_text import printable
+
+if TYPE_CHECKING:
+    from hooktune.tracker import Tracker
+
+
+@cli.command()
+@click.argument("run_id")
+@click.argument("folder", metavar="DIR", type=PATH)
+@click.pass_obj
+def export(context: Context, run_id: str, folder: Path) -> None:
+    """Copy the model of run RUN_ID into DIR, as a plain sentence-transformers folder."""
+    tracker = context.tracker()
+    tracker.export_model(tracker.run(run_id), folder)
+    click.echo(f"{folder} can be loaded with SentenceTransformer({str(folder)!r}).")
+
+
+@cli.command()
+@click.argument("method", required=False)
+@click.option("--batch", "folder", type=PATH, help="A released batch to measure both models on.")
+@click.option("--force", is_flag=True, help="Promote it whatever the comparison says.")
+@click.option("--device", help="A torch device.  [default: the best one there is]")
+@click.pass_obj
+def promote(
+    context: Context, method: str | None, folder: Path | None, force: bool, device: str | None
+) -> None:
+    """Register the best model of METHOD as its champion, if it is better than the present one.
+
+    METHOD may be left out where there is only one. The exit status is 1 when the champion stays.
+    """
+    from hooktune import report
+    from hooktune.runner import Runner
+
+    runner = Runner(context.tracking_uri, block=context.block)
+    method = method or _only_method(runner.tracker)
+    promotion = runner.promote(method, folder, force=force, device=device)
+    click.echo("\n".join(report.promotion_lines(promotion)))
+
+
+@cli.command()
+@click.argument("method", required=False)
+@click.pass_obj
+def rollback(context: Context, method: str | None) -> None:
+    """Make the champion of METHOD that was before the present one the champion again."""
+    from hooktune.promotion import roll_back
+
+    tracker = context.tracker()
+    before, now = roll_back(tracker, method or _only_method(tracker))
+    click.echo(
+        printable(
+            f"Version {now.number} of {now.model} is the champion again; version {before.number} "
+            "stays registered."
+        )
+    )
+
+
+def _only_method(tracker: "Tracker") -> str:
+    known = sorted({each.name.method for each in tracker.iterations()})
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise RequestError("There are no iterations yet. `hooktune demo` makes one.")
+    raise RequestError(f"Name the method. {did_you_mean('', known)}")

