@@ -53,6 +53,15 @@ def test_documented_hooks_and_commands_exist():
     assert {each for each in documented if each.startswith("hooktune ")} <= set(commands(cli))
 
 
+def test_every_check_of_a_plugin_is_documented():
+    from hooktune.testing.method_checks import METHOD_CHECKS
+    from hooktune.testing.metric_checks import METRIC_CHECKS
+
+    page = (DOCS / "plugins" / "testing.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert documented == [each.name for each in (*METHOD_CHECKS, *METRIC_CHECKS)]
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

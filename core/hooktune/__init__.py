@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hooktune.markers import hookimpl as hookimpl
     from hooktune.metrics import MainMetric as MainMetric
     from hooktune.promotion import load_champion as load_champion
+    from hooktune.randomness import seeded as seeded
     from hooktune.runner import Runner as Runner
     from hooktune.settings import MethodSettings as MethodSettings
     from hooktune.settings import SearchChoices as SearchChoices
@@ -45,6 +46,7 @@ _HOME: Final = {
     "TrainingParams": "training_params",
     "hookimpl": "markers",
     "load_champion": "promotion",
+    "seeded": "randomness",
     "train": "training",
 }
 

@@ -143,7 +143,7 @@ SURROUNDINGS: Final = (
         _write_random,
         "Draw from generators of your own, numpy.random.default_rng(run.seed) and "
         "torch.Generator().manual_seed(run.seed), or do the work under "
-        "`with hooktune.randomness.seeded(run.seed):`, which puts the global states back.",
+        "`with hooktune.seeded(run.seed):`, which puts the global states back.",
     ),
     Surrounding(
         "torch_settings",
