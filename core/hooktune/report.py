@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RECIPROCAL_RANK: Final = "test_mrr"
 _WIDE: Final = 200
+_NARROW: Final = 120
+_ID_LENGTH: Final = 32
 _BAR: Final = 40
 _CELL: Final = 300
 _LINE: Final = 2000
@@ -52,6 +54,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
         values = [row[place] for row in rows]
         if any(isinstance(value, int | float) for value in values):
             column.justify = "right"
+        # Prose may be wrapped, while half an id or half a number serves nobody.
+        longest = max((len(_cell(value)) for value in values if not _is_prose(value)), default=0)
+        column.min_width = min(longest, _ID_LENGTH)
         column.overflow = "fold"
     for row in rows:
         laid_out.add_row(*(Text(printable(_cell(value), _CELL)) for value in row))
@@ -59,12 +64,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
 
 
 def print_table(laid_out: "Table") -> None:
-    """Print a table to standard output, as wide as the terminal or as a wide page."""
+    """Print a table to standard output, as wide as the terminal or as a wide page.
+
+    In a terminal too narrow for the columns' least widths the lines run on.
+    """
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console.width = max(console.width, _NARROW) if console.is_terminal else _WIDE
     console.print(laid_out)
 
 
@@ -327,10 +334,14 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
     return [printable(line, _LINE) for line in lines]
 
 
+def _is_prose(value: Any) -> bool:
+    return isinstance(value, str) and " " in value.strip()
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:z.4f}" if isinstance(value, float) else str(value)
 
 
 def _iso(milliseconds: int) -> str:

@@ -1,10 +1,10 @@
 """The hyper-parameters of the Default Fine Tuning Method."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hooktune import SearchRange, TrainingParams
+from hooktune import TrainingParams
 
 Confidence = Literal["constant", "position", "neighbours"]
 
@@ -18,12 +18,14 @@ class Params(TrainingParams):
         description="At most this many not clicked results of a session take part in a step, drawn "
         "anew each time. Few make training quick; with none given, all do.",
     )
-    margin: Annotated[float, SearchRange(0.05, 0.5)] = Field(
+    margin: float = Field(
         default=0.2,
         ge=0,
         le=2,
         description="By how much the similarity of a clicked result is to exceed that of a not "
-        "clicked one. A larger one moves pairs that are in order already.",
+        "clicked one. A larger one moves pairs that are in order already. One far above the "
+        "differences that there are leaves the pairs little say beside the attraction, and so "
+        "raises not_irrelevant_dist_shift; it is not searched for that reason.",
     )
     scale: float = Field(
         default=10.0,
