@@ -25,8 +25,8 @@ class TrainingParams(BaseModel):
         description="Sessions in a step. More give a steadier step and fewer of them, and need "
         "more memory.",
     )
-    learning_rate: Annotated[float, SearchRange(2e-5, 6e-5, log=True)] = Field(
-        default=4e-5,
+    learning_rate: Annotated[float, SearchRange(1e-5, 4e-5, log=True)] = Field(
+        default=2e-5,
         gt=0,
         le=1,
         description="The peak learning rate of AdamW. Too high a one ruins what the model knew.",

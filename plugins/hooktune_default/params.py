@@ -19,7 +19,7 @@ class Params(TrainingParams):
         "anew each time. Few make training quick; with none given, all do.",
     )
     margin: float = Field(
-        default=0.2,
+        default=0.1,
         ge=0,
         le=2,
         description="By how much the similarity of a clicked result is to exceed that of a not "
@@ -28,14 +28,14 @@ class Params(TrainingParams):
         "raises not_irrelevant_dist_shift; it is not searched for that reason.",
     )
     scale: float = Field(
-        default=10.0,
+        default=3.0,
         gt=0,
         le=1000,
         description="How sharply a pair's loss turns from 1 to 0 around the margin. A large one "
         "heeds only pairs near it; a small one treats all pairs alike.",
     )
     attraction: float = Field(
-        default=0.4,
+        default=0.1,
         ge=0,
         le=100,
         description="The weight of the term that draws clicked results to their query. Ranking "
