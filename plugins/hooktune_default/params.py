@@ -1,10 +1,10 @@
 """The hyper-parameters of the Default Fine Tuning Method."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hooktune import TrainingParams
+from hooktune import SearchChoices, TrainingParams
 
 Confidence = Literal["constant", "position", "neighbours"]
 
@@ -12,7 +12,7 @@ Confidence = Literal["constant", "position", "neighbours"]
 class Params(TrainingParams):
     """The parameters of the training loop and those of the loss."""
 
-    negatives_per_session: int | None = Field(
+    negatives_per_session: Annotated[int | None, SearchChoices((3, 5, 10))] = Field(
         default=5,
         ge=1,
         description="At most this many not clicked results of a session take part in a step, drawn "
@@ -35,7 +35,7 @@ class Params(TrainingParams):
         "heeds only pairs near it; a small one treats all pairs alike.",
     )
     attraction: float = Field(
-        default=0.1,
+        default=0.3,
         ge=0,
         le=100,
         description="The weight of the term that draws clicked results to their query. Ranking "
