@@ -52,7 +52,7 @@ def mini_batch_scores(model: "SentenceTransformer", mini_batch: MiniBatch) -> to
 
 
 def _embed(
-    model: "SentenceTransformer", texts: pa.StringArray, index: Ints, learned: Mask, task: Task
+    model: "SentenceTransformer", texts: pa.LargeStringArray, index: Ints, learned: Mask, task: Task
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return, for each entry of an index, its row in the normalised embeddings, and those."""
     distinct, place_of = distinct_texts(texts, index)
