@@ -8,13 +8,14 @@ from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hooktune.batch import Floats, Sessions
-from hooktune.encoding import score_results
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
+from hooktune.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.encoding import TextEncoder
     from hooktune.tracker.metric_log import MetricLog
 
 
@@ -38,11 +39,13 @@ class Measure:
         host: The plugins that compute metrics.
         sessions: The sessions.
         baseline: The similarity of each of their results before tuning.
+        encoder: What is known already of the sessions' texts.
     """
 
     host: Host
     sessions: Sessions
     baseline: Floats
+    encoder: "TextEncoder | None" = None
 
     def __call__(
         self,
@@ -50,7 +53,7 @@ class Measure:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of a model, with the prefix `test_`."""
-        return self.of_scores(model, score_results(model, self.sessions), loss)
+        return self.of_scores(model, score_results(model, self.sessions, self.encoder), loss)
 
     def of_scores(
         self,

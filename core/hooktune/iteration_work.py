@@ -15,11 +15,12 @@ import numpy as np
 
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
-from hooktune.encoding import score_results
+from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
+from hooktune.optimizer import frozen_layer_count
 from hooktune.plain_text import printable_lines
 from hooktune.planning import (
     Request,
@@ -29,12 +30,14 @@ from hooktune.planning import (
     run_key,
     settle_settings,
 )
-from hooktune.progress import RunBar, is_shown
+from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
+from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.records import INITIAL_MODEL_TAG
 from hooktune.tracker.tracker import EndStatus
+from hooktune.training_params import TrainingParams
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -106,9 +109,9 @@ def run_iteration(
         if not candidates:
             return _finish(tracker, existing, trained=0)
     # Measured before anything is stored: a main metric that nobody computes must leave no trace.
-    start = _measure_start(
-        host, batch, in_test, settings, _load(host, starting_run, request, settings.seed)
-    )
+    model = _load(host, starting_run, request, settings.seed)
+    encoder = TextEncoder(model, _always_frozen(model, candidates))
+    start = _measure_start(host, batch, in_test, settings, encoder)
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, start.model)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
@@ -183,18 +186,18 @@ def _measure_start(
     batch: Batch,
     in_test: Mask,
     settings: IterationSettings,
-    model: "SentenceTransformer",
+    encoder: TextEncoder,
 ) -> _Start:
     """Measure the starting model: the baseline of all runs.
 
     Raises:
         RequestError: No plugin computes the main metric.
     """
-    sessions = batch.sessions
+    model, sessions = encoder.model, batch.sessions
     test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
-    scores = score_results(model, sessions, show_progress=is_shown())
+    scores = score_results(model, sessions, encoder, title="starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
-    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)])
+    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)], encoder)
     metrics = measure.of_scores(model, scores[sessions.result_places(test)])
     main = settings.main_metric.name
     if main not in metrics and main != "test_loss":
@@ -203,9 +206,18 @@ def _measure_start(
             f"{', '.join(sorted(metrics))}."
         )
     training = TrainingBatch(
-        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
     return _Start(model, training, measure, metrics)
+
+
+def _always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
+    """Return how many of a model's lowest layers none of the runs is going to train."""
+    depths = [
+        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
+        for each in candidates
+    ]
+    return min(depths)
 
 
 def _upload_initial_model(
