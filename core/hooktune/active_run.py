@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hooktune.batch import Floats, Sessions
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
+from hooktune.ranks import ALONE, Group
 from hooktune.scoring import score_results
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class TrackedRun:
     metric_log: "MetricLog"
     progress: RunProgress
     stop: Event
+    group: Group = ALONE
     last_step: int = 0
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
@@ -119,16 +121,70 @@ class TrackedRun:
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`; a model that was measured before is not encoded again."""
         key = _fingerprint(model)
-        metrics = self._measured.get(key)
+        metrics: dict[str, float] | None = self.group.share(self._measured.get(key))
         if metrics is None:
-            metrics = self._measured[key] = self.measure(model, self._loss)
+            metrics = self._measured[key] = self.group.share(self.measure(model, self._loss))
         self.last_step = max(self.last_step, step)
         self.metric_log.add(metrics, step)
         return dict(metrics)
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
-        return self.stop.is_set()
+        return bool(self.group.share(self.stop.is_set()))
+
+
+@dataclass(eq=False)
+class FollowingRun:
+    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
+
+    Args:
+        seed: As that of the leading process, as are the other arguments.
+        main_metric: Chooses the best weights.
+        measure: Measures models on the test sessions.
+        group: The processes that train together.
+    """
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    group: Group
+    last_step: int = 0
+
+    def expect_steps(self, count: int) -> None:
+        """Do nothing."""
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """Do nothing."""
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """Do nothing."""
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """Do nothing."""
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+        """Encode a share of the texts, where the leading process encodes, and return its result."""
+        metrics: dict[str, float] | None = self.group.share()
+        if metrics is None:
+            score_results(model, self.measure.sessions, self.measure.encoder)
+            metrics = self.group.share()
+        return metrics or {}
+
+    def should_stop(self) -> bool:
+        """Return the leading process's answer."""
+        return bool(self.group.share())
 
 
 def _fingerprint(model: "SentenceTransformer") -> bytes:

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from hooktune.batch import Ints, Mask
 from hooktune.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.progress import track
+from hooktune.ranks import ALONE, Group
 from hooktune.tokens import Task, Tokens, encoded_texts, on_device, prompt, tokenise
 
 if TYPE_CHECKING:
@@ -62,10 +63,14 @@ class TextEncoder:
         model: The model that the others are tuned from.
         frozen_layers: How many of its lowest layers stay as they are, so that their results are
             kept. A model in which they differ is served without them.
+        group: The processes that encode together, each its share of the texts.
     """
 
-    def __init__(self, model: "SentenceTransformer", frozen_layers: int = 0) -> None:
+    def __init__(
+        self, model: "SentenceTransformer", frozen_layers: int = 0, group: Group = ALONE
+    ) -> None:
         self.model = model
+        self.group = group
         self.depth = frozen_layers
         self._parts = split_model(model, frozen_layers)
         self._columns: dict[tuple[int, Task], _Column] = {}
@@ -79,7 +84,7 @@ class TextEncoder:
                 None for all, as in an evaluation.
         """
         if not self._has_tokens_of(model):
-            return TextEncoder(model).reader(model)
+            return TextEncoder(model, group=self.group).reader(model)
         stay = frozen_layers is None or frozen_layers >= self.depth
         is_shared = (
             self._parts is not None and stay and same_lowest_layers(model, self.model, self.depth)
@@ -165,7 +170,10 @@ class Reader:
         order = np.lexsort((lengths, with_gradient))
         embeddings, held, most_held = [], 0, self._tokens_held()
         chunks = [*self._chunks(order, with_gradient, lengths)]
-        for chunk in chunks if title is None else track(chunks, title):
+        group = self.encoder.group
+        shares = [chunks[rank :: group.size] for rank in range(group.size)]
+        own = shares[group.rank]
+        for chunk in own if title is None else track(own, title):
             encode = partial(self._encode, column, rows[chunk], task)
             if not with_gradient[chunk[0]]:
                 with torch.no_grad():
@@ -174,9 +182,12 @@ class Reader:
             held += len(chunk) * int(lengths[chunk[-1]])
             recomputed = held > most_held
             embeddings.append(checkpoint(encode, use_reentrant=False) if recomputed else encode())
+        counts = [sum(map(len, share)) for share in shares]
+        joined = group.gather_rows(torch.cat(embeddings) if embeddings else None, counts)
+        encoded = np.concatenate([chunk for share in shares for chunk in share])
         row_of = np.empty(len(order), dtype=np.int64)
-        row_of[order] = np.arange(len(order))
-        return row_of[place_of], torch.cat(embeddings)
+        row_of[encoded] = np.arange(len(order))
+        return row_of[place_of], joined
 
     def _encode(self, column: _Column, rows: Ints, task: Task) -> torch.Tensor:
         model, device = self.model, self.model.device
@@ -195,6 +206,8 @@ class Reader:
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
         """Cut texts that are in order of length into groups which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
+        # So that each process has a share of a step that fits into one group.
+        most = min(most, -(-int(lengths.sum()) // self.encoder.group.size))
         start = 0
         for end in range(1, len(order) + 1):
             if (

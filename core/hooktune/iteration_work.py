@@ -18,6 +18,7 @@ from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
 from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
+from hooktune.lockstep import Beginning, Fit, packed_model
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
 from hooktune.optimizer import frozen_layer_count
@@ -32,6 +33,7 @@ from hooktune.planning import (
 )
 from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
+from hooktune.ranks import ALONE, Group
 from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.tracker import Iteration, RunRecord, Tracker
@@ -63,18 +65,24 @@ class IterationResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _Start:
+class Start:
     """What all runs of an iteration start from and are compared with."""
 
     model: "SentenceTransformer"
     training: TrainingBatch
     measure: Measure
+    encoder: TextEncoder
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
 
 
 def run_iteration(
-    tracker: Tracker, host: Host, batch: Batch, request: Request, stop: Event
+    tracker: Tracker,
+    host: Host,
+    batch: Batch,
+    request: Request,
+    stop: Event,
+    group: Group = ALONE,
 ) -> IterationResult:
     """Do what is left to do of an iteration.
 
@@ -84,6 +92,7 @@ def run_iteration(
         batch: The released batch.
         request: What the user asks for.
         stop: Set from outside to end the run at work.
+        group: The processes that train together; the others have called `follow`.
 
     Raises:
         RequestError: The request cannot be carried out as it was made; the store is untouched.
@@ -110,8 +119,11 @@ def run_iteration(
             return _finish(tracker, existing, trained=0)
     # Measured before anything is stored: a main metric that nobody computes must leave no trace.
     model = _load(host, starting_run, request, settings.seed)
-    encoder = TextEncoder(model, _always_frozen(model, candidates))
-    start = _measure_start(host, batch, in_test, settings, encoder)
+    depth = _always_frozen(model, candidates)
+    if group.size > 1:
+        group.share(Beginning(packed_model(model), settings, depth))
+    encoder = TextEncoder(model, depth, group)
+    start = measure_start(host, batch, in_test, settings, encoder)
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, start.model)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
@@ -181,13 +193,13 @@ def _load(
         )
 
 
-def _measure_start(
+def measure_start(
     host: Host,
     batch: Batch,
     in_test: Mask,
     settings: IterationSettings,
     encoder: TextEncoder,
-) -> _Start:
+) -> Start:
     """Measure the starting model: the baseline of all runs.
 
     Raises:
@@ -208,7 +220,7 @@ def _measure_start(
     training = TrainingBatch(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
-    return _Start(model, training, measure, metrics)
+    return Start(model, training, measure, encoder, metrics)
 
 
 def _always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
@@ -228,7 +240,7 @@ def _upload_initial_model(
     return tracker.upload_initial_model(host.method.name, model, tags)
 
 
-def _facts(iteration: Iteration, start: _Start) -> dict[str, Any]:
+def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
     """Return what is recorded on each run beside its hyper-parameters."""
     settings = iteration.settings
     return {
@@ -246,7 +258,7 @@ def _facts(iteration: Iteration, start: _Start) -> dict[str, Any]:
 def _run_once(
     tracker: Tracker,
     iteration: Iteration,
-    start: _Start,
+    start: Start,
     params: "BaseModel | None",
     title: str,
     stop: Event,
@@ -264,8 +276,10 @@ def _run_once(
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         with RunBar(title) as bar, seeded_alone(settings.seed):
+            group = start.encoder.group
+            group.share(Fit(None if params is None else values))
             active = TrackedRun(
-                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop
+                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop, group
             )
             started = time.monotonic()
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)

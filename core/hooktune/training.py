@@ -24,6 +24,7 @@ from hooktune.optimizer import (
     set_learning_rate,
 )
 from hooktune.randomness import seeded
+from hooktune.ranks import Group
 from hooktune.sampling import MiniBatch, mini_batches, step_count
 from hooktune.scoring import mini_batch_scores
 from hooktune.training_params import TrainingParams
@@ -97,7 +98,7 @@ def train(
             set_learning_rate(optimizer, step, steps, math.ceil(params.warmup_ratio * steps))
             _backward(value, params.accumulated_mini_batches)
             if step % params.accumulated_mini_batches == 0 or step == steps:
-                _update(optimizer, params.max_grad_norm)
+                _update(optimizer, params.max_grad_norm, reader.encoder.group)
             if step % steps_per_epoch in evaluated:
                 metrics = run.evaluate(model, step)
                 _set_mode(model, lowest, params.dropout)  # encoding has left it in eval mode
@@ -179,8 +180,9 @@ def _backward(value: torch.Tensor, accumulated: int) -> None:
         (value / accumulated).backward()  # type: ignore[no-untyped-call]
 
 
-def _update(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+def _update(optimizer: torch.optim.Optimizer, max_norm: float, group: Group) -> None:
+    weights = [weight for each in optimizer.param_groups for weight in each["params"]]
+    group.add_gradients(weights)
     if all(weight.grad is None for weight in weights):
         return
     nn.utils.clip_grad_norm_(weights, max_norm)
