@@ -179,6 +179,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
             spent.seconds["encoding"] = spent.seconds.get("encoding", 0.0) + taken.wall
 
     SentenceTransformer.encode = timed_encode
+    phases.end("imports")
     try:
         run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
     finally:
@@ -187,7 +188,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
     encoding = Cost(spent.cpu["encoding"], spent.seconds["encoding"])
     print(f"host: one iteration of one run, {workload}")
     costs = {
-        "imports, log and release": phases.costs["load"],
+        "making and releasing the log": phases.costs["load"],
         "training": phases.costs["training"],
         "around it, encoding": encoding,
         "around it, the rest": around - encoding,

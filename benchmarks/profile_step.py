@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CONTENDERS = ("plain", "hooktune", "plain-frozen", "hooktune-frozen", "hooktune-default")
-PARTS = ("tokenising", "lower and upper layers", "backward", "optimizer", "metrics and logging")
+PARTS = ("tokenising", "forward", "backward", "optimizer", "metrics and logging")
 MATRIX = 3_072
 
 
@@ -125,7 +125,7 @@ def seams(model: "SentenceTransformer", spent: Spent) -> Iterator[None]:
             (torch.optim.Optimizer, "zero_grad", "optimizer"),
             (TrackedRun, "log", "metrics and logging"),
             (TrackedRun, "log_scores", "metrics and logging"),
-            *((layer, "forward", "lower and upper layers") for layer in layers),
+            *((layer, "forward", "forward") for layer in layers),
         ):
             stack.enter_context(_timed(owner, method, part, spent))
         yield
