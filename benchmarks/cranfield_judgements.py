@@ -114,7 +114,7 @@ def all_similarities(
     """Return the cosine similarity of each query, a row, to each item of the collection."""
     of_items = model.encode_document([*items.values()], normalize_embeddings=True)
     of_queries = model.encode_query([*queries], normalize_embeddings=True)
-    return of_queries @ of_items.T
+    return np.asarray(of_queries @ of_items.T)
 
 
 def judged_ndcg(similarities: Floats, items: Iterable[str], grades: Grades) -> Quality:

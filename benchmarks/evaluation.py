@@ -90,7 +90,7 @@ def change(model: "SentenceTransformer", seed: int) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.requires_grad:
-                weight += 1e-4 * torch.randn(weight.shape, generator=random)
+                weight.add_(torch.randn(weight.shape, generator=random), alpha=1e-4)
 
 
 def encode_all(model: "SentenceTransformer", sessions: Sessions) -> None:

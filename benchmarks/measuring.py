@@ -150,7 +150,7 @@ def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 def median(values: Iterable[float | None]) -> float:
     """Return the median of the numbers there are, NaN for none."""
-    numbers = [value for value in values if value is not None]
+    numbers = [value for value in values if value is not None and not math.isnan(value)]
     return statistics.median(numbers) if numbers else math.nan
 
 

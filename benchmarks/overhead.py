@@ -178,12 +178,12 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
             spent.cpu["encoding"] = spent.cpu.get("encoding", 0.0) + taken.cpu
             spent.seconds["encoding"] = spent.seconds.get("encoding", 0.0) + taken.wall
 
-    SentenceTransformer.encode = timed_encode
+    SentenceTransformer.encode = timed_encode  # type: ignore[method-assign]
     phases.end("imports")
     try:
         run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
     finally:
-        SentenceTransformer.encode = encode
+        SentenceTransformer.encode = encode  # type: ignore[method-assign]
     around = phases.costs["baseline"] + phases.costs["evaluation"]
     encoding = Cost(spent.cpu["encoding"], spent.seconds["encoding"])
     print(f"host: one iteration of one run, {workload}")

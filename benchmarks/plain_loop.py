@@ -47,7 +47,7 @@ def train_plain_frozen(
     frozen_layers: int = 4,
 ) -> None:
     """Train the upper layers of a BERT, keeping what the lower ones give for each text."""
-    bert = model[0].auto_model
+    bert: Any = model[0].auto_model
     lower, upper = bert.encoder.layer[:frozen_layers], bert.encoder.layer[frozen_layers:]
     for part in (bert.embeddings, lower):
         part.requires_grad_(False)
@@ -96,7 +96,7 @@ def _train(
             if pace.over:
                 return
             optimizer.zero_grad()
-            _loss(encode, sessions.take(places)).backward()
+            _loss(encode, sessions.take(places)).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             schedule.step()

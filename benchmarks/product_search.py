@@ -128,7 +128,8 @@ def made_up_log(workload: Workload) -> tuple[Log, Log]:
     queries = workload.queries + workload.held_out
     asked = _asked(random, queries)
     ends = np.arange(queries + 1) * workload.items // workload.queries
-    items, gains = [], []
+    items: Log = []
+    gains: list[float] = []
     for query, (product, wishes) in enumerate(asked):
         for _ in range(ends[query], ends[query + 1]):
             text, gain = _item(random, product, wishes)
