@@ -1,0 +1,68 @@
+"""One run on several devices: two processes on the CPU, which link up as accelerators would."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hooktune import Runner
+from hooktune.tracker import Tracker
+
+METHOD = "Default Fine Tuning Method"
+
+
+def hooktune(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hooktune", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def histories(uri: str) -> dict[str, list[tuple[int, float]]]:
+    """The steps and values of all metrics of the only run of a store."""
+    tracker = Tracker(uri)
+    (iteration,) = tracker.iterations(METHOD)
+    (run,) = tracker.runs(iteration)
+    assert run.status == "FINISHED"
+    assert run.load_model("cpu").get_embedding_dimension() == 32
+    points = {name: tracker.client.get_metric_history(run.run_id, name) for name in run.metrics}
+    return {
+        name: [(point.step, point.value) for point in found]
+        for name, found in points.items()
+        if not name.endswith("seconds")
+    }
+
+
+def test_two_processes_track_one_run_with_the_metrics_of_one_process(
+    store_uri: str, tmp_path: Path, empty_store: Path, make_batch, tiny_model_folder: Path
+):
+    batch = make_batch()
+    Runner(store_uri).run(
+        METHOD, batch, max_runs=1, device="cpu", params={"mini_batch_size": 4},
+        initial_model=str(tiny_model_folder),
+    )  # fmt: skip
+    other = shutil.copy(empty_store, tmp_path / "other.db")
+    done = hooktune(
+        "--tracking-uri", f"sqlite:///{other}", "run", METHOD, batch, "--max-runs", 1,
+        "--device", "cpu", "--devices", 2, "--param", "mini_batch_size=4",
+        "--initial-model", tiny_model_folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("FINISHED") == 1
+    alone, together = histories(store_uri), histories(f"sqlite:///{other}")
+    assert len(alone["train_loss"]) > 5
+    assert alone.keys() == together.keys()
+    for name, points in alone.items():
+        assert together[name] == [(step, pytest.approx(value, abs=1e-4)) for step, value in points]
+
+
+def test_a_wrong_request_is_told_once_and_ends_all_processes(
+    store_uri: str, make_batch, tiny_model_folder: Path
+):
+    done = hooktune(
+        "--tracking-uri", store_uri, "run", METHOD, make_batch(), "--device", "cpu",
+        "--devices", 2, "--param", "marjin=1", "--initial-model", tiny_model_folder,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("marjin") == 1
+    assert "Traceback" not in done.stderr
