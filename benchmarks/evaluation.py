@@ -11,10 +11,12 @@ them. Printed are the seconds of
 - `evaluation`: an evaluation of the changed model, as `run.evaluate` makes it, in turn with it;
 - `same model`: an evaluation of a model that was measured before.
 
-The first evaluation, which may fill caches for the later ones, is told apart.
+The first evaluation is told apart; the measuring of the starting model before it has filled what
+later ones share.
 """
 
 import argparse
+import copy
 import tempfile
 from collections.abc import Callable
 from threading import Event
@@ -26,8 +28,9 @@ import torch
 from contenders import save_tiny_model
 from hooktune import MainMetric, Sessions
 from hooktune.active_run import Measure, TrackedRun
-from hooktune.encoding import distinct_texts, score_results
+from hooktune.encoding import TextEncoder
 from hooktune.optimizer import frozen, lowest_layers
+from hooktune.scoring import score_results
 from hooktune.testing.trial import NoProgress
 from hooktune_loop import PacedPoints, load_model, open_default
 from measuring import Cost, Pace, median, now, print_machine, print_table
@@ -52,7 +55,8 @@ def main() -> None:
     lowest = lowest_layers(model, arguments.frozen_layers)
     print(f"{len(sessions)} sessions over {len(np.unique(sessions.item_index))} items")
     with frozen(lowest):
-        found = measure(model, sessions, 1 if arguments.quick else arguments.rounds)
+        rounds = 1 if arguments.quick else arguments.rounds
+        found = measure(model, sessions, arguments.frozen_layers, rounds)
     reference = median(each.cpu for each in found["encode"])
     rows = [
         {
@@ -66,11 +70,14 @@ def main() -> None:
     print_table(rows)
 
 
-def measure(model: "SentenceTransformer", sessions: Sessions, rounds: int) -> dict[str, list[Cost]]:
+def measure(
+    model: "SentenceTransformer", sessions: Sessions, frozen_layers: int, rounds: int
+) -> dict[str, list[Cost]]:
     """Evaluate a model that changes, and encode its texts, in turn."""
-    before = score_results(model, sessions)
+    encoder = TextEncoder(copy.deepcopy(model), frozen_layers)
+    before = score_results(encoder.model, sessions, encoder)
     points = cast("MetricLog", PacedPoints(Pace()))
-    evaluated = Measure(open_default(), sessions, before)
+    evaluated = Measure(open_default(), sessions, before, encoder)
     run = TrackedRun(SEED, MainMetric(), evaluated, points, NoProgress(), Event())
     found: dict[str, list[Cost]] = {"first evaluation": [], "encode": [], "evaluation": []}
     found["same model"] = []
@@ -95,9 +102,9 @@ def change(model: "SentenceTransformer", seed: int) -> None:
 
 def encode_all(model: "SentenceTransformer", sessions: Sessions) -> None:
     """Encode each distinct shown text."""
-    queries, _ = distinct_texts(sessions.queries, sessions.query_index)
-    items, _ = distinct_texts(sessions.items, sessions.item_index)
-    model.encode([*queries, *items])
+    shown = (sessions.queries, sessions.query_index), (sessions.items, sessions.item_index)
+    texts = {text for column, index in shown for text in column.take(np.unique(index)).to_pylist()}
+    model.encode(list(texts))
 
 
 def cost_of(work: Callable[[], object]) -> Cost:

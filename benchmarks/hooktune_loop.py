@@ -1,5 +1,6 @@
 """The Default Fine Tuning Method, called as the host calls it."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Event
@@ -10,9 +11,11 @@ from sentence_transformers import SentenceTransformer
 from hooktune import MainMetric, MethodSettings, TrainingBatch
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.catalogue import read_catalogue
-from hooktune.encoding import score_results
+from hooktune.encoding import TextEncoder
 from hooktune.host import Host, open_host
+from hooktune.optimizer import frozen_layer_count
 from hooktune.randomness import seeded
+from hooktune.scoring import score_results
 from hooktune.testing.trial import NoProgress
 from hooktune.tracker.models import quiet_loading
 from measuring import Pace, Phases
@@ -80,11 +83,14 @@ def train_with_hooktune(
     host = open_default()
     space = host.hyper_parameters()
     assert space is not None
-    train = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
-    measure = Measure(host, parts.test, score_results(model, parts.test))
+    chosen = space(**params)
+    encoder = TextEncoder(copy.deepcopy(model), frozen_layer_count(model, chosen.frozen_layers))
+    scores = score_results(model, parts.train, encoder)
+    train = TrainingBatch(BATCH_ID, parts.train, scores, encoder)
+    measure = Measure(host, parts.test, score_results(model, parts.test, encoder), encoder)
     phases.end("baseline")
     points = cast("MetricLog", PacedPoints(pace))
     run = TrackedRun(SEED, MainMetric(), measure, points, NoProgress(), _End(pace))
     pace.start()
     with seeded(SEED):
-        return host.fit_batch(run, model, train, space(**params))
+        return host.fit_batch(run, model, train, chosen)

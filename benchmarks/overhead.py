@@ -81,7 +81,7 @@ def track(workload: Workload, arguments: argparse.Namespace, folder: Path) -> No
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
     from hooktune.active_run import Measure
-    from hooktune.encoding import score_results
+    from hooktune.scoring import score_results
     from hooktune.tracker.store import open_client
     from hooktune_loop import BATCH_ID, load_model, open_default
 
@@ -163,27 +163,20 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from sentence_transformers import SentenceTransformer
-
+    from hooktune import active_run, iteration_work
+    from hooktune.scoring import score_results
     from tracked_run import run_tracked
 
-    phases, spent, encode = Phases(), Spent(), SentenceTransformer.encode
+    phases, spent = Phases(), Spent()
 
-    def timed_encode(self: "SentenceTransformer", *args: Any, **kwargs: Any) -> Any:
-        before = now()
-        try:
-            return encode(self, *args, **kwargs)
-        finally:
-            taken = now() - before
-            spent.cpu["encoding"] = spent.cpu.get("encoding", 0.0) + taken.cpu
-            spent.seconds["encoding"] = spent.seconds.get("encoding", 0.0) + taken.wall
+    def timed(*args: Any, **kwargs: Any) -> "Floats":
+        with spent.on("encoding"):
+            return score_results(*args, **kwargs)
 
-    SentenceTransformer.encode = timed_encode  # type: ignore[method-assign]
+    for module in (active_run, iteration_work):
+        module.score_results = timed  # type: ignore[attr-defined]
     phases.end("imports")
-    try:
-        run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
-    finally:
-        SentenceTransformer.encode = encode  # type: ignore[method-assign]
+    run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
     around = phases.costs["baseline"] + phases.costs["evaluation"]
     encoding = Cost(spent.cpu["encoding"], spent.seconds["encoding"])
     print(f"host: one iteration of one run, {workload}")

@@ -26,6 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from contenders import save_tiny_model
 from fits import FITS, steps_per_epoch
 from hooktune.active_run import TrackedRun
+from hooktune.layer_cache import LayerCache
+from hooktune.tokens import Tokens
 from hooktune_loop import load_model
 from measuring import Pace, Phases, Spent, print_machine, print_table
 from product_search import WORKLOADS, Parts, made_up_parts
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 CONTENDERS = ("plain", "hooktune", "plain-frozen", "hooktune-frozen", "hooktune-default")
-PARTS = ("tokenising", "forward", "backward", "optimizer", "metrics and logging")
+PARTS = ("inputs", "forward", "backward", "optimizer", "metrics and logging")
 MATRIX = 3_072
 
 
@@ -116,9 +118,11 @@ def seams(model: "SentenceTransformer", spent: Spent) -> Iterator[None]:
     ]
     with ExitStack() as stack:
         for owner, method, part in (
-            (type(model), "preprocess", "tokenising"),
-            (tokenizer, "__call__", "tokenising"),
-            (tokenizer, "pad", "tokenising"),
+            (type(model), "preprocess", "inputs"),
+            (tokenizer, "__call__", "inputs"),
+            (tokenizer, "pad", "inputs"),
+            (Tokens, "padded", "inputs"),
+            (LayerCache, "features", "inputs"),
             (torch.Tensor, "backward", "backward"),
             (torch.nn.utils, "clip_grad_norm_", "optimizer"),
             (torch.optim.AdamW, "step", "optimizer"),
