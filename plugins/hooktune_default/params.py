@@ -50,11 +50,11 @@ class Params(TrainingParams):
         "click; it acts only with use_irrelevant_sessions.",
     )
     confidence: Confidence = Field(
-        default="constant",
-        description="How much a pair counts. 'constant': all alike. 'position': a click further "
-        "down counts more and a missing one less, as fewer people look there. 'neighbours': a "
-        "result passed over above a click, or next to it, counts in full and one further below "
-        "less.",
+        default="position",
+        description="How much a pair counts. 'position': a click further down counts more and a "
+        "missing one less, as fewer people look there, so that what the search engine put first "
+        "is not taken for what is best. 'neighbours': a result passed over above a click, or next "
+        "to it, counts in full and one further below less. 'constant': all alike.",
     )
     examination_decay: float = Field(
         default=0.5,
