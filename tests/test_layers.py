@@ -38,6 +38,7 @@ LAYERS = (
         "report",
         "runner",
         "scaffold",
+        "sharing",
         "testing",
     ),
     ("cli", "demo", "pytest_plugin", "terminal", "__main__"),

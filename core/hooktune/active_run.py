@@ -75,6 +75,8 @@ class TrackedRun:
     metric_log: "MetricLog"
     progress: RunProgress
     stop: Event
+    check: Callable[[], None] = lambda: None
+    """Raises where the run is no longer this process's own."""
     last_step: int = 0
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
@@ -95,6 +97,7 @@ class TrackedRun:
         accumulate: Iterable[Accumulation] = ("mean", "sliding"),
     ) -> None:
         """See `ActiveRun.log`."""
+        self.check()
         self.last_step = max(self.last_step, step)
         figures = self._accumulator.add(metrics, accumulate)
         self.metric_log.add(figures, step)

@@ -9,7 +9,14 @@ from pathlib import Path
 def describe_process() -> str:
     """Describe this process: its machine, its id, and when it began."""
     pid = os.getpid()
-    return json.dumps({"host": socket.gethostname(), "pid": pid, "began": _beginning(pid)})
+    return json.dumps(
+        {
+            "host": socket.gethostname(),
+            "pid_space": _pid_space(),
+            "pid": pid,
+            "began": _beginning(pid),
+        }
+    )
 
 
 def has_died(process: str | None) -> bool:
@@ -21,6 +28,8 @@ def has_died(process: str | None) -> bool:
         where = json.loads(process or "{}")
         if where.get("host") != socket.gethostname():
             return False
+        if where.get("pid_space", _pid_space()) != _pid_space():
+            return False
         pid, began = int(where["pid"]), where.get("began")
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -29,6 +38,14 @@ def has_died(process: str | None) -> bool:
         return False
     # Ids come back soon in containers, where the same program gets the same one at every start.
     return began is not None and began != _beginning(pid)
+
+
+def _pid_space() -> str | None:
+    """Return which process ids are meant: two containers may call themselves by one name."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
 
 
 def _beginning(pid: int) -> str | None:

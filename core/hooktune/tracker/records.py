@@ -71,6 +71,11 @@ class RunRecord:
     tracking_uri: str = field(repr=False)
 
     @property
+    def run_key(self) -> str:
+        """What tells what the run does: same key, same work; empty for an initial model."""
+        return self.tags.get(RUN_KEY_TAG, "")
+
+    @property
     def model_uri(self) -> str:
         """The address under which stock MLflow loads the run's model."""
         return f"runs:/{self.run_id}/model"

@@ -11,6 +11,7 @@ from hooktune.errors import RequestError, StoreError
 from hooktune.naming import IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
+from hooktune.tracker.claims import Claims
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.processes import describe_process, has_died
 from hooktune.tracker.records import Iteration, RunRecord
@@ -64,10 +65,16 @@ class Tracker:
         """Return the run that holds a method's initial model, or None where it has none yet."""
         return None if self.is_empty() else initial_model.find_initial_run(self.client, method)
 
+    def is_of_this_process(self, run: RunRecord) -> bool:
+        """Tell whether this process has made a run."""
+        return run.tags.get(records.PROCESS_TAG) == describe_process()
+
     def upload_initial_model(
         self, method: str, model: "SentenceTransformer", tags: Mapping[str, str]
     ) -> RunRecord:
         """Store the model that a method starts from, as the run `initial_model`.
+
+        Where another process was first, its run is returned and nothing is stored.
 
         Args:
             method: The method's display name.
@@ -108,7 +115,8 @@ class Tracker:
                 f"The experiment {name} exists, but hooktune did not make it, or its tags were "
                 "changed since. Rename it in MLflow."
             )
-        notes.describe(self.client, iteration)
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            notes.describe(self.client, iteration)
         return iteration
 
     def record_starting_metrics(
@@ -121,8 +129,9 @@ class Tracker:
                 f"The metrics take {len(text)} characters and MLflow keeps {_TAG_LENGTH}. "
                 "Block a plugin that computes many: --block NAME."
             )
-        self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
-        return self._fresh(iteration)
+        with best_model.decided_alone(self.client, iteration):
+            self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
+            return best_model.read_again(self.client, iteration)
 
     def starting_model(self, method: str) -> RunRecord | None:
         """Return the run whose model a method's next iteration starts from.
@@ -137,15 +146,15 @@ class Tracker:
 
     def finish_iteration(self, iteration: Iteration) -> Iteration:
         """Record that an iteration has done all its runs, and delete the model that it replaced."""
-        iteration = self._fresh(iteration)
-        improved = best_model.settle(self.client, iteration) is not None
-        self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
-        if iteration.finished_at is None:
-            self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
-        if improved:
-            best_model.delete_replaced(self.client, iteration)
-        iteration = self._fresh(iteration)
-        notes.describe(self.client, iteration)
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            improved = best_model.settle(self.client, iteration) is not None
+            self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
+            if iteration.finished_at is None:
+                self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
+            if improved:
+                best_model.delete_replaced(self.client, iteration)
+            iteration = best_model.read_again(self.client, iteration)
+            notes.describe(self.client, iteration)
         return iteration
 
     # Runs
@@ -173,6 +182,10 @@ class Tracker:
         condition = f"tags.`{records.RUN_KEY_TAG}` = '{run_key}'"
         found = experiments.search_runs(self.client, iteration.experiment_id, condition)
         return next((run for run in found if run.status == "FINISHED"), None)
+
+    def claims(self, iteration: Iteration) -> Claims:
+        """Return the claims of an iteration: which process does which run."""
+        return Claims(self.client, iteration.experiment_id)
 
     def start_run(
         self,
@@ -271,7 +284,8 @@ class Tracker:
             logger.warning("run %s was left behind by a process that died", run.run_id)
             self.end_run(run, "KILLED", "its process died")
         if dead:
-            best_model.settle(self.client, self._fresh(iteration))
+            with best_model.decided_alone(self.client, iteration) as iteration:
+                best_model.settle(self.client, iteration)
 
     # The best model
 
@@ -289,7 +303,9 @@ class Tracker:
             model: The run's model.
             step: The training step that it stands for.
         """
-        return best_model.keep_if_best(self.client, self._fresh(iteration), run, model, step)
+        return best_model.keep_if_best(
+            self.client, best_model.read_again(self.client, iteration), run, model, step
+        )
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""
@@ -317,12 +333,6 @@ class Tracker:
     def has_model(self, run: RunRecord) -> bool:
         """Tell whether a run's model is in the store."""
         return models.has_model(self.client, run)
-
-    def _fresh(self, iteration: Iteration) -> Iteration:
-        found = self.iteration(iteration.name)
-        if found is None:
-            raise StoreError(f"The experiment {iteration.name} was deleted in the meantime.")
-        return found
 
     def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
         self.client.set_experiment_tag(iteration.experiment_id, key, value)
