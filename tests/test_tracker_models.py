@@ -1,7 +1,11 @@
 """Models in the tracking store, as stock MLflow sees them, on disk and through a server."""
 
+import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +13,6 @@ import numpy as np
 import pytest
 from champions import no_host
 from sentence_transformers import SentenceTransformer
-from servers import mlflow_server
 from tracked import METHOD, SHIFT, begin, do_run, finish, initial_run, model_folders, start_run
 
 from hooktune import load_champion
@@ -117,8 +120,33 @@ def test_what_a_dead_process_left_of_an_initial_model_is_removed(tracker: Tracke
 @pytest.fixture
 def server_uri(tmp_path: Path, empty_store: Path) -> Iterator[str]:
     """An MLflow server of the test's own, which serves artifacts too."""
-    with mlflow_server(tmp_path, empty_store) as uri:
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--serve-artifacts",
+        "--artifacts-destination", str(tmp_path / "served"), "--workers", "1",
+    ]  # fmt: skip
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    log = (tmp_path / "server.log").open("w")
+    server = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
+    )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "server.log").read_text()
+                time.sleep(0.1)
         yield uri
+    finally:
+        os.killpg(server.pid, 15)  # the server's own session: itself and its workers
+        server.wait(timeout=30)
+        log.close()
 
 
 def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):

@@ -4,7 +4,6 @@ import copy
 import json
 import logging
 import re
-import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.sharing import share_out
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
+from hooktune.tracker.processes import sweep_scratch
 from hooktune.tracker.records import INITIAL_MODEL_TAG
 from hooktune.tracker.tracker import EndStatus
 
@@ -89,6 +89,7 @@ def run_iteration(
         RequestError: The request cannot be carried out as it was made; the store is untouched.
         HooktuneError: The work failed.
     """
+    sweep_scratch()
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing)
@@ -104,7 +105,9 @@ def run_iteration(
         tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
     )
     if existing is not None:
-        tracker.end_dead_runs(existing)
+        tracker.sweep(existing)
+        resumable = {_run_key(host, params, existing.starting_run) for params in candidates}
+        tracker.end_dead_runs(existing, resumable)
         candidates = _not_done_yet(tracker, host, existing, candidates)
         if not candidates:
             return _finish(tracker, existing, trained=0)
@@ -126,7 +129,7 @@ def run_iteration(
 
     def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
         title, params = work
-        _run_once(tracker, iteration, start, params, title, stop, claim)
+        _run_once(tracker, iteration, start, params, title, stop, claim, request.checkpoint_every)
 
     works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
     trained = share_out(tracker, iteration, works, do, stop)
@@ -251,8 +254,9 @@ def _run_once(
     title: str,
     stop: Event,
     claim: Claim,
+    checkpoint_every: float,
 ) -> None:
-    """Do one run; whatever ends it, what it has tracked stays.
+    """Do one run, or the rest of one whose process died; what it has tracked stays.
 
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
@@ -260,11 +264,16 @@ def _run_once(
     host, settings = start.measure.host, iteration.settings
     values, facts = _values(params), _facts(iteration, start)
     key = _run_key(host, params, iteration.starting_run)
-    run = tracker.start_run(
-        iteration, describe_params(params), key, values, facts, _plugin_tags(host)
-    )
+    run = tracker.take_over(iteration, key, {**values, **facts})
+    if run is not None and run.status != "RUNNING":
+        return
+    stored = None if run is None else tracker.stored_points(run)
+    if run is None:
+        run = tracker.start_run(
+            iteration, describe_params(params), key, values, facts, _plugin_tags(host)
+        )
     logger.info("%s: %s", title, run.name)
-    metric_log = tracker.metric_log(run)
+    metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
@@ -277,10 +286,11 @@ def _run_once(
                 bar,
                 stop,
                 claim.check,
+                tracker.checkpoints(run, checkpoint_every),
+                stored,
             )
-            started = time.monotonic()
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
-            metric_log.add({"fit_seconds": time.monotonic() - started}, active.last_step)
+            active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
         metrics = active.evaluate(model, active.last_step)
         metric_log.close()
         if metric_log.error:

@@ -171,6 +171,12 @@ class Claims:
                 living = True
         return living
 
+    def sweep(self) -> None:
+        """Remove the claims of all processes of this machine that are gone."""
+        for tag, value in read_claims(self._client, self._experiment_id).items():
+            if has_died(_process(value)):
+                remove_claim(self._client, self._experiment_id, tag)
+
     def _is_dead(self, tag: str, value: str) -> bool:
         """Tell whether a claim is of a dead process of this machine, or was not renewed for long.
 
@@ -188,10 +194,13 @@ class Claims:
         return has_died(_process(value)) or self._seen[tag].unchanged > STALE_AFTER
 
 
-def read_claims(client: "MlflowClient", experiment_id: str, key: str) -> dict[str, str]:
-    """Return the claims of a key, of processes dead and alive, by their tags."""
+def read_claims(
+    client: "MlflowClient", experiment_id: str, key: str | None = None
+) -> dict[str, str]:
+    """Return the claims of a key or of all, of processes dead and alive, by their tags."""
+    prefix = CLAIM_PREFIX if key is None else f"{CLAIM_PREFIX}{key}."
     tags = client.get_experiment(experiment_id).tags
-    return {tag: text for tag, text in tags.items() if tag.startswith(f"{CLAIM_PREFIX}{key}.")}
+    return {tag: text for tag, text in tags.items() if tag.startswith(prefix)}
 
 
 def remove_claim(client: "MlflowClient", experiment_id: str, tag: str) -> None:

@@ -27,6 +27,7 @@ MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
 FAILURE_TAG: Final = "hooktune.failure"
 WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
+CHECKPOINT_TAG: Final = "hooktune.checkpoint"
 
 # Tags of an iteration's experiment.
 STARTING_RUN_TAG: Final = "hooktune.starting_run"

@@ -1,16 +1,17 @@
 """hooktune's view of one tracking store: what the host asks of it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hooktune.errors import RequestError, StoreError
-from hooktune.naming import IterationName
+from hooktune.naming import INITIAL_EXPERIMENT, IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
+from hooktune.tracker.checkpoints import Checkpoints
 from hooktune.tracker.claims import Claims
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.processes import describe_process, has_died
@@ -22,6 +23,7 @@ from hooktune.tracker.store import (
     resolve_tracking_uri,
     without_password,
 )
+from hooktune.tracker.stored_points import StoredPoints
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -235,9 +237,52 @@ class Tracker:
             raise
         return self.run(run_id)
 
-    def metric_log(self, run: RunRecord) -> MetricLog:
-        """Open the way by which metric points reach a run."""
-        return MetricLog(self.client, run.run_id)
+    def take_over(
+        self, iteration: Iteration, run_key: str, params: Mapping[str, Any]
+    ) -> RunRecord | None:
+        """Return the run that a process left behind when it died, to go on with it.
+
+        Where its model was whole already, nothing is left to do, and it is ended.
+
+        Args:
+            iteration: The iteration.
+            run_key: What this process claims.
+            params: All that is recorded as params, in case the process died before.
+        """
+        left = [
+            run
+            for run in self.runs(iteration)
+            if run.run_key == run_key and run.status == "RUNNING"
+        ]
+        for doubled in left[1:]:
+            self.end_run(doubled, "KILLED", "its process died")
+        if not left:
+            return None
+        run = left[0]
+        logger.info("taking over run %s, whose process is gone", run.run_id)
+        uploaded = models.models_by_run(self.client, [iteration.experiment_id])
+        present = best_model.read_again(self.client, iteration)
+        if run.run_id in {present.best_run, *self.runs_with_model(iteration)}:
+            with best_model.decided_alone(self.client, iteration) as present:
+                best_model.settle(self.client, present, own=run.run_id)
+            return self.end_run(run, "FINISHED")
+        for model in uploaded.get(run.run_id, []):
+            models.delete_model(self.client, model.model_id)
+        self.tag(run, {records.PROCESS_TAG: describe_process()})
+        experiments.describe_run(self.client, run.run_id, iteration.name.batch_id, params)
+        return self.run(run.run_id)
+
+    def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
+        """Open the way by which metric points reach a run, each later than a time."""
+        return MetricLog(self.client, run.run_id, last_time)
+
+    def stored_points(self, run: RunRecord) -> StoredPoints:
+        """Return the metric points that a run has already."""
+        return StoredPoints(self.client, run)
+
+    def checkpoints(self, run: RunRecord, every: float) -> Checkpoints:
+        """Return where a run keeps its state, after so many seconds each time."""
+        return Checkpoints(self.client, run, every)
 
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
@@ -268,24 +313,45 @@ class Tracker:
         self.client.set_terminated(run.run_id, status)
         if iteration := records.iteration_from_mlflow(experiment):
             notes.describe_run(self.client, iteration, self.run(run.run_id))
-        return self.run(run.run_id)
+        ended = self.run(run.run_id)
+        self.checkpoints(ended, 0).remove()
+        return ended
 
-    def end_dead_runs(self, iteration: Iteration) -> None:
+    def end_dead_runs(self, iteration: Iteration, resumable: Container[str] = ()) -> None:
         """End the runs that processes of this machine left behind when they died.
 
         A run that was marked the best has finished; the models of the others are deleted.
+
+        Args:
+            iteration: The iteration.
+            resumable: Keys of runs that are to be gone on with instead.
         """
-        dead = [
-            run
-            for run in self.runs(iteration)
-            if run.status == "RUNNING" and has_died(run.tags.get(records.PROCESS_TAG))
-        ]
-        for run in dead:
-            logger.warning("run %s was left behind by a process that died", run.run_id)
-            self.end_run(run, "KILLED", "its process died")
-        if dead:
+        claims, ended = self.claims(iteration), False
+        for run in self.runs(iteration):
+            if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
+                continue
+            claim = claims.try_claim(run.run_key)
+            if claim is None:  # by somebody who goes on with it
+                continue
+            with claim:
+                if run.run_key not in resumable or run.run_id == iteration.best_run:
+                    logger.warning("run %s was left behind by a process that died", run.run_id)
+                    self.end_run(run, "KILLED", "its process died")
+                    ended = True
+        if ended:
             with best_model.decided_alone(self.client, iteration) as iteration:
                 best_model.settle(self.client, iteration)
+
+    def sweep(self, iteration: Iteration) -> None:
+        """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
+        initial = experiments.find_experiment(self.client, INITIAL_EXPERIMENT)
+        for experiment_id in filter(
+            None, [iteration.experiment_id, initial and initial.experiment_id]
+        ):
+            Claims(self.client, experiment_id).sweep()
+        for run in self.runs(iteration):
+            if run.status != "RUNNING":
+                self.checkpoints(run, 0).remove()
 
     # The best model
 
