@@ -74,10 +74,9 @@ def picture(folder):
         points = client.get_metric_history(run.run_id, name)
         return sorted([point.step, point.value] for point in points)
 
-    histories = {
-        json.dumps(run.params): {name: history(run, name) for name in run.metrics if name != "fit_seconds"}
-        for run in runs
-    }
+    def histories_of(run):
+        return {name: history(run, name) for name in run.metrics if name != "fit_seconds"}
+
     best = tracker.best(iteration)
     assert best.load_model("cpu").get_embedding_dimension() == 32
     tags = client.get_experiment(iteration.experiment_id).tags
@@ -86,7 +85,7 @@ def picture(folder):
     return {
         "runs": sorted([run.status, run.params["learning_rate"]] for run in runs),
         "starting": iteration.starting_metrics,
-        "histories": histories,
+        "histories": {json.dumps(run.params): histories_of(run) for run in runs},
         "best": best.params,
         "models": [tracker.run(each).params for each in tracker.runs_with_model(iteration)],
         "finished": iteration.finished_at is not None,

@@ -260,14 +260,16 @@ class Tracker:
             return None
         run = left[0]
         logger.info("taking over run %s, whose process is gone", run.run_id)
-        uploaded = models.models_by_run(self.client, [iteration.experiment_id])
         present = best_model.read_again(self.client, iteration)
-        if run.run_id in {present.best_run, *self.runs_with_model(iteration)}:
+        is_over = run.run_id in {present.best_run, *self.runs_with_model(iteration)}
+        uploaded = models.models_by_run(self.client, [iteration.experiment_id])
+        for model in uploaded.get(run.run_id, []):
+            if not is_over or model.model_id != run.model_id:
+                models.delete_model(self.client, model.model_id)
+        if is_over:
             with best_model.decided_alone(self.client, iteration) as present:
                 best_model.settle(self.client, present, own=run.run_id)
             return self.end_run(run, "FINISHED")
-        for model in uploaded.get(run.run_id, []):
-            models.delete_model(self.client, model.model_id)
         self.tag(run, {records.PROCESS_TAG: describe_process()})
         experiments.describe_run(self.client, run.run_id, iteration.name.batch_id, params)
         return self.run(run.run_id)
@@ -344,11 +346,9 @@ class Tracker:
 
     def sweep(self, iteration: Iteration) -> None:
         """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
-        initial = experiments.find_experiment(self.client, INITIAL_EXPERIMENT)
-        for experiment_id in filter(
-            None, [iteration.experiment_id, initial and initial.experiment_id]
-        ):
-            Claims(self.client, experiment_id).sweep()
+        for name in (str(iteration.name), INITIAL_EXPERIMENT):
+            if experiment := experiments.find_experiment(self.client, name):
+                Claims(self.client, experiment.experiment_id).sweep()
         for run in self.runs(iteration):
             if run.status != "RUNNING":
                 self.checkpoints(run, 0).remove()
