@@ -313,11 +313,11 @@ class Tracker:
         if failure:
             self.client.set_tag(run.run_id, records.FAILURE_TAG, failure[:_TAG_LENGTH])
         self.client.set_terminated(run.run_id, status)
-        if iteration := records.iteration_from_mlflow(experiment):
-            notes.describe_run(self.client, iteration, self.run(run.run_id))
         ended = self.run(run.run_id)
+        if iteration := records.iteration_from_mlflow(experiment):
+            notes.describe_run(self.client, iteration, ended)
         self.checkpoints(ended, 0).remove()
-        return ended
+        return self.run(run.run_id)
 
     def end_dead_runs(self, iteration: Iteration, resumable: Container[str] = ()) -> None:
         """End the runs that processes of this machine left behind when they died.
