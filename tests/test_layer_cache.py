@@ -68,6 +68,14 @@ def test_gradients_reach_the_upper_layers_alone_and_are_the_same(model, tokens):
             assert found[name] is None
 
 
+def test_splitting_leaves_each_module_in_its_mode(model):
+    model.train()
+    model[0].model.embeddings.eval()
+    before = [module.training for module in model.modules()]
+    assert split_model(model, 1)
+    assert [module.training for module in model.modules()] == before
+
+
 def test_models_differ_in_their_lowest_layers_or_do_not(model):
     other = copy.deepcopy(model)
     layers = other[0].model.encoder.layer

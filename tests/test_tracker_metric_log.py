@@ -64,3 +64,16 @@ def test_the_training_never_waits_and_an_error_is_kept(caplog):
     assert len(store.calls) <= 6
     assert str(log.error) == "the store is full"
     assert "metric points of run some run were not stored: the store is full" in caplog.text
+
+
+def test_what_was_flushed_is_stored_and_later_points_carry_later_times(tracker: Tracker):
+    iteration = begin(tracker)
+    run = tracker.start_run(iteration, "", "", {}, {}, {})
+    far = time.time_ns() // 1_000_000 + 10_000_000  # of a machine whose clock is fast
+    log = tracker.metric_log(run, last_time=far)
+    log.add({"train_loss": 1.0}, 1)
+    log.flush()
+    (point,) = tracker.client.get_metric_history(run.run_id, "train_loss")
+    assert point.timestamp == log.last_time > far
+    log.flush()
+    log.close()

@@ -87,7 +87,7 @@ def _width_if_equal(model: "SentenceTransformer", parts: SplitModel) -> int | No
     if tokens is None:
         return None
     features = on_device(model.device, tokens.padded(np.arange(len(_SAMPLE))))
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
@@ -96,7 +96,8 @@ def _width_if_equal(model: "SentenceTransformer", parts: SplitModel) -> int | No
             given = {**tokens.constants, "attention_mask": features["attention_mask"]}
             split = parts.upper({**given, "inputs_embeds": states})["sentence_embedding"]
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
     is_equal = torch.allclose(whole, split, atol=_TOLERANCE, rtol=_TOLERANCE)
     return states.shape[-1] if is_equal else None
 

@@ -56,6 +56,12 @@ What to do next:
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, help="Train on so many devices at once."
 )
+@click.option(
+    "--checkpoint-every",
+    type=float,
+    metavar="SECONDS",
+    help="How often a run keeps its state, to be gone on with if it dies.  [default: 300]",
+)
 @json_option
 @click.pass_obj
 def run(

@@ -4,8 +4,10 @@ import logging
 import time
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
+
+from hooktune.errors import HooktuneError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,13 +26,14 @@ class MetricLog:
     for a second and written together.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+    def __init__(self, client: "MlflowClient", run_id: str, last_time: int = 0) -> None:
         self._client = client
         self._run_id = run_id
-        self._queue: SimpleQueue[list[Metric] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Metric] | Event | None] = SimpleQueue()
         self.error: Exception | None = None
         """What the store answered when points could not be written for the first time."""
-        self._last_time = 0
+        self.last_time = last_time
+        """When the last point was added, in milliseconds since 1970; the next ones come later."""
         self._thread = Thread(target=self._write_all, name=f"metrics of {run_id}", daemon=True)
         self._thread.start()
 
@@ -42,8 +45,20 @@ class MetricLog:
         """
         from mlflow.entities import Metric
 
-        now = self._last_time = max(time.time_ns() // 1_000_000, self._last_time + 1)
+        now = self.last_time = max(time.time_ns() // 1_000_000, self.last_time + 1)
         self._queue.put([Metric(name, value, now, step) for name, value in metrics.items()])
+
+    def flush(self) -> None:
+        """Write all points so far.
+
+        Raises:
+            HooktuneError: Some could not be stored.
+        """
+        written = Event()
+        self._queue.put(written)
+        written.wait()
+        if self.error:
+            raise HooktuneError(f"metric points could not be stored: {self.error}")
 
     def close(self) -> None:
         """Write what is left and end the thread; `error` tells whether all was stored."""
@@ -51,24 +66,29 @@ class MetricLog:
         self._thread.join()
 
     def _write_all(self) -> None:
-        open_ = True
-        while open_:
-            points, open_ = self._collect()
+        end: bool | Event | None = False
+        while end is not None:
+            points, end = self._collect()
             for start in range(0, len(points), _POINTS_PER_CALL):
                 self._write(points[start : start + _POINTS_PER_CALL])
+            if isinstance(end, Event):
+                end.set()
 
-    def _collect(self) -> tuple[list["Metric"], bool]:
-        """Wait for a point, then for a moment longer, and return all that came."""
+    def _collect(self) -> tuple[list["Metric"], bool | Event | None]:
+        """Wait for a point, then for a moment longer, and return all that came and what ended it.
+
+        That is the wish to have all written so far, or None where no more will come.
+        """
         points: list[Metric] = []
         item = self._queue.get()
         deadline = time.monotonic() + _WAIT_FOR_MORE
-        while item is not None:
+        while isinstance(item, list):
             points += item
             try:
                 item = self._queue.get(timeout=max(deadline - time.monotonic(), 0))
             except Empty:
-                return points, True
-        return points, False
+                return points, False
+        return points, item
 
     def _write(self, points: list["Metric"]) -> None:
         try:
