@@ -84,8 +84,10 @@ def run_iteration(
 
     Raises:
         RequestError: The request cannot be carried out as it was made; the store is untouched.
+        StoreAwayError: The store went away and stayed away; what was learned is kept on disk.
         HooktuneError: The work failed.
     """
+    _bring_what_was_kept(tracker)
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing)
@@ -117,10 +119,22 @@ def run_iteration(
     for params in candidates:
         title = f"run {trained + 1}/{len(candidates)}"
         _run_once(tracker, iteration, start, params, title, stop)
+        tracker.bring_rest()
         trained += 1
         if stop.is_set():
             return _result(tracker, iteration, trained)
     return _finish(tracker, iteration, trained)
+
+
+def _bring_what_was_kept(tracker: Tracker) -> None:
+    """Deliver what earlier processes could not, so that their runs are not done again."""
+    for each in tracker.sync():
+        if each.is_elsewhere:
+            logger.debug("what is kept of run %s stays: %s", each.run_id, each.problem)
+        elif each.problem:
+            logger.warning("what is kept of run %s stays: %s", each.run_id, each.problem)
+        else:
+            logger.info("what was kept of run %s is in the store now", each.run_id)
 
 
 def _not_done_yet(
@@ -267,7 +281,7 @@ def _run_once(
             return
         if warning := ranking_warning(metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
-        tracker.keep_if_best(iteration, tracker.run(run.run_id), model, active.last_step)
+        tracker.keep_if_best(run, model, active.last_step)
         _end_run(tracker, run, host, "FINISHED")
     except Exception as error:
         logger.error("%s failed (%s): %s", title, run.name, error)
@@ -276,7 +290,7 @@ def _run_once(
         _store_traceback(tracker, run, error)
         _end_run(tracker, run, host, "FAILED", f"{type(error).__name__}: {error}")
     except BaseException as interruption:
-        metric_log.close()
+        metric_log.close(patience=0)
         _end_run(tracker, run, host, "KILLED", f"interrupted ({type(interruption).__name__})")
         raise
 

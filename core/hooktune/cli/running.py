@@ -74,7 +74,7 @@ def run(
     if max_runs is not None:
         given["max_runs"] = max_runs
     given["params"] = _pairs(params)
-    runner = Runner(context.tracking_uri, block=context.block)
+    runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
     if methods == (ALL_METHODS,) or len(methods) > 1:
         names = None if methods == (ALL_METHODS,) else methods
         _print_outcomes(runner.tracker, runner.run_all(names, folder, **given), as_json)
@@ -103,7 +103,7 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
     from hooktune.demo import run_demo
     from hooktune.runner import Runner
 
-    runner = Runner(context.tracking_uri, block=context.block)
+    runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
     result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
     _print_result(runner.tracker, result, as_json=False)
     click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))

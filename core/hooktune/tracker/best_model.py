@@ -48,7 +48,9 @@ def keep_if_best(
     best = choose_best(iteration, [*rivals, run])
     if best is None or best.run_id != run.run_id:
         return False
-    models.upload_model(client, run, model, step)
+    # Whole already where this is done again, because the answer to an earlier call was lost.
+    if not models.has_model(client, run):
+        models.upload_model(client, run, model, step)
     return settle(client, iteration, own=run.run_id) == run.run_id
 
 
