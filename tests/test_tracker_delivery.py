@@ -40,6 +40,16 @@ def end_without_the_store(
     tracker: Tracker, network: Network, iteration: Iteration, value: float
 ) -> RunRecord:
     """Do a run whose store is away at its end, and give up."""
+    lost = r"is not lost.*and its model is in"
+    with pytest.raises(StoreAwayError, match=lost), tracker.bringing_rest():
+        end_run_in_the_outage(tracker, network, iteration, value)
+    network.is_up = True
+    return tracker.runs(iteration)[-1]
+
+
+def end_run_in_the_outage(
+    tracker: Tracker, network: Network, iteration: Iteration, value: float
+) -> None:
     run = tracker.start_run(iteration, f"run {value}", str(value), {}, {}, {})
     log = tracker.metric_log(run)
     log.add({iteration.settings.main_metric.name: value}, step=1)
@@ -49,10 +59,6 @@ def end_without_the_store(
     tracker.warn(run, "ranks worse")
     assert not tracker.keep_if_best(run, tiny_model(), 1)
     assert tracker.end_run(run, "FINISHED").status == "FINISHED"
-    with pytest.raises(StoreAwayError, match=rf"{run.run_id} is not lost.*and its model is in"):
-        tracker.bring_rest()
-    network.is_up = True
-    return run
 
 
 def test_all_of_a_run_is_delivered_later_and_once(tracker: Tracker, network: Network):
@@ -136,14 +142,30 @@ def test_what_cannot_be_delivered_is_kept_and_told(
 def test_a_run_whose_store_comes_back_in_time_leaves_nothing(tracker: Tracker, network: Network):
     iteration = begin(tracker)
     run = tracker.start_run(iteration, "", "", {}, {}, {})
-    network.is_up = False
-    tracker.log_text(run, "what happened", "notes.txt")
-    network.is_up = True
-    tracker.end_run(run, "FAILED", "no luck")
-    assert tracker.run(run.run_id).status == "RUNNING"
-    tracker.bring_rest()
+    with tracker.bringing_rest():
+        network.is_up = False
+        tracker.log_text(run, "what happened", "notes.txt")
+        network.is_up = True
+        tracker.end_run(run, "FAILED", "no luck")
+        assert tracker.run(run.run_id).status == "RUNNING"
     assert tracker.run(run.run_id).failure == "no luck"
     assert not tracker.spool_folder.exists()
+
+
+def test_what_is_kept_when_the_work_is_cut_short_can_be_delivered(
+    tracker: Tracker, network: Network
+):
+    iteration = begin(tracker)
+
+    def be_interrupted() -> None:
+        with tracker.bringing_rest():
+            end_run_in_the_outage(tracker, network, iteration, 0.2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        be_interrupted()
+    network.is_up = True
+    assert tracker.sync()[0].problem is None
 
 
 def test_no_run_begins_while_the_store_is_away(tracker: Tracker, network: Network):

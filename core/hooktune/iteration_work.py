@@ -33,8 +33,7 @@ from hooktune.progress import RunBar, is_shown
 from hooktune.randomness import seeded_alone
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.tracker import Iteration, RunRecord, Tracker
-from hooktune.tracker.records import INITIAL_MODEL_TAG
-from hooktune.tracker.tracker import EndStatus
+from hooktune.tracker.records import INITIAL_MODEL_TAG, EndStatus
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -118,8 +117,8 @@ def run_iteration(
     trained = 0
     for params in candidates:
         title = f"run {trained + 1}/{len(candidates)}"
-        _run_once(tracker, iteration, start, params, title, stop)
-        tracker.bring_rest()
+        with tracker.bringing_rest():
+            _run_once(tracker, iteration, start, params, title, stop)
         trained += 1
         if stop.is_set():
             return _result(tracker, iteration, trained)

@@ -22,12 +22,12 @@ AWAY = 30.0 if LONG else 3.0
 """For how many seconds the server is away, besides the time that it takes to start."""
 
 
-@pytest.fixture
-def server(tmp_path: Path, empty_store: Path) -> Iterator[MlflowServer]:
-    database = tmp_path / "server.db"
-    shutil.copy(empty_store, database)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[MlflowServer]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_store, folder / "server.db")
     started = MlflowServer(
-        f"sqlite:///{database}", str(tmp_path / "artifacts"), tmp_path / "server.log"
+        f"sqlite:///{folder / 'server.db'}", str(folder / "artifacts"), folder / "server.log"
     )
     started.start()
     try:
@@ -184,6 +184,6 @@ def test_a_server_that_never_comes_back_costs_nothing_that_was_learned(
     # The same command finishes the iteration, and trains nothing again.
     status, said = hooktune("run", method, batch, "--max-runs", "1", "--device", "cpu")
     assert status == 0, said
-    (iteration,) = tracker.iterations()
+    (iteration,) = tracker.iterations("Bereft")
     assert iteration.improved
     assert [each.run_id for each in tracker.runs(iteration)] == [run.run_id]

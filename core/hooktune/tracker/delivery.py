@@ -1,7 +1,8 @@
 """Brings to the store what is recorded on runs, and keeps for later what it cannot bring."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,15 +91,23 @@ class Courier:
         spool.add(deed)
         return None
 
-    def bring_rest(self) -> None:
-        """Bring what was kept during the present work.
+    @contextmanager
+    def bringing_rest(self) -> Iterator[None]:
+        """Bring what is kept during some work, once that is done; where it is cut short, leave it.
 
         Raises:
             StoreAwayError: The store is still away; it says what is kept where.
         """
-        while self._spools:
-            run_id, spool = self._spools.popitem()
-            if spool.is_empty or not spool.is_held:
+        try:
+            yield
+            self._bring_rest()
+        finally:
+            while self._spools:
+                self._spools.popitem()[1].release()
+
+    def _bring_rest(self) -> None:
+        for run_id, spool in self._spools.items():
+            if not self.keeps(run_id):
                 continue
             try:
                 patiently(self._uri, partial(deliver, self._client, spool), patience=0)
@@ -109,8 +118,6 @@ class Courier:
                     f"{spool.folder}. When the store is back, `hooktune sync` brings it there; "
                     "then give the same command again to do what is left."
                 ) from error
-            finally:
-                spool.release()
 
     def sync(self) -> list[Delivered]:
         """Bring what earlier processes have kept; what cannot be brought now stays.
@@ -190,17 +197,21 @@ def perform(
         case LogText():
             client.log_text(run_id, deed.text, deed.file)
         case KeepIfBest():
-            run = experiments.find_run(client, run_id)
-            iteration = run and records.iteration_from_mlflow(
-                client.get_experiment(run.experiment_id)
-            )
-            tuned = model()
-            if run is None or iteration is None or tuned is None:
-                raise StoreError(f"Run {run_id} or its iteration was deleted in the meantime.")
-            return best_model.keep_if_best(client, iteration, run, tuned, deed.step)
+            return _keep_if_best(client, run_id, model(), deed.step)
         case End():
             _end(client, run_id, deed)
     return None
+
+
+def _keep_if_best(
+    client: "MlflowClient", run_id: str, model: "SentenceTransformer | None", step: int
+) -> bool:
+    run = experiments.find_run(client, run_id)
+    experiment = client.get_experiment(run.experiment_id) if run else None
+    iteration = records.iteration_from_mlflow(experiment) if experiment else None
+    if run is None or iteration is None or model is None:
+        raise StoreError(f"Run {run_id} or its iteration was deleted in the meantime.")
+    return best_model.keep_if_best(client, iteration, run, model, step)
 
 
 def _end(client: "MlflowClient", run_id: str, end: End) -> None:

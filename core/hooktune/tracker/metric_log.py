@@ -88,9 +88,9 @@ class MetricLog:
         """
         patience = outage.PATIENCE if patience is None else patience
         with self._changed:
-            if self._give_up_at is None:
-                self._give_up_at = time.monotonic() + patience
-                self._changed.notify_all()
+            give_up_at = time.monotonic() + patience
+            self._give_up_at = min(self._give_up_at or give_up_at, give_up_at)
+            self._changed.notify_all()
         self._thread.join()
 
     def _work(self) -> None:
@@ -154,18 +154,18 @@ class MetricLog:
     def _give_up_after(self, pause: float) -> bool:
         """Put on disk what must not stay in memory, then wait; tell whether to wait no more."""
         with self._changed:
-            closing = self._give_up_at is not None
-            left = (self._give_up_at or math.inf) - time.monotonic()
+            give_up_at = self._give_up_at
+        left = (give_up_at or math.inf) - time.monotonic()
         if left <= 0 or self._safe < self._asked or len(self._points) > MOST_IN_MEMORY:
             self._spill()
         if left <= 0:
             return True
-        if closing and not self._is_waited_for:
+        if give_up_at and not self._is_waited_for:
             self._is_waited_for = True
             logger.warning("waiting for the tracking store, %d seconds at most", math.ceil(left))
         with self._changed:
             self._changed.wait_for(
-                lambda: self._safe < self._asked or (self._give_up_at is not None) > closing,
+                lambda: self._safe < self._asked or self._give_up_at != give_up_at,
                 min(pause, left),
             )
         return False

@@ -108,8 +108,8 @@ def write_points(client: "MlflowClient", run_id: str, points: "list[Metric]") ->
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 
     message = LogBatch(run_id=run_id, metrics=[point.to_proto() for point in points])
-    response = http_request(
-        get_default_host_creds(client.tracking_uri),
+    response = http_request(  # type: ignore[no-untyped-call]
+        get_default_host_creds(client.tracking_uri),  # type: ignore[no-untyped-call]
         _LOG_BATCH,
         "POST",
         json=json.loads(message_to_json(message)),

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, TypeAdapter
 
 from hooktune.errors import HooktuneError
+from hooktune.tracker.records import EndStatus
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -23,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_SPOOL: Final = "hooktune-spool"
 POINTS_PER_CALL: Final = 1000  # MLflow's own limit
-
-EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class SetTags(BaseModel):
@@ -225,10 +224,10 @@ def spool_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get("HOOKTUNE_SPOOL") or DEFAULT_SPOOL).absolute()
 
 
-def _row(line: bytes) -> list[object] | None:
+def _row(line: bytes) -> "tuple[str, float, int, int] | None":
     """Read a line of points; None for an empty one, or one that was not written to its end."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        name, value, time, step = json.loads(line)
+    except (TypeError, ValueError):
         return None
-    return row if isinstance(row, list) else None
+    return name, value, time, step

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -17,8 +18,8 @@ from hooktune.tracker.delivery import Courier, Delivered
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.outage import patiently, write_points
 from hooktune.tracker.processes import describe_process, has_died
-from hooktune.tracker.records import Iteration, RunRecord
-from hooktune.tracker.spool import End, EndStatus, KeepIfBest, LogText, SetTags, spool_folder
+from hooktune.tracker.records import EndStatus, Iteration, RunRecord
+from hooktune.tracker.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracker.store import (
     ARTIFACT_FOLDER,
     database_file,
@@ -267,13 +268,13 @@ class Tracker:
             return replace(run, status=status, failure=failure)
         return self.run(run.run_id)
 
-    def bring_rest(self) -> None:
-        """Bring to the store what could not be brought when it was recorded.
+    def bringing_rest(self) -> AbstractContextManager[None]:
+        """Bring to the store, at the end of some work, what could not be brought during it.
 
         Raises:
             StoreAwayError: The store is still away; the message says what is kept where.
         """
-        self._courier.bring_rest()
+        return self._courier.bringing_rest()
 
     def sync(self) -> list[Delivered]:
         """Bring to the store what earlier processes could not bring there, and end their runs.
