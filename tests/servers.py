@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -73,7 +74,8 @@ class MlflowServer:
     def stop(self) -> None:
         """End it at once, with all of its processes."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 
@@ -94,7 +96,7 @@ class PostgreSQL:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._port = free_port()
-        self.uri = f"postgresql://hooktune@127.0.0.1:{self._port}/postgres"
+        self.uri = f"postgresql+psycopg2://hooktune@127.0.0.1:{self._port}/postgres"
         self._user = _other_user() if os.getuid() == 0 else None
         # Under pytest's own folder, the other user could not reach it.
         self._folder = Path(tempfile.mkdtemp(prefix="hooktune-test-postgresql-"))

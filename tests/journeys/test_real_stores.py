@@ -1,6 +1,7 @@
 """The stores of a team: PostgreSQL and S3 behind an MLflow server."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def s3() -> Iterator[tuple[Any, str]]:
     moto = pytest.importorskip(
         "moto.server", reason="moto is not installed: it is in the extra `dev`"
     )
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or it logs every request
     port = free_port()
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
@@ -129,6 +131,7 @@ def test_the_whole_journey(
         return [each["Key"] for each in listed if model_id in each["Key"]]
 
     def hooktune(*arguments: object) -> str:
+        capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main(["--tracking-uri", server.uri, *map(str, arguments)])
         printed = capsys.readouterr()
