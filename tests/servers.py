@@ -96,7 +96,6 @@ class PostgreSQL:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._port = free_port()
-        self.uri = f"postgresql+psycopg2://hooktune@127.0.0.1:{self._port}/postgres"
         self._user = _other_user() if os.getuid() == 0 else None
         # Under pytest's own folder, the other user could not reach it.
         self._folder = Path(tempfile.mkdtemp(prefix="hooktune-test-postgresql-"))
@@ -121,6 +120,12 @@ class PostgreSQL:
                 return
             time.sleep(0.1)
         raise AssertionError((self._folder / "log").read_text(encoding="utf-8")[-3000:])
+
+    def make_database(self, name: str) -> str:
+        """Make an empty database, and return its address."""
+        address = ("-h", "127.0.0.1", "-p", str(self._port), "-U", "hooktune")
+        assert self._run("createdb", *address, name).wait(timeout=60) == 0
+        return f"postgresql+psycopg2://hooktune@127.0.0.1:{self._port}/{name}"
 
     def stop(self) -> None:
         """End it, and all connections to it."""

@@ -5,7 +5,9 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tracked import SHIFT, begin, do_run, runs_with_model
+import requests
+from mlflow.entities import LoggedModelStatus
+from tracked import SHIFT, begin, do_run, model_folders, runs_with_model, start_run
 
 from hooktune.errors import StoreAwayError
 from hooktune.testing import tiny_model
@@ -40,7 +42,7 @@ def end_without_the_store(
     tracker: Tracker, network: Network, iteration: Iteration, value: float
 ) -> RunRecord:
     """Do a run whose store is away at its end, and give up."""
-    lost = r"is not lost.*and its model is in"
+    lost = r"is not lost.*with its model, is in"
     with pytest.raises(StoreAwayError, match=lost), tracker.bringing_rest():
         end_run_in_the_outage(tracker, network, iteration, value)
     network.is_up = True
@@ -97,6 +99,13 @@ def test_a_run_that_was_taken_for_dead_ends_as_it_really_ended(tracker: Tracker,
     now = tracker.run(run.run_id)
     assert (now.status, now.failure) == ("FINISHED", None)
     assert runs_with_model(tracker) == {run.run_id}
+
+
+def test_what_was_not_written_to_its_end_is_left_out(tracker: Tracker, network: Network):
+    run = end_without_the_store(tracker, network, begin(tracker), 0.2)
+    with (tracker.spool_folder / run.run_id / "deeds.jsonl").open("a", encoding="utf-8") as file:
+        file.write('\n{"kind":"tags","ta')  # a process died while it wrote this
+    assert tracker.sync()[0].problem is None
 
 
 def test_a_delivery_that_was_cut_short_is_begun_anew(
@@ -166,6 +175,25 @@ def test_what_is_kept_when_the_work_is_cut_short_can_be_delivered(
         be_interrupted()
     network.is_up = True
     assert tracker.sync()[0].problem is None
+
+
+def test_an_upload_that_the_store_breaks_off_is_done_again(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+):
+    run = start_run(tracker, begin(tracker), 0.2)
+    upload, calls = tracker.client.log_model_artifacts, iter([requests.ConnectionError("reset")])
+
+    def break_off_once(model_id: str, folder: str) -> None:
+        upload(model_id, folder)
+        if error := next(calls, None):
+            raise error
+
+    monkeypatch.setattr(tracker.client, "log_model_artifacts", break_off_once)
+    monkeypatch.setattr(outage, "PATIENCE", 5.0)
+    assert tracker.keep_if_best(run, tiny_model(), 1)
+    (model,) = tracker.client.search_logged_models([run.experiment_id])
+    assert model.status == LoggedModelStatus.READY
+    assert len(model_folders(tracker)) == 2, "that of the initial model, and this one"
 
 
 def test_no_run_begins_while_the_store_is_away(tracker: Tracker, network: Network):

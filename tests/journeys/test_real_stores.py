@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def server(
 ) -> Iterator[MlflowServer]:
     """An MLflow server that keeps its artifacts in S3, over each kind of database."""
     if request.param == "postgresql":
-        backend = request.getfixturevalue("postgresql").uri
+        backend = request.getfixturevalue("postgresql").make_database("served")
     else:
         shutil.copy(empty_store, tmp_path / "server.db")
         backend = f"sqlite:///{tmp_path / 'server.db'}"
@@ -166,6 +167,12 @@ def test_the_whole_journey(
     third = runner.run("Pusher", make_batch(2), max_runs=1, device="cpu")
     assert third.iteration.improved
     assert stored(second.best.model_id) == kept, "a champion is never deleted"
+    log = tracker.metric_log(third.best)
+    log.add({"odd": math.nan, "huge": math.inf}, 1)
+    log.close()
+    assert log.error is None
+    assert math.isnan(tracker.client.get_metric_history(third.best.run_id, "odd")[0].value)
+    assert tracker.client.get_metric_history(third.best.run_id, "huge")[0].value > 1e308
     champion = load_champion("Pusher", server.uri, device="cpu").encode("apple")
     hooktune("export", second.best.run_id, tmp_path / "exported")
     from sentence_transformers import SentenceTransformer
@@ -179,7 +186,7 @@ def test_a_database_is_used_directly_and_may_be_restarted(
     postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)  # MLflow keeps the artifacts of such a store in mlruns/ here
-    tracker = Tracker(postgresql.uri)
+    tracker = Tracker(postgresql.make_database("direct"))
     iteration = begin(tracker)
     run = tracker.start_run(iteration, "restarted", "restarted", {}, {}, {})
     log = tracker.metric_log(run)

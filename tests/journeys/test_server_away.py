@@ -154,8 +154,10 @@ def test_a_server_that_never_comes_back_costs_nothing_that_was_learned(
     assert status == 1, said
     assert time.monotonic() - began < 60
     assert "waiting for the tracking store, 2 seconds at most" in said
-    assert "is not lost: what it has measured and its model is in" in said
+    assert "is not lost: what it has measured, with its model, is in" in said
+    assert "When it is back, give the same command again" in said
     assert "hooktune sync" in said
+    assert "View run" not in said, "MLflow prints where it should not"
     (folder,) = (tmp_path / "hooktune-spool").iterdir()
     assert hooktune("sync")[0] == 2
 

@@ -84,8 +84,8 @@ class Courier:
                 return patiently(
                     self._uri, lambda: perform(self._client(), run_id, deed, lambda: model)
                 )
-            except StoreAwayError as error:
-                logger.warning("%s What is recorded on run %s is kept.", error, run_id)
+            except StoreAwayError:
+                logger.warning("what is recorded on run %s is kept in %s", run_id, spool.folder)
         if model is not None:
             spool.keep_model(model)
         spool.add(deed)
@@ -112,11 +112,10 @@ class Courier:
             try:
                 patiently(self._uri, partial(deliver, self._client, spool), patience=0)
             except StoreAwayError as error:
-                model = " and its model" if spool.has_model else ""
+                model = ", with its model," if spool.has_model else ""
                 raise StoreAwayError(
                     f"{error} Run {run_id} is not lost: what it has measured{model} is in "
-                    f"{spool.folder}. When the store is back, `hooktune sync` brings it there; "
-                    "then give the same command again to do what is left."
+                    f"{spool.folder}, and that command or `hooktune sync` delivers it."
                 ) from error
 
     def sync(self) -> list[Delivered]:

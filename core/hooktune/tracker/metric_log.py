@@ -62,9 +62,10 @@ class MetricLog:
 
         with self._changed:
             now = self._last_time = max(time.time_ns() // 1_000_000, self._last_time + 1)
+            if not self._points:  # else the thread knows that there is something to do
+                self._changed.notify_all()
             self._points += [Metric(name, value, now, step) for name, value in metrics.items()]
             self._added += len(metrics)
-            self._changed.notify_all()
 
     def flush(self) -> None:
         """Wait until all points so far are in the store or, while that is away, on disk.

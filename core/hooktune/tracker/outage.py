@@ -88,7 +88,10 @@ def patiently(uri: str, call: Callable[[], Answer], patience: float | None = Non
                 without_password(uri), patience,
             )  # fmt: skip
         time.sleep(min(pause, left))
-    raise StoreAwayError(f"The tracking store {without_password(uri)} is away.") from reason
+    raise StoreAwayError(
+        f"The tracking store {without_password(uri)} is away. When it is back, give the same "
+        "command again to do what is left."
+    ) from reason
 
 
 def write_points(client: "MlflowClient", run_id: str, points: "list[Metric]") -> None:

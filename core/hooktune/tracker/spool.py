@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from hooktune.errors import HooktuneError
 from hooktune.tracker.records import EndStatus
@@ -163,7 +163,7 @@ class RunSpool:
         if not self._deeds.exists():
             return []
         lines = self._deeds.read_bytes().splitlines()
-        return [_DEED.validate_json(line) for line in lines if line.strip()]
+        return [deed for line in lines if (deed := _deed(line)) is not None]
 
     def keep_model(self, model: "SentenceTransformer") -> None:
         """Put the run's model in, as a sentence-transformers folder."""
@@ -222,6 +222,14 @@ def spool_folder(folder: str | Path | None = None) -> Path:
     The default is `hooktune-spool` in the working folder. Nothing is made yet.
     """
     return Path(folder or os.environ.get("HOOKTUNE_SPOOL") or DEFAULT_SPOOL).absolute()
+
+
+def _deed(line: bytes) -> Deed | None:
+    """Read a line of deeds; None for an empty one, or one that was not written to its end."""
+    try:
+        return _DEED.validate_json(line)
+    except ValidationError:
+        return None
 
 
 def _row(line: bytes) -> "tuple[str, float, int, int] | None":

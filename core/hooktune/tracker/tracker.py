@@ -149,7 +149,14 @@ class Tracker:
         return self.initial_run(method) if last is None else self.run(last.next_start)
 
     def finish_iteration(self, iteration: Iteration) -> Iteration:
-        """Record that an iteration has done all its runs, and delete the model that it replaced."""
+        """Record that an iteration has done all its runs, and delete the model that it replaced.
+
+        Raises:
+            StoreAwayError: The store is away, and did not come back in time.
+        """
+        return patiently(self.tracking_uri, lambda: self._finish_iteration(iteration))
+
+    def _finish_iteration(self, iteration: Iteration) -> Iteration:
         iteration = self._fresh(iteration)
         improved = best_model.settle(self.client, iteration) is not None
         self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
@@ -281,7 +288,7 @@ class Tracker:
 
         What cannot be brought now is kept, and is named with its problem.
         """
-        return self._courier.sync()
+        return [] if self.is_empty() else self._courier.sync()
 
     def end_dead_runs(self, iteration: Iteration) -> None:
         """End the runs that processes of this machine left behind when they died.
