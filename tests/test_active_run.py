@@ -11,6 +11,7 @@ import hooktune_metrics
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.contract import Plugin
 from hooktune.encoding import score_results
+from hooktune.errors import ClaimLostError
 from hooktune.host import Host
 from hooktune.metrics import MainMetric
 from hooktune.release import open_batch
@@ -18,14 +19,29 @@ from hooktune.testing import tiny_model
 
 
 class Kept:
-    """Keeps what it is told, as a metric log and as a progress bar."""
+    """Keeps what it is told, as a metric log, as a progress bar and as the place of checkpoints."""
+
+    last_time = 17
 
     def __init__(self) -> None:
+        self.due, self.flushed, self.checkpoint = True, 0, None
         self.points: list[tuple[dict[str, float], int]] = []
         self.shown: list[tuple[int, float]] = []
 
     def add(self, metrics, step):
         self.points.append((dict(metrics), step))
+
+    def flush(self):
+        self.flushed = len(self.points)
+
+    def is_due(self):
+        return self.due
+
+    def write(self, checkpoint):
+        self.checkpoint = checkpoint
+
+    def read(self):
+        return self.checkpoint
 
     def expect(self, steps): ...
 
@@ -109,3 +125,40 @@ def test_a_method_may_ask_whether_to_stop(run: TrackedRun):
     run.stop.set()
     assert run.should_stop()
     assert (run.seed, run.main_metric) == (5, MainMetric())
+
+
+def test_a_run_that_is_gone_on_with_is_as_it_was_at_the_checkpoint(
+    run: TrackedRun, kept: Kept, model
+):
+    run.checkpoints = kept
+    run.log({"train_loss": 1.0}, 1)
+    measured = run.evaluate(model, 1)
+    run.checkpoint(1, lambda: ({"weights": torch.ones(2)}, {"mine": 3}))
+    assert kept.flushed == len(kept.points) == 2
+
+    later = TrackedRun(5, MainMetric(), None, kept, kept, Event(), checkpoints=kept)
+    found = later.resumed()
+    assert (found.step, found.facts, later.last_step) == (1, {"mine": 3}, 1)
+    assert later.seconds >= run.seconds - 60
+    assert later.evaluate(model, 2) == measured, "without measuring it again"
+    later.log({"train_loss": 3.0}, 2)
+    assert kept.points[-1] == (
+        {"train_loss": 3.0, "mean_train_loss": 2.0, "sliding_train_loss": 2.0}, 2
+    )  # fmt: skip
+
+
+def test_a_checkpoint_that_is_not_due_costs_nothing(run: TrackedRun, kept: Kept):
+    run.checkpoint(1, pytest.fail)
+    run.checkpoints, kept.due = kept, False
+    run.checkpoint(1, pytest.fail)
+    assert run.resumed() is None
+
+
+def test_a_run_that_another_process_has_taken_over_logs_nothing_more(run: TrackedRun, kept: Kept):
+    def lost() -> None:
+        raise ClaimLostError("it slept")
+
+    run.check = lost
+    with pytest.raises(ClaimLostError):
+        run.log({"train_loss": 1.0}, 1)
+    assert kept.points == []

@@ -1,5 +1,6 @@
 """The work of one iteration, with a method that tunes in no time."""
 
+import json
 from threading import Event
 from typing import Annotated
 
@@ -17,7 +18,8 @@ from hooktune.metrics import MainMetric
 from hooktune.planning import Request
 from hooktune.release import open_batch
 from hooktune.testing import tiny_model
-from hooktune.tracker import Tracker
+from hooktune.tracker import RunRecord, Tracker, models
+from hooktune.tracker.processes import describe_process
 
 SHIFT = "test_not_irrelevant_dist_shift"
 
@@ -27,12 +29,17 @@ class Params(BaseModel):
     deed: str = "tune"
 
 
+class Died(BaseException):
+    """Stands for what no process lives to see."""
+
+
 class Pusher:
     """Adds one constant to all embeddings, which moves all similarities up."""
 
     def __init__(self) -> None:
         self.stop = Event()
         self.trained = 0
+        self.survive = False
 
     @hookimpl
     def upload_initial_model(self, settings):
@@ -50,6 +57,8 @@ class Pusher:
             raise ValueError("cannot go on")
         if params.deed == "interrupt":
             raise KeyboardInterrupt
+        if params.deed == "die" and not self.survive:
+            raise Died
         if params.deed == "stop":
             self.stop.set()
         with torch.no_grad():
@@ -169,3 +178,55 @@ def test_a_run_that_ranks_worse_carries_a_warning(work):
         < (result.iteration.starting_metrics["test_ndcg_at_10"])
     )
     assert bool(result.runs[0].warning) is ranks_worse
+
+
+def die(work, tracker: Tracker, monkeypatch, **asked) -> RunRecord:
+    """Leaves a run behind as a process does that is killed in the middle of it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker, "end_run", lambda *_: None)
+        with pytest.raises(Died):
+            work(**asked, params={"deed": "die"})
+    (run,) = (run for run in tracker.runs(tracker.iterations()[0]) if run.status == "RUNNING")
+    dead = json.loads(describe_process()) | {"began": "another boot"}
+    tracker.tag(run, {"hooktune.process": json.dumps(dead)})
+    return run
+
+
+def test_a_run_whose_process_died_is_gone_on_with(
+    work, tracker: Tracker, pusher: Pusher, monkeypatch
+):
+    left = die(work, tracker, monkeypatch)
+    pusher.survive = True
+    result = work(params={"deed": "die"})
+    (run,) = result.runs
+    assert (run.run_id, run.status) == (left.run_id, "FINISHED")
+    assert (result.best, result.trained) == (run, 1)
+    points = tracker.client.get_metric_history(run.run_id, "train_loss")
+    assert [point.step for point in points] == [5], "no point is stored twice"
+    assert run.tags["hooktune.process"] == describe_process()
+
+
+def test_a_dead_run_that_nobody_asks_for_is_ended(work, tracker: Tracker, monkeypatch):
+    left = die(work, tracker, monkeypatch)
+    result = work()
+    assert [(run.run_id == left.run_id, run.status) for run in result.runs] == [
+        (True, "KILLED"),
+        (False, "FINISHED"),
+    ]
+
+
+def test_a_dead_run_whose_model_is_whole_is_only_ended(
+    work, tracker: Tracker, pusher: Pusher, monkeypatch
+):
+    left = die(work, tracker, monkeypatch)
+    iteration = tracker.iterations()[0]
+    tracker.client.log_metric(left.run_id, SHIFT, 1.0)
+    half = tracker.client.create_logged_model(
+        iteration.experiment_id, name="model", source_run_id=left.run_id
+    )
+    models.upload_model(tracker.client, left, tiny_model())
+    trained = pusher.trained
+    result = work(params={"deed": "die"})
+    assert (result.best.run_id, result.best.status) == (left.run_id, "FINISHED")
+    assert pusher.trained == trained
+    assert models.find_model(tracker.client, half.model_id) is None

@@ -10,7 +10,7 @@ import hooktune
 
 LAYERS = (
     ("errors", "markers", "plain_text", "sessions"),
-    ("batch", "hookspecs", "metrics", "naming", "randomness", "settings", "progress"),
+    ("batch", "checkpoint", "hookspecs", "metrics", "naming", "randomness", "settings", "progress"),
     (
         "batch_tables",
         "catalogue",
@@ -25,6 +25,7 @@ LAYERS = (
         "search",
         "training",
         "training_params",
+        "training_state",
     ),
     ("contract", "host", "observers", "plugin_check", "plugin_file", "tracker"),
     (
@@ -38,6 +39,7 @@ LAYERS = (
         "report",
         "runner",
         "scaffold",
+        "sharing",
         "testing",
     ),
     ("cli", "demo", "pytest_plugin", "terminal", "__main__"),

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -84,3 +85,11 @@ def test_a_model_that_ranks_worse_than_its_starting_model_is_warned_about():
     assert "0.4000" in warning
     assert ranking_warning({"test_ndcg_at_10": 0.5}, {"test_ndcg_at_10": 0.5}) is None
     assert ranking_warning({}, {"test_ndcg_at_10": 0.5}) is None
+
+
+def test_running_figures_go_on_from_their_kept_state():
+    one, other = Accumulator(window=2), Accumulator(window=2)
+    for value in (1.0, 5.0, 3.0):
+        one.add({"loss": value}, ACCUMULATIONS)
+    other.restore(json.loads(json.dumps(one.state())))
+    assert other.add({"loss": 2.0}, ACCUMULATIONS) == one.add({"loss": 2.0}, ACCUMULATIONS)

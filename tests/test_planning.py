@@ -158,3 +158,10 @@ def test_a_run_key_follows_params_and_starting_model_alone():
 def test_a_set_of_hyper_parameters_is_named_by_what_differs():
     assert describe_params(None) == describe_params(Params()) == "defaults"
     assert describe_params(Params(rate=0.25)) == "rate=0.25"
+
+
+def test_a_checkpoint_is_kept_every_so_many_seconds():
+    assert Request(checkpoint_every=0).checkpoint_every == 0
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(RequestError, match="every so many seconds"):
+            Request(checkpoint_every=seconds)

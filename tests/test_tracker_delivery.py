@@ -12,6 +12,8 @@ from tracked import SHIFT, begin, do_run, model_folders, runs_with_model, start_
 from hooktune.errors import StoreAwayError
 from hooktune.testing import tiny_model
 from hooktune.tracker import Iteration, RunRecord, Tracker, outage
+from hooktune.tracker.processes import describe_process
+from hooktune.tracker.records import PROCESS_TAG
 from hooktune.tracker.spool import RunSpool
 
 
@@ -119,6 +121,14 @@ def test_a_delivery_that_was_cut_short_is_begun_anew(
     assert tracker.sync()[0].problem is None
     stored = tracker.client.search_logged_models([run.experiment_id])
     assert len(stored) == 1
+
+
+def test_a_run_that_another_process_took_over_is_left_to_it(tracker: Tracker, network: Network):
+    run = end_without_the_store(tracker, network, begin(tracker), 0.2)
+    tracker.client.set_tag(run.run_id, PROCESS_TAG, describe_process(pid=1))
+    (left,) = tracker.sync()
+    assert (left.problem, left.is_elsewhere) == ("another process took it over", True)
+    assert tracker.run(run.run_id).status == "RUNNING"
 
 
 def test_what_cannot_be_delivered_is_kept_and_told(

@@ -208,3 +208,16 @@ def test_calls_without_a_server_go_through_mlflow(tracker: Tracker):
     log.add({"train_loss": 1.0}, 1)
     log.close()
     assert tracker.run(run.run_id).metrics == {"train_loss": 1.0}
+
+
+def test_what_was_flushed_is_stored_and_later_points_carry_later_times(tracker: Tracker):
+    iteration = begin(tracker)
+    run = tracker.start_run(iteration, "", "", {}, {}, {})
+    far = time.time_ns() // 1_000_000 + 10_000_000  # of a machine whose clock is fast
+    log = tracker.metric_log(run, last_time=far)
+    log.add({"train_loss": 1.0}, 1)
+    log.flush()
+    (point,) = tracker.client.get_metric_history(run.run_id, "train_loss")
+    assert point.timestamp == log.last_time > far
+    log.flush()
+    log.close()

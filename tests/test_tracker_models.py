@@ -112,7 +112,6 @@ def test_what_a_dead_process_left_of_an_initial_model_is_removed(tracker: Tracke
     assert len(model_folders(tracker)) == 1
     assert tracker.initial_run(METHOD) is None
 
-    monkeypatch.setattr("hooktune.tracker.initial_model.has_died", lambda _: True)
     run = initial_run(tracker)
     assert tracker.has_model(run)
     assert len(model_folders(tracker)) == 1

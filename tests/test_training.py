@@ -8,6 +8,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
 from hooktune.batch import Sessions, TrainingBatch
+from hooktune.checkpoint import Checkpoint
 from hooktune.encoding import score_results
 from hooktune.errors import PluginError, RequestError
 from hooktune.metrics import MainMetric
@@ -64,6 +65,9 @@ class RecordingRun:
     measured: list = field(default_factory=list)
     evaluated: list = field(default_factory=list)
     expected: int | None = None
+    going_on_from: Checkpoint | None = None
+    kept_at: int | None = None
+    kept: Checkpoint | None = None
     loss = None
 
     def expect_steps(self, count):
@@ -86,6 +90,13 @@ class RecordingRun:
         weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
         self.evaluated.append((step, value, weights))
         return {self.main_metric.name: value}
+
+    def checkpoint(self, step, state):
+        if step == self.kept_at:
+            self.kept = Checkpoint(step, *state())
+
+    def resumed(self):
+        return self.going_on_from
 
     def should_stop(self):
         return self.stop_after is not None and len(self.logged) >= self.stop_after
@@ -340,3 +351,23 @@ def test_down_sampling_keeps_clicks_positions_and_shared_items(sessions):
     twice = sessions.take(np.array([0, 0]))
     kept = sample_negatives(twice, 2, np.random.default_rng(0))
     assert (kept[: len(kept) // 2] == kept[len(kept) // 2 :]).all()
+
+
+@pytest.mark.parametrize("kept_at", [1, 7, 20])
+def test_training_goes_on_from_a_checkpoint_as_if_nothing_had_happened(batch, kept_at: int):
+    params = TrainingParams(
+        epochs=3, mini_batch_size=4, learning_rate=1e-3, negatives_per_session=2, dropout=True,
+        frozen_layers=1,
+    )  # fmt: skip
+    undisturbed, whole_model = recording(batch, kept_at=kept_at), tiny_model()
+    train(undisturbed, whole_model, batch, draw_clicked, params)
+
+    rest, model = recording(batch, going_on_from=undisturbed.kept), tiny_model()
+    train(rest, model, batch, draw_clicked, params)
+
+    assert rest.logged == undisturbed.logged[kept_at:]
+    assert [value for _, value, _ in rest.evaluated] == [
+        value for step, value, _ in undisturbed.evaluated if step > kept_at
+    ]
+    for name, weight in weights_of(whole_model).items():
+        torch.testing.assert_close(weights_of(model)[name], weight, rtol=0, atol=0)

@@ -1,21 +1,29 @@
 """The run that a method is at work for: where its figures go and who measures its model."""
 
 import hashlib
+import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hooktune.batch import Floats, Sessions
+from hooktune.checkpoint import Checkpoint, StateGiver
 from hooktune.encoding import score_results
+from hooktune.errors import HooktuneError
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.tracker.checkpoints import Checkpoints
     from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracker.stored_points import StoredPoints
+
+logger = logging.getLogger(__name__)
 
 
 class RunProgress(Protocol):
@@ -75,7 +83,14 @@ class TrackedRun:
     metric_log: "MetricLog"
     progress: RunProgress
     stop: Event
+    check: Callable[[], None] = lambda: None
+    """Raises where the run is no longer this process's own."""
+    checkpoints: "Checkpoints | None" = None
+    """Where the state is kept; None where it is not."""
+    stored: "StoredPoints | None" = None
+    """What an earlier process has logged; None for a run that begins now."""
     last_step: int = 0
+    _began: float = field(default_factory=time.monotonic)
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
     _measured: dict[bytes, dict[str, float]] = field(default_factory=dict)
@@ -95,9 +110,10 @@ class TrackedRun:
         accumulate: Iterable[Accumulation] = ("mean", "sliding"),
     ) -> None:
         """See `ActiveRun.log`."""
+        self.check()
         self.last_step = max(self.last_step, step)
         figures = self._accumulator.add(metrics, accumulate)
-        self.metric_log.add(figures, step)
+        self._add(figures, step)
         if "train_loss" in metrics:
             self.progress.show(step, figures.get("sliding_train_loss", math.nan))
 
@@ -120,12 +136,59 @@ class TrackedRun:
         if metrics is None:
             metrics = self._measured[key] = self.measure(model, self._loss)
         self.last_step = max(self.last_step, step)
-        self.metric_log.add(metrics, step)
+        self._add(metrics, step)
         return dict(metrics)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, in all the processes that were at work on it."""
+        return time.monotonic() - self._began
+
+    def checkpoint(self, step: int, state: StateGiver) -> None:
+        """See `ActiveRun.checkpoint`."""
+        if self.checkpoints is None or not self.checkpoints.is_due():
+            return
+        self.check()
+        tensors, facts = state()
+        own = {
+            "seconds": self.seconds,
+            "last_step": self.last_step,
+            "accumulator": self._accumulator.state(),
+            "measured": {key.hex(): metrics for key, metrics in self._measured.items()},
+            "logged_until": self.metric_log.last_time,
+        }
+        try:
+            # Whoever goes on from here does not log again what came before.
+            self.metric_log.flush()
+        except HooktuneError as error:
+            logger.warning("no checkpoint is kept now: %s", error)
+            return
+        self.checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
+
+    def resumed(self) -> Checkpoint | None:
+        """See `ActiveRun.resumed`."""
+        found = None if self.checkpoints is None else self.checkpoints.read()
+        if found is None:
+            return None
+        own = found.facts["run"]
+        self._began = time.monotonic() - own["seconds"]
+        self.last_step = own["last_step"]
+        self._accumulator.restore(own["accumulator"])
+        self._measured = {bytes.fromhex(key): value for key, value in own["measured"].items()}
+        if self.stored is not None:
+            self.stored.expect_after(own["logged_until"])
+        logger.info("going on after step %d", found.step)
+        return Checkpoint(found.step, found.tensors, found.facts["method"])
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
         return self.stop.is_set()
+
+    def _add(self, metrics: Mapping[str, float], step: int) -> None:
+        if self.stored is not None:
+            metrics = self.stored.new_ones(metrics, step)
+        if metrics:
+            self.metric_log.add(metrics, step)
 
 
 def _fingerprint(model: "SentenceTransformer") -> bytes:

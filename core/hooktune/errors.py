@@ -36,6 +36,10 @@ class UnsafeModelError(HooktuneError):
     """A stored model holds files that could run code, and was not loaded."""
 
 
+class ClaimLostError(HooktuneError):
+    """Another process took this one for dead, and took over what it was doing."""
+
+
 class PluginError(HooktuneError):
     """A plugin raised, or broke the contract of a hook, while it was at work."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune.batch import Floats, Sessions, TrainingBatch
+    from hooktune.checkpoint import Checkpoint, StateGiver
     from hooktune.metrics import Accumulation, MainMetric
     from hooktune.settings import MethodSettings
 
@@ -85,6 +86,26 @@ class ActiveRun(Protocol):
         """Measure a model on the test sessions, track the result at this step and return it."""
         ...
 
+    def checkpoint(self, step: int, state: "StateGiver") -> None:
+        """Keep the state of the training in the store, if it is due, in case the process dies.
+
+        To be called after each step; most calls cost nothing.
+
+        Args:
+            step: How many steps are done.
+            state: Called when it is due. Returns tensors by name, and a mapping that JSON can hold:
+                all that the loop needs to go on from there as if nothing had happened.
+        """
+        ...
+
+    def resumed(self) -> "Checkpoint | None":
+        """Return the state to go on from, or None for a run that begins now.
+
+        What was logged before that step is in the store already. To be called once, before the
+        first step, by a method that calls `checkpoint`.
+        """
+        ...
+
     def should_stop(self) -> bool:
         """Tell whether the user asked to stop; a method then returns its model soon."""
         ...
@@ -143,7 +164,8 @@ def fit_batch(  # type: ignore[empty-body]
     Called once in each run. The host evaluates what is returned, whatever the method measured.
 
     Args:
-        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`.
+        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`. One that
+            went on in another process before it died has a state to go on from: `resumed`.
         model: A copy of the starting model, which the method may change in place.
         batch: The training sessions, and the baseline similarity of each of their results.
         params: An instance of the class that `hyper_parameters` returned; None without that hook.

@@ -4,8 +4,8 @@ import copy
 import json
 import logging
 import re
-import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from threading import Event
@@ -16,7 +16,7 @@ import numpy as np
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
 from hooktune.encoding import score_results
-from hooktune.errors import HooktuneError, RequestError
+from hooktune.errors import ClaimLostError, HooktuneError, RequestError
 from hooktune.host import Host
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
@@ -32,7 +32,10 @@ from hooktune.planning import (
 from hooktune.progress import RunBar, is_shown
 from hooktune.randomness import seeded_alone
 from hooktune.settings import IterationSettings, MethodSettings
+from hooktune.sharing import share_out
 from hooktune.tracker import Iteration, RunRecord, Tracker
+from hooktune.tracker.claims import Claim
+from hooktune.tracker.processes import sweep_scratch
 from hooktune.tracker.records import INITIAL_MODEL_TAG, EndStatus
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ def run_iteration(
         StoreAwayError: The store went away and stayed away; what was learned is kept on disk.
         HooktuneError: The work failed.
     """
+    sweep_scratch()
     _bring_what_was_kept(tracker)
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
@@ -102,7 +106,9 @@ def run_iteration(
         tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
     )
     if existing is not None:
-        tracker.end_dead_runs(existing)
+        tracker.sweep(existing)
+        resumable = {_run_key(host, params, existing.starting_run) for params in candidates}
+        tracker.end_dead_runs(existing, resumable)
         candidates = _not_done_yet(tracker, host, existing, candidates)
         if not candidates:
             return _finish(tracker, existing, trained=0)
@@ -112,16 +118,27 @@ def run_iteration(
     )
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, start.model)
+        if not tracker.is_of_this_process(starting_run):
+            return run_iteration(tracker, host, batch, request, stop)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
+    if (iteration.settings, iteration.starting_run) != (settings, starting_run.run_id):
+        # Another process was first, and what it has recorded holds.
+        return run_iteration(tracker, host, batch, request, stop)
     iteration = tracker.record_starting_metrics(iteration, start.metrics)
-    trained = 0
-    for params in candidates:
-        title = f"run {trained + 1}/{len(candidates)}"
+    keys = [_run_key(host, params, iteration.starting_run) for params in candidates]
+    titles = [f"run {number}/{len(keys)}" for number in range(1, len(keys) + 1)]
+
+    def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
+        title, params = work
         with tracker.bringing_rest():
-            _run_once(tracker, iteration, start, params, title, stop)
-        trained += 1
-        if stop.is_set():
-            return _result(tracker, iteration, trained)
+            _run_once(
+                tracker, iteration, start, params, title, stop, claim, request.checkpoint_every
+            )
+
+    works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
+    trained = share_out(tracker, iteration, works, do, stop)
+    if stop.is_set():
+        return _result(tracker, iteration, trained)
     return _finish(tracker, iteration, trained)
 
 
@@ -251,52 +268,84 @@ def _run_once(
     params: "BaseModel | None",
     title: str,
     stop: Event,
+    claim: Claim,
+    checkpoint_every: float,
 ) -> None:
-    """Do one run; whatever ends it, what it has tracked stays."""
+    """Do one run, or the rest of one whose process died; what it has tracked stays.
+
+    Raises:
+        ClaimLostError: Another process took this one for dead, and has the run now.
+    """
     host, settings = start.measure.host, iteration.settings
     values, facts = _values(params), _facts(iteration, start)
     key = _run_key(host, params, iteration.starting_run)
-    run = tracker.start_run(
-        iteration, describe_params(params), key, values, facts, _plugin_tags(host)
-    )
+    run = tracker.take_over(iteration, key, {**values, **facts})
+    if run is not None and run.status != "RUNNING":
+        return
+    stored = None if run is None else tracker.stored_points(run)
+    if run is None:
+        run = tracker.start_run(
+            iteration, describe_params(params), key, values, facts, _plugin_tags(host)
+        )
     logger.info("%s: %s", title, run.name)
-    metric_log = tracker.metric_log(run)
+    metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         with RunBar(title) as bar, seeded_alone(settings.seed):
             active = TrackedRun(
-                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop
+                settings.seed,
+                settings.main_metric,
+                start.measure,
+                metric_log,
+                bar,
+                stop,
+                claim.check,
+                tracker.checkpoints(run, checkpoint_every),
+                stored,
             )
-            started = time.monotonic()
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
-            metric_log.add({"fit_seconds": time.monotonic() - started}, active.last_step)
+            active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
         metrics = active.evaluate(model, active.last_step)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
+        claim.renew()
         if stop.is_set():
-            _end_run(tracker, run, host, "KILLED", "stopped")
+            _end_run(tracker, run, host, claim, "KILLED", "stopped")
             return
         if warning := ranking_warning(metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
         tracker.keep_if_best(run, model, active.last_step)
-        _end_run(tracker, run, host, "FINISHED")
+        _end_run(tracker, run, host, claim, "FINISHED")
+    except ClaimLostError:
+        metric_log.close()
+        raise
     except Exception as error:
+        claim.renew()
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         metric_log.close()
         _store_traceback(tracker, run, error)
-        _end_run(tracker, run, host, "FAILED", f"{type(error).__name__}: {error}")
+        _end_run(tracker, run, host, claim, "FAILED", f"{type(error).__name__}: {error}")
     except BaseException as interruption:
         metric_log.close(patience=0)
-        _end_run(tracker, run, host, "KILLED", f"interrupted ({type(interruption).__name__})")
+        failure = f"interrupted ({type(interruption).__name__})"
+        with suppress(ClaimLostError):
+            _end_run(tracker, run, host, claim, "KILLED", failure)
         raise
 
 
 def _end_run(
-    tracker: Tracker, run: RunRecord, host: Host, status: EndStatus, failure: str | None = None
+    tracker: Tracker,
+    run: RunRecord,
+    host: Host,
+    claim: Claim,
+    status: EndStatus,
+    failure: str | None = None,
 ) -> None:
+    """End a run, if it is still this process's own."""
+    claim.renew()
     tracker.tag(run, _failure_tags(host))
     tracker.end_run(run, status, failure)
 

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from hooktune.errors import RequestError
 
@@ -101,6 +101,20 @@ class Accumulator:
 
     window: int = SLIDING_WINDOW
     _series: dict[str, _Series] = field(default_factory=dict)
+
+    def state(self) -> dict[str, list[Any]]:
+        """Return all that was taken in, as JSON holds it."""
+        return {
+            name: [list(each.window), each.count, each.total, each.least, each.greatest]
+            for name, each in self._series.items()
+        }
+
+    def restore(self, state: Mapping[str, list[Any]]) -> None:
+        """Go on from what `state` returned."""
+        self._series = {
+            name: _Series(deque(window, self.window), *figures)
+            for name, (window, *figures) in state.items()
+        }
 
     def add(
         self, metrics: Mapping[str, float], accumulations: Iterable[Accumulation]

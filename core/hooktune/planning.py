@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_RUNS: Final = 4
+DEFAULT_CHECKPOINT_EVERY: Final = 300.0  # seconds: what may have to be done again
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,15 @@ class Request:
     baseline: BaselineKind | None = None
     initial_model: str | None = None
     device: str | None = None
+    checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
+    """Seconds; tells nothing about what a run does."""
 
     def __post_init__(self) -> None:
+        if not self.checkpoint_every >= 0:
+            raise RequestError(
+                "A checkpoint is kept every so many seconds, or with 0 after each step, and not "
+                f"every {self.checkpoint_every}."
+            )
         if self.max_runs < 1:
             raise RequestError(f"At least one run is needed, and {self.max_runs} were asked for.")
         if self.test_ratio is not None and not 0 < self.test_ratio < 1:

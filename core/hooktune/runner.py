@@ -13,7 +13,7 @@ from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host, open_host
 from hooktune.iteration_work import IterationResult, run_iteration
 from hooktune.metrics import MainMetric
-from hooktune.planning import DEFAULT_MAX_RUNS, Request
+from hooktune.planning import DEFAULT_CHECKPOINT_EVERY, DEFAULT_MAX_RUNS, Request
 from hooktune.plugin_check import PluginChecks, refuse_failed
 from hooktune.plugin_file import SUFFIX, plugin_from_file
 from hooktune.promotion import Promotion, promote
@@ -81,6 +81,7 @@ class Runner:
         baseline: BaselineKind | None = None,
         initial_model: str | None = None,
         device: str | None = None,
+        checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY,
     ) -> IterationResult:
         """Run a method on a batch under several sets of hyper-parameters and keep the best model.
 
@@ -103,6 +104,8 @@ class Runner:
             initial_model: A folder or hub name to start from, when the method has no initial model
                 yet; by default the method chooses.
             device: A torch device; by default the best one that there is.
+            checkpoint_every: After how many seconds a run keeps its state in the store, to be gone
+                on with if the process dies; 0 for after each step.
 
         Raises:
             RequestError: The request cannot be carried out as made; the store is untouched.
@@ -114,6 +117,7 @@ class Runner:
         request = _request(
             max_runs=max_runs, params=params, start=start, seed=seed, test_ratio=test_ratio,
             main_metric=main_metric, baseline=baseline, initial_model=initial_model, device=device,
+            checkpoint_every=checkpoint_every,
         )  # fmt: skip
         released = open_batch(Path(batch))
         return run_iteration(self.tracker, host, released, request, self._stop)

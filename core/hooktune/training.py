@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from hooktune.batch import Floats, Mask, Sessions, TrainingBatch
+from hooktune.checkpoint import Checkpoint, State
 from hooktune.errors import PluginError, RequestError
 from hooktune.hookspecs import ActiveRun
 from hooktune.metrics import MainMetric
@@ -20,6 +23,7 @@ from hooktune.randomness import seeded
 from hooktune.sampling import MiniBatch, mini_batches, step_count
 from hooktune.scoring import mini_batch_scores
 from hooktune.training_params import TrainingParams
+from hooktune.training_state import gather_state, restore_state
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,8 +76,10 @@ def train(
     run.use_loss(_loss_of_scores(loss, params))
     with frozen(lowest), seeded(run.seed), _ending_in_eval_mode(model):
         optimizer = adam_w(model, params)
+        done = best.resume(run.resumed(), model, optimizer)
         _set_mode(model, lowest, params.dropout)
-        for step, mini_batch in enumerate(_all_steps(batch, learned, params, run.seed), start=1):
+        all_steps = enumerate(_all_steps(batch, learned, params, run.seed), start=1)
+        for step, mini_batch in islice(all_steps, done, None):
             if run.should_stop():
                 break
             scores = mini_batch_scores(model, mini_batch)
@@ -95,6 +101,7 @@ def train(
                 if best.evaluations_since == params.early_stopping_patience:
                     logger.info("stopped early at step %d of %d", step, steps)
                     break
+            run.checkpoint(step, partial(best.state, model, optimizer))
         best.restore(model)
     return model
 
@@ -213,6 +220,25 @@ class _BestWeights:
             for name, weight in model.named_parameters()
             if weight.requires_grad
         }
+
+    def state(self, model: "SentenceTransformer", optimizer: torch.optim.Optimizer) -> State:
+        """Return all that training has changed so far."""
+        facts = {"best_value": self.value, "evaluations_since": self.evaluations_since}
+        return gather_state(model, optimizer, self.weights, facts)
+
+    def resume(
+        self,
+        checkpoint: Checkpoint | None,
+        model: "SentenceTransformer",
+        optimizer: torch.optim.Optimizer,
+    ) -> int:
+        """Put back what `state` returned, and return how many steps were done; 0 without any."""
+        if checkpoint is None:
+            return 0
+        self.weights = restore_state(checkpoint, model, optimizer)
+        self.value = checkpoint.facts["best_value"]
+        self.evaluations_since = checkpoint.facts["evaluations_since"]
+        return checkpoint.step
 
     def restore(self, model: "SentenceTransformer") -> None:
         current = dict(model.named_parameters())

@@ -51,6 +51,12 @@ What to do next:
 )
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")
+@click.option(
+    "--checkpoint-every",
+    type=float,
+    metavar="SECONDS",
+    help="How often a run keeps its state, to be gone on with if it dies.  [default: 300]",
+)
 @json_option
 @click.pass_obj
 def run(

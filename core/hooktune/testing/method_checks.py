@@ -1,8 +1,6 @@
 """The checks of a method, each told by its name, in the order in which they are run."""
 
 import math
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +14,7 @@ from hooktune.testing.report import Check, Fault, check_of
 from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.trial import SEED, Trial, embeddings
 from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -169,15 +168,15 @@ def saves_and_loads(trial: Trial) -> None:
             "nobody can load it from the store. Build it of sentence-transformers' own modules, "
             "such as Dense, or fold its work into their weights."
         )
-    with tempfile.TemporaryDirectory(prefix="hooktune-") as folder, quiet_loading():
-        model.save_pretrained(folder)
-        pickles = [path.name for path in Path(folder).rglob("*") if path.suffix in _PICKLES]
+    with scratch_folder() as folder, quiet_loading():
+        model.save_pretrained(str(folder))
+        pickles = [path.name for path in folder.rglob("*") if path.suffix in _PICKLES]
         if pickles:
             raise Fault(
                 f"the returned model is stored with a pickle, {pickles[0]}, which runs code when "
                 "it is loaded. Use modules that save safetensors."
             )
-        loaded = _loaded(folder)
+        loaded = _loaded(str(folder))
         now, then = embeddings(loaded, test), embeddings(model, test)
     if now.shape != then.shape or not np.allclose(now, then, atol=_TOLERANCE):
         raise Fault(

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -26,6 +25,7 @@ from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -144,12 +144,12 @@ class Trial:
     def initial_model(self) -> "SentenceTransformer":
         """Ask the method for its initial model, naming a folder that holds the given one."""
         with (
-            tempfile.TemporaryDirectory(prefix="hooktune-") as folder,
+            scratch_folder() as folder,
             seeded(SEED),
             quiet_loading(),
         ):
-            self.given_model.save_pretrained(folder)
-            return self.host.upload_initial_model(MethodSettings(folder, SEED, "cpu"))
+            self.given_model.save_pretrained(str(folder))
+            return self.host.upload_initial_model(MethodSettings(str(folder), SEED, "cpu"))
 
     def fit(self, train: Sessions, *, stopped: bool = False) -> Fit:
         """Let the method tune a copy of the starting model, as the host would.

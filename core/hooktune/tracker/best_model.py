@@ -1,12 +1,20 @@
 """The rule by which one model of an iteration is kept, and which models may be deleted."""
 
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
+from hooktune.errors import StoreError
 from hooktune.metrics import MainMetric
 from hooktune.tracker import models
-from hooktune.tracker.experiments import find_run, search_iterations, search_runs
+from hooktune.tracker.claims import Claims
+from hooktune.tracker.experiments import (
+    find_iteration,
+    find_run,
+    search_iterations,
+    search_runs,
+)
 from hooktune.tracker.records import BEST_RUN_TAG, Iteration, RunRecord
 
 if TYPE_CHECKING:
@@ -14,6 +22,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
+
+_OUTCOME: Final = "outcome"
+"""What is claimed to decide about an iteration: which run is the best, and whether it is over."""
 
 
 def rank(main: MainMetric, run: RunRecord) -> tuple[bool, float, int, str]:
@@ -42,7 +53,8 @@ def keep_if_best(
     """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
 
     The new model is uploaded and checked before it is marked the best, and the old one is deleted
-    after that: whenever the process dies, a whole best model is there.
+    after that: whenever the process dies, a whole best model is there. Others may upload theirs
+    meanwhile, and decide one after the other.
     """
     rivals = _contenders(iteration, search_runs(client, iteration.experiment_id), client)
     best = choose_best(iteration, [*rivals, run])
@@ -51,7 +63,31 @@ def keep_if_best(
     # Whole already where this is done again, because the answer to an earlier call was lost.
     if not models.has_model(client, run):
         models.upload_model(client, run, model, step)
-    return settle(client, iteration, own=run.run_id) == run.run_id
+    with decided_alone(client, iteration) as present:
+        return settle(client, present, own=run.run_id) == run.run_id
+
+
+@contextmanager
+def decided_alone(client: "MlflowClient", iteration: Iteration) -> Iterator[Iteration]:
+    """Keep other processes from deciding about an iteration, and give it as the store has it now.
+
+    Raises:
+        StoreError: It was deleted.
+    """
+    with Claims(client, iteration.experiment_id).claimed(_OUTCOME):
+        yield read_again(client, iteration)
+
+
+def read_again(client: "MlflowClient", iteration: Iteration) -> Iteration:
+    """Return an iteration as the store has it now.
+
+    Raises:
+        StoreError: It was deleted.
+    """
+    found = find_iteration(client, iteration.name)
+    if found is None:
+        raise StoreError(f"The experiment {iteration.name} was deleted in the meantime.")
+    return found
 
 
 def settle(client: "MlflowClient", iteration: Iteration, own: str | None = None) -> str | None:
@@ -59,7 +95,7 @@ def settle(client: "MlflowClient", iteration: Iteration, own: str | None = None)
 
     Args:
         client: MLflow's client of the store.
-        iteration: The iteration, as the store has it now.
+        iteration: The iteration, as `decided_alone` gives it.
         own: The caller's own run; the models of other runs still at work are left to them.
 
     Returns:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hooktune.errors import StoreAwayError, StoreError
 from hooktune.tracker import best_model, experiments, notes, records
+from hooktune.tracker.checkpoints import Checkpoints
 from hooktune.tracker.outage import patiently, write_points
 from hooktune.tracker.spool import Deed, End, KeepIfBest, LogText, RunSpool, SetTags
 from hooktune.tracker.store import without_password
@@ -110,7 +111,9 @@ class Courier:
             if not self.keeps(run_id):
                 continue
             try:
-                patiently(self._uri, partial(deliver, self._client, spool), patience=0)
+                done = patiently(self._uri, partial(deliver, self._client, spool), patience=0)
+                if done.problem:
+                    logger.warning("what is kept of run %s stays: %s", run_id, done.problem)
             except StoreAwayError as error:
                 model = ", with its model," if spool.has_model else ""
                 raise StoreAwayError(
@@ -149,6 +152,10 @@ def deliver(client: Client, spool: RunSpool) -> Delivered:
     if run is None:
         where = spool.store or "another store"
         return Delivered(spool.run_id, problem=f"it is a run of {where}", is_elsewhere=True)
+    at_work = run.tags.get(records.PROCESS_TAG)
+    if spool.process and at_work and spool.process != at_work:
+        # That one does again what is kept here.
+        return Delivered(spool.run_id, problem="another process took it over", is_elsewhere=True)
     for chunk in spool.points():
         write_points(client(), spool.run_id, chunk)
         points += len(chunk)
@@ -228,3 +235,5 @@ def _end(client: "MlflowClient", run_id: str, end: End) -> None:
     run = experiments.find_run(client, run_id)
     if iteration and run:
         notes.describe_run(client, iteration, run)
+    if run:
+        Checkpoints(client, run, 0).remove()

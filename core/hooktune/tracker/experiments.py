@@ -114,10 +114,15 @@ def search_runs(
 def describe_run(
     client: "MlflowClient", run_id: str, batch_id: str, params: Mapping[str, Any]
 ) -> None:
-    """Record on a run its params and the batch that it is trained on."""
+    """Record on a run its params and the batch that it is trained on, as far as it lacks them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    run = client.get_run(run_id)
+    missing = {key: str(value) for key, value in params.items() if key not in run.data.params}
+    if missing:
+        client.log_batch(run_id, params=[Param(*each) for each in missing.items()])
+    if run.inputs and run.inputs.dataset_inputs:
+        return
     source = to_json({"batch_id": batch_id})
     dataset = Dataset(name="batch", digest=batch_id, source_type="hooktune", source=source)
     context = InputTag("mlflow.data.context", "training")

@@ -1,12 +1,14 @@
 """The initial model of a method: stored once, as a run of the experiment of initial models."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hooktune.naming import INITIAL_EXPERIMENT, INITIAL_RUN
 from hooktune.plain_text import markdown
 from hooktune.tracker import experiments, models, notes, records
-from hooktune.tracker.processes import describe_process, has_died
+from hooktune.tracker.claims import Claims
+from hooktune.tracker.processes import describe_process
 from hooktune.tracker.records import RunRecord
 
 if TYPE_CHECKING:
@@ -25,9 +27,27 @@ def find_initial_run(client: "MlflowClient", method: str) -> RunRecord | None:
 def upload_initial_model(
     client: "MlflowClient", method: str, model: "SentenceTransformer", tags: Mapping[str, str]
 ) -> str:
-    """Store the model that a method starts from, and return the id of its run."""
+    """Store the model that a method starts from, and return the id of its run.
+
+    Where another process was first, its run is returned and nothing is stored.
+    """
     experiment_id = experiments.create_experiment(client, INITIAL_EXPERIMENT, {})
-    _remove_dead_uploads(client, method)
+    key = hashlib.sha256(method.encode()).hexdigest()[:32]
+    with Claims(client, experiment_id).claimed(key):
+        present = find_initial_run(client, method)
+        if present is not None:
+            return present.run_id
+        _remove_dead_uploads(client, method)
+        return _upload(client, experiment_id, method, model, tags)
+
+
+def _upload(
+    client: "MlflowClient",
+    experiment_id: str,
+    method: str,
+    model: "SentenceTransformer",
+    tags: Mapping[str, str],
+) -> str:
     own = {
         records.METHOD_TAG: method,
         **notes.note_tags(f"The initial model of {markdown(method)}."),
@@ -53,9 +73,12 @@ def _initial_runs(client: "MlflowClient", method: str) -> list[RunRecord]:
 
 
 def _remove_dead_uploads(client: "MlflowClient", method: str) -> None:
-    """Delete what processes that died while they uploaded an initial model have left."""
+    """Delete what processes that died while they uploaded an initial model have left.
+
+    Nobody else is at work on it while this process claims the method.
+    """
     for run in _initial_runs(client, method):
-        if run.status == "RUNNING" and has_died(run.tags.get(records.PROCESS_TAG)):
+        if run.status == "RUNNING":
             stored = models.models_by_run(client, [run.experiment_id])
             for model in stored.get(run.run_id, []):
                 models.delete_model(client, model.model_id)

@@ -34,16 +34,20 @@ class MetricLog:
     Args:
         write: Writes a thousand points at most to the store.
         spool: Takes what the store cannot; what it holds of an earlier process is written first.
+        last_time: Milliseconds since 1970; all points come later.
     """
 
-    def __init__(self, write: "Callable[[list[Metric]], None]", spool: RunSpool) -> None:
+    def __init__(
+        self, write: "Callable[[list[Metric]], None]", spool: RunSpool, last_time: int = 0
+    ) -> None:
         self._store = write
         self._spool = spool
         self.error: Exception | None = None
         """What the store answered when it refused points for the first time."""
+        self.last_time = last_time
+        """When the last point was added, in milliseconds since 1970; the next ones come later."""
         self._points: deque[Metric] = deque()
         self._changed = Condition()  # guards all that follows
-        self._last_time = 0
         self._added = 0
         self._safe = 0  # how many of those added are stored, refused or on disk
         self._asked = 0  # how many somebody waits for to be safe
@@ -61,7 +65,7 @@ class MetricLog:
         from mlflow.entities import Metric
 
         with self._changed:
-            now = self._last_time = max(time.time_ns() // 1_000_000, self._last_time + 1)
+            now = self.last_time = max(time.time_ns() // 1_000_000, self.last_time + 1)
             if not self._points:  # else the thread knows that there is something to do
                 self._changed.notify_all()
             self._points += [Metric(name, value, now, step) for name, value in metrics.items()]

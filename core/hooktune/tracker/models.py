@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
 from hooktune.tracker import safe_files
 from hooktune.tracker.experiments import NOT_FOUND
 from hooktune.tracker.outage import is_away
+from hooktune.tracker.processes import scratch_folder
 from hooktune.tracker.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def upload_model(
         run.experiment_id, name=MODEL_NAME, source_run_id=run.run_id
     )
     try:
-        with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
-            files = Path(folder, MODEL_NAME)
+        with scratch_folder() as folder:
+            files = folder / MODEL_NAME
             _save(model, files, logged, run.run_id)
             _refuse_unsafe(f"run {run.run_id}", safe_files.problem_of_folder(files))
             client.log_model_artifacts(logged.model_id, str(files))
@@ -247,12 +247,12 @@ def _weights(run: RunRecord) -> Iterator[Path]:
 def _checked_weights(tracking_uri: str, address: str, owner: str) -> Iterator[Path]:
     """Give the sentence-transformers folder of a model, once all of its files were checked."""
     repository = _repository_at(tracking_uri, address)
-    with tempfile.TemporaryDirectory(prefix="hooktune-") as scratch:
+    with scratch_folder() as scratch:
         local = getattr(repository, "artifact_dir", None)
         if local is None:
             names = [name for name, _ in _stored_files(repository)]
             _refuse_unsafe(owner, safe_files.problem_of_names(names))
-            local = repository.download_artifacts("", dst_path=scratch)
+            local = repository.download_artifacts("", dst_path=str(scratch))
         folder = Path(local)
         if not (folder / _WEIGHTS_FOLDER).is_dir():
             raise HooktuneError(

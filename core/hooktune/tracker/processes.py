@@ -1,15 +1,31 @@
 """Which process a run belongs to, so that one left behind by a dead process can be told."""
 
+import hashlib
 import json
+import logging
 import os
+import re
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+logger = logging.getLogger(__name__)
 
-def describe_process() -> str:
-    """Describe this process: its machine, its id, and when it began."""
-    pid = os.getpid()
-    return json.dumps({"host": socket.gethostname(), "pid": pid, "began": _beginning(pid)})
+
+def describe_process(pid: int | None = None) -> str:
+    """Describe a process, by default this one: its machine, its id, and when it began."""
+    pid = os.getpid() if pid is None else pid
+    return json.dumps(
+        {
+            "host": socket.gethostname(),
+            "pid_space": _pid_space(),
+            "pid": pid,
+            "began": _beginning(pid),
+        }
+    )
 
 
 def has_died(process: str | None) -> bool:
@@ -21,6 +37,8 @@ def has_died(process: str | None) -> bool:
         where = json.loads(process or "{}")
         if where.get("host") != socket.gethostname():
             return False
+        if where.get("pid_space", _pid_space()) != _pid_space():
+            return False
         pid, began = int(where["pid"]), where.get("began")
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -29,6 +47,54 @@ def has_died(process: str | None) -> bool:
         return False
     # Ids come back soon in containers, where the same program gets the same one at every start.
     return began is not None and began != _beginning(pid)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder among the temporary files, and delete it; its name tells whose it is."""
+    with tempfile.TemporaryDirectory(prefix=_scratch_prefix(os.getpid())) as folder:
+        yield Path(folder)
+
+
+def sweep_scratch() -> None:
+    """Delete the temporary folders that processes of this machine left behind when they died."""
+    for folder in Path(tempfile.gettempdir()).glob("hooktune-*-*-*-*"):
+        name = re.fullmatch(r"(hooktune-\w+-(\d+)-\w+-)\w+", folder.name)
+        here = name and name[1].startswith(_here())
+        if name and here and not folder.is_symlink() and name[1] != _scratch_prefix(int(name[2])):
+            logger.info("removing %s, which a process that is gone has left behind", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch_prefix(pid: int) -> str:
+    """Return how the names of a process's temporary folders begin, as long as it lives."""
+    return f"{_here()}{pid}-{_digest(describe_process(pid)) if _is_there(pid) else 'gone'}-"
+
+
+def _here() -> str:
+    return f"hooktune-{_digest(f'{socket.gethostname()} {_pid_space()}')}-"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _pid_space() -> str | None:
+    """Return which process ids are meant: two containers may call themselves by one name."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
 
 
 def _beginning(pid: int) -> str | None:

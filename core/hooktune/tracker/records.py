@@ -29,6 +29,7 @@ MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
 FAILURE_TAG: Final = "hooktune.failure"
 WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
+CHECKPOINT_TAG: Final = "hooktune.checkpoint"
 
 # Tags of an iteration's experiment.
 STARTING_RUN_TAG: Final = "hooktune.starting_run"
@@ -71,6 +72,11 @@ class RunRecord:
     experiment_id: str
     tags: dict[str, str] = field(repr=False)
     tracking_uri: str = field(repr=False)
+
+    @property
+    def run_key(self) -> str:
+        """What tells what the run does: same key, same work; empty for an initial model."""
+        return self.tags.get(RUN_KEY_TAG, "")
 
     @property
     def model_uri(self) -> str:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from hooktune.errors import HooktuneError
+from hooktune.tracker.processes import describe_process
 from hooktune.tracker.records import EndStatus
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class RunSpool:
         self._opening = Lock()
         self._lock = FileLock(folder / "lock", thread_local=False)
         self._delivered = 0
+        self._is_described = False
 
     @property
     def is_empty(self) -> bool:
@@ -110,10 +112,12 @@ class RunSpool:
     @property
     def store(self) -> str:
         """The address of the store that the run belongs to, as it was recorded."""
-        try:
-            return str(json.loads(self._about.read_text(encoding="utf-8"))["store"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return self._store
+        return self._recorded("store") or self._store
+
+    @property
+    def process(self) -> str | None:
+        """The process that was at work on the run."""
+        return self._recorded("process")
 
     def hold(self) -> bool:
         """Keep other processes from delivering from here; False where one of them does."""
@@ -190,6 +194,7 @@ class RunSpool:
     def clear(self) -> None:
         """Remove the folder, and the one around it where it is the last."""
         shutil.rmtree(self.folder)
+        self._is_described = False
         self.release()
         try:
             self.folder.parent.rmdir()
@@ -203,9 +208,16 @@ class RunSpool:
                 raise HooktuneError(
                     f"{self.folder} is in use by another process, which delivers what is in it."
                 )
-            if not self._about.exists():
-                about = {"run_id": self.run_id, "store": self._store}
+            if not self._is_described:
+                about = {"store": self._store, "process": describe_process()}
                 self._about.write_text(json.dumps(about) + "\n", encoding="utf-8")
+                self._is_described = True
+
+    def _recorded(self, name: str) -> str | None:
+        try:
+            return str(json.loads(self._about.read_text(encoding="utf-8"))[name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _append(self, file: Path, lines: Iterable[str]) -> None:
         self._open()

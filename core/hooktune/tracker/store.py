@@ -1,5 +1,6 @@
 """Where the tracking store is, and opening it without hanging on one that is not there."""
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -7,16 +8,14 @@ import re
 import socket
 import sqlite3
 import ssl
-import tempfile
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-
-from filelock import FileLock
 
 from hooktune.errors import StoreError
 
@@ -93,7 +92,7 @@ def open_client(uri: str) -> "MlflowClient":
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _creation_lock(uri):
+        with _opened_alone(database):
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
             elif database is not None:
@@ -136,13 +135,22 @@ def _resolve_file(uri: str) -> str:
     return f"{_SQLITE}{Path(path).absolute()}{mark}{query}"
 
 
-def _creation_lock(uri: str) -> FileLock:
-    """Return the lock that keeps two processes from creating one database at the same time.
+@contextmanager
+def _opened_alone(database: Path | None) -> Iterator[None]:
+    """Keep two processes of this machine from creating the tables of one store at the same time.
 
-    Its file stays: whoever removed it could take it from under somebody who waits for it.
+    The lock is on something that is there anyway, the folder of a local store or else this very
+    file, so that nothing is left behind; and it ends with the process.
     """
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"hooktune-{os.getuid()}-{digest}.lock"))
+    descriptor = os.open(database.parent if database else __file__, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            logger.debug("a network folder cannot be locked: %s", error)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_that_it_is_mlflows(database: Path) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import RequestError, StoreError
-from hooktune.naming import IterationName
+from hooktune.naming import INITIAL_EXPERIMENT, IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
+from hooktune.tracker.checkpoints import Checkpoints
+from hooktune.tracker.claims import Claims
 from hooktune.tracker.delivery import Courier, Delivered
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.outage import patiently, write_points
@@ -27,6 +29,7 @@ from hooktune.tracker.store import (
     resolve_tracking_uri,
     without_password,
 )
+from hooktune.tracker.stored_points import StoredPoints
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -77,10 +80,16 @@ class Tracker:
         """Return the run that holds a method's initial model, or None where it has none yet."""
         return None if self.is_empty() else initial_model.find_initial_run(self.client, method)
 
+    def is_of_this_process(self, run: RunRecord) -> bool:
+        """Tell whether this process has made a run."""
+        return run.tags.get(records.PROCESS_TAG) == describe_process()
+
     def upload_initial_model(
         self, method: str, model: "SentenceTransformer", tags: Mapping[str, str]
     ) -> RunRecord:
         """Store the model that a method starts from, as the run `initial_model`.
+
+        Where another process was first, its run is returned and nothing is stored.
 
         Args:
             method: The method's display name.
@@ -121,7 +130,8 @@ class Tracker:
                 f"The experiment {name} exists, but hooktune did not make it, or its tags were "
                 "changed since. Rename it in MLflow."
             )
-        notes.describe(self.client, iteration)
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            notes.describe(self.client, iteration)
         return iteration
 
     def record_starting_metrics(
@@ -134,8 +144,9 @@ class Tracker:
                 f"The metrics take {len(text)} characters and MLflow keeps {_TAG_LENGTH}. "
                 "Block a plugin that computes many: --block NAME."
             )
-        self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
-        return self._fresh(iteration)
+        with best_model.decided_alone(self.client, iteration):
+            self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
+            return best_model.read_again(self.client, iteration)
 
     def starting_model(self, method: str) -> RunRecord | None:
         """Return the run whose model a method's next iteration starts from.
@@ -157,15 +168,15 @@ class Tracker:
         return patiently(self.tracking_uri, lambda: self._finish_iteration(iteration))
 
     def _finish_iteration(self, iteration: Iteration) -> Iteration:
-        iteration = self._fresh(iteration)
-        improved = best_model.settle(self.client, iteration) is not None
-        self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
-        if iteration.finished_at is None:
-            self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
-        if improved:
-            best_model.delete_replaced(self.client, iteration)
-        iteration = self._fresh(iteration)
-        notes.describe(self.client, iteration)
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            improved = best_model.settle(self.client, iteration) is not None
+            self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
+            if iteration.finished_at is None:
+                self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
+            if improved:
+                best_model.delete_replaced(self.client, iteration)
+            iteration = best_model.read_again(self.client, iteration)
+            notes.describe(self.client, iteration)
         return iteration
 
     # Runs
@@ -193,6 +204,10 @@ class Tracker:
         condition = f"tags.`{records.RUN_KEY_TAG}` = '{run_key}'"
         found = experiments.search_runs(self.client, iteration.experiment_id, condition)
         return next((run for run in found if run.status == "FINISHED"), None)
+
+    def claims(self, iteration: Iteration) -> Claims:
+        """Return the claims of an iteration: which process does which run."""
+        return Claims(self.client, iteration.experiment_id)
 
     def start_run(
         self,
@@ -244,10 +259,55 @@ class Tracker:
             raise
         return self.run(run_id)
 
-    def metric_log(self, run: RunRecord) -> MetricLog:
-        """Open the way by which metric points reach a run."""
+    def take_over(
+        self, iteration: Iteration, run_key: str, params: Mapping[str, Any]
+    ) -> RunRecord | None:
+        """Return the run that a process left behind when it died, to go on with it.
+
+        Where its model was whole already, nothing is left to do, and it is ended.
+
+        Args:
+            iteration: The iteration.
+            run_key: What this process claims.
+            params: All that is recorded as params, in case the process died before.
+        """
+        left = [
+            run
+            for run in self.runs(iteration)
+            if run.run_key == run_key and run.status == "RUNNING"
+        ]
+        for doubled in left[1:]:
+            self.end_run(doubled, "KILLED", "its process died")
+        if not left:
+            return None
+        run = left[0]
+        logger.info("taking over run %s, whose process is gone", run.run_id)
+        present = best_model.read_again(self.client, iteration)
+        is_over = run.run_id in {present.best_run, *self.runs_with_model(iteration)}
+        uploaded = models.models_by_run(self.client, [iteration.experiment_id])
+        for model in uploaded.get(run.run_id, []):
+            if not is_over or model.model_id != run.model_id:
+                models.delete_model(self.client, model.model_id)
+        if is_over:
+            with best_model.decided_alone(self.client, iteration) as present:
+                best_model.settle(self.client, present, own=run.run_id)
+            return self.end_run(run, "FINISHED")
+        self.tag(run, {records.PROCESS_TAG: describe_process()})
+        experiments.describe_run(self.client, run.run_id, iteration.name.batch_id, params)
+        return self.run(run.run_id)
+
+    def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
+        """Open the way by which metric points reach a run, each later than a time."""
         write = partial(write_points, self.client, run.run_id)
-        return MetricLog(write, self._courier.spool(run.run_id))
+        return MetricLog(write, self._courier.spool(run.run_id), last_time)
+
+    def stored_points(self, run: RunRecord) -> StoredPoints:
+        """Return the metric points that a run has already."""
+        return StoredPoints(self.client, run)
+
+    def checkpoints(self, run: RunRecord, every: float) -> Checkpoints:
+        """Return where a run keeps its state, after so many seconds each time."""
+        return Checkpoints(self.client, run, every)
 
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
@@ -290,21 +350,39 @@ class Tracker:
         """
         return [] if self.is_empty() else self._courier.sync()
 
-    def end_dead_runs(self, iteration: Iteration) -> None:
+    def end_dead_runs(self, iteration: Iteration, resumable: Container[str] = ()) -> None:
         """End the runs that processes of this machine left behind when they died.
 
         A run that was marked the best has finished; the models of the others are deleted.
+
+        Args:
+            iteration: The iteration.
+            resumable: Keys of runs that are to be gone on with instead.
         """
-        dead = [
-            run
-            for run in self.runs(iteration)
-            if run.status == "RUNNING" and has_died(run.tags.get(records.PROCESS_TAG))
-        ]
-        for run in dead:
-            logger.warning("run %s was left behind by a process that died", run.run_id)
-            self.end_run(run, "KILLED", "its process died")
-        if dead:
-            best_model.settle(self.client, self._fresh(iteration))
+        claims, ended = self.claims(iteration), False
+        for run in self.runs(iteration):
+            if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
+                continue
+            claim = claims.try_claim(run.run_key)
+            if claim is None:  # by somebody who goes on with it
+                continue
+            with claim:
+                if run.run_key not in resumable or run.run_id == iteration.best_run:
+                    logger.warning("run %s was left behind by a process that died", run.run_id)
+                    self.end_run(run, "KILLED", "its process died")
+                    ended = True
+        if ended:
+            with best_model.decided_alone(self.client, iteration) as iteration:
+                best_model.settle(self.client, iteration)
+
+    def sweep(self, iteration: Iteration) -> None:
+        """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
+        for name in (str(iteration.name), INITIAL_EXPERIMENT):
+            if experiment := experiments.find_experiment(self.client, name):
+                Claims(self.client, experiment.experiment_id).sweep()
+        for run in self.runs(iteration):
+            if run.status != "RUNNING":
+                self.checkpoints(run, 0).remove()
 
     # The best model
 
@@ -350,12 +428,6 @@ class Tracker:
     def has_model(self, run: RunRecord) -> bool:
         """Tell whether a run's model is in the store."""
         return models.has_model(self.client, run)
-
-    def _fresh(self, iteration: Iteration) -> Iteration:
-        found = self.iteration(iteration.name)
-        if found is None:
-            raise StoreError(f"The experiment {iteration.name} was deleted in the meantime.")
-        return found
 
     def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
         self.client.set_experiment_tag(iteration.experiment_id, key, value)

@@ -1,0 +1,144 @@
+"""Four processes on one iteration and one store: no run twice, and one best model."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hooktune.release import read_manifest
+from hooktune.tracker import Tracker
+from hooktune.tracker.claims import CLAIM_PREFIX
+
+METHOD = "Default Fine Tuning Method"
+SHIFT = "test_not_irrelevant_dist_shift"
+RUNS = 12
+
+# Forks, since each interpreter would take seconds to import all that is needed.
+FOUR_AT_ONCE = """
+import json, os, sys
+import torch, mlflow.sentence_transformers, sentence_transformers
+import hooktune_default, hooktune_metrics
+from hooktune.runner import Runner
+
+torch.set_num_threads(1)
+uri, batch, model, runs, folder = sys.argv[1:]
+children = []
+for number in range(4):
+    if child := os.fork():
+        children.append(child)
+        continue
+    status = 1
+    try:
+        result = Runner(uri).run(
+            "Default Fine Tuning Method", batch, max_runs=int(runs), initial_model=model,
+            device="cpu", params={"epochs": 1, "mini_batch_size": 4},
+        )
+        outcome = {
+            "trained": result.trained,
+            "best": result.best.run_id,
+            "runs": [[run.run_id, run.status] for run in result.runs],
+            "finished_at": result.iteration.finished_at,
+        }
+        with open(f"{folder}/{number}.json", "w") as file:
+            json.dump(outcome, file)
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+"""
+
+
+def run_four_at_once(uri: str, batch: Path, model: Path, folder: Path) -> list[dict]:
+    """Runs an iteration by four processes; returns what each of them makes of it."""
+    folder.mkdir()
+    (folder / "tmp").mkdir()
+    arguments = [uri, str(batch), str(model), str(RUNS), str(folder)]
+    subprocess.run(
+        [sys.executable, "-c", FOUR_AT_ONCE, *arguments],
+        check=True, timeout=300, env=os.environ | {"TMPDIR": str(folder / "tmp")},
+    )  # fmt: skip
+    ours = [path for path in (folder / "tmp").iterdir() if "hooktune" in path.name]
+    assert ours == [], "nothing is left in the temp folder"
+    return [json.loads((folder / f"{number}.json").read_text()) for number in range(4)]
+
+
+def check(uri: str, outcomes: list[dict], artifacts: Path) -> None:
+    tracker = Tracker(uri)
+    (iteration,) = tracker.iterations()
+    runs = tracker.runs(iteration)
+
+    assert sum(each["trained"] for each in outcomes) == RUNS
+    assert len(runs) == RUNS
+    assert {run.status for run in runs} == {"FINISHED"}
+    assert len({run.run_key for run in runs}) == RUNS, "no set of hyper-parameters was run twice"
+    seen = [{key: each[key] for key in ("best", "runs", "finished_at")} for each in outcomes]
+    assert seen == [seen[0]] * 4, "all see the same end"
+
+    best = tracker.best(iteration)
+    assert best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in runs)
+    assert tracker.runs_with_model(iteration) == {best.run_id}
+    assert best.load_model("cpu").get_embedding_dimension() == 32
+    assert len(list(artifacts.rglob("model.safetensors"))) == 2, "the best one and the initial one"
+    tags = tracker.client.get_experiment(iteration.experiment_id).tags
+    assert not [tag for tag in tags if tag.startswith(CLAIM_PREFIX)]
+    initial = tracker.client.get_experiment_by_name("iteration / initial")
+    assert len(tracker.client.search_runs([initial.experiment_id])) == 1
+
+
+def test_four_processes_on_a_new_sqlite_store(make_batch, tiny_model_folder: Path, tmp_path: Path):
+    store = tmp_path / "store"
+    store.mkdir()
+    uri = f"sqlite:///{store}/mlflow.db"
+    batch = make_batch()
+    outcomes = run_four_at_once(uri, batch, tiny_model_folder, tmp_path / "out")
+    check(uri, outcomes, store / "mlruns")
+    assert {path.name for path in store.iterdir()} == {"mlflow.db", "mlruns"}
+    (iteration,) = Tracker(uri).iterations()
+    assert iteration.name.batch_id == read_manifest(batch).batch_id
+
+
+@contextmanager
+def mlflow_server(folder: Path, empty_store: Path) -> Iterator[str]:
+    """Serve a new store in a folder, its artifacts under `served` too; gives the address."""
+    shutil.copy(empty_store, folder / "mlflow.db")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts",
+        "--artifacts-destination", str(folder / "served"), "--workers", "1",
+    ]  # fmt: skip
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+        uri = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+                    break
+                except OSError:
+                    assert server.poll() is None, (folder / "server.log").read_text()
+                    time.sleep(0.1)
+            yield uri
+        finally:
+            os.killpg(server.pid, 15)  # the server's own session: itself and its workers
+            server.wait(timeout=30)
+
+
+def test_four_processes_on_one_server(
+    make_batch, tiny_model_folder: Path, tmp_path: Path, empty_store: Path
+):
+    with mlflow_server(tmp_path, empty_store) as uri:
+        outcomes = run_four_at_once(uri, make_batch(), tiny_model_folder, tmp_path / "out")
+        check(uri, outcomes, tmp_path / "served")
