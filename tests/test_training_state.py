@@ -24,11 +24,8 @@ def draws() -> tuple[float, float, float]:
 
 
 def step(model, optimizer) -> None:
-    model.encode_query  # noqa: B018 - a model as methods have it
-    tokens = model.tokenize(["apple", "bread"]) if hasattr(model, "tokenize") else None
-    model(model.preprocess(["apple", "bread"]) if tokens is None else tokens)[
-        "sentence_embedding"
-    ].square().sum().backward()
+    features = model.preprocess(["apple", "bread"])
+    model(features)["sentence_embedding"].square().sum().backward()
     optimizer.step()
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hooktune.batch import Batch as Batch
     from hooktune.batch import Sessions as Sessions
     from hooktune.batch import TrainingBatch as TrainingBatch
+    from hooktune.checkpoint import Checkpoint as Checkpoint
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
     from hooktune.errors import RequestError as RequestError
@@ -32,6 +33,7 @@ __version__: Final = "0.1.0"
 _HOME: Final = {
     "ActiveRun": "hookspecs",
     "Batch": "batch",
+    "Checkpoint": "checkpoint",
     "HooktuneError": "errors",
     "Loss": "training",
     "MainMetric": "metrics",

@@ -161,11 +161,12 @@ def fit_batch(  # type: ignore[empty-body]
 ) -> "SentenceTransformer":
     """Tune a model on the batch's training sessions and return it.
 
-    Called once in each run. The host evaluates what is returned, whatever the method measured.
+    Called once in each run, and again where its process died. The host evaluates what is returned,
+    whatever the method measured.
 
     Args:
-        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`. One that
-            went on in another process before it died has a state to go on from: `resumed`.
+        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`, `checkpoint`,
+            `resumed`.
         model: A copy of the starting model, which the method may change in place.
         batch: The training sessions, and the baseline similarity of each of their results.
         params: An instance of the class that `hyper_parameters` returned; None without that hook.

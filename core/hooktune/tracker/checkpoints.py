@@ -90,7 +90,10 @@ class Checkpoints:
             self._client.set_tag(self._run_id, CHECKPOINT_TAG, "kept until the run ends")
             self._is_tagged = True
         with scratch_folder() as folder:
-            save_file(dict(checkpoint.tensors), folder / _TENSORS)
+            save_file(
+                {name: each.contiguous() for name, each in checkpoint.tensors.items()},
+                folder / _TENSORS,
+            )
             (folder / _FACTS).write_text(json.dumps(checkpoint.facts), encoding="utf-8")
             manifest = {file: _proof(folder / file) for file in (_TENSORS, _FACTS)}
             self._client.log_artifacts(self._run_id, str(folder), f"{_FOLDER}/{name}")
