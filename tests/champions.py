@@ -37,7 +37,7 @@ def do_run(
     model = tiny_model()
     with torch.no_grad():
         model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += value
-    tracker.keep_if_best(iteration, tracker.run(run.run_id), model, 1)
+    tracker.keep_if_best(run, model, 1)
     return tracker.end_run(run, "FINISHED")
 
 

@@ -216,8 +216,8 @@ def test_two_processes_that_decide_at_once_agree(store_uri: str, tracker: Tracke
     other = Tracker(store_uri)
     # The worse one decides to upload before it can know of the better one, and comes second.
     models.upload_model(other.client, worse, tiny_model())
-    assert tracker.keep_if_best(iteration, better, tiny_model(), 1)
-    assert not other.keep_if_best(iteration, worse, tiny_model(), 1)
+    assert tracker.keep_if_best(better, tiny_model(), 1)
+    assert not other.keep_if_best(worse, tiny_model(), 1)
     other.end_run(worse, "FINISHED")
     tracker.end_run(better, "FINISHED")
     iteration = tracker.finish_iteration(iteration)
@@ -247,7 +247,7 @@ def test_a_deletion_that_fails_is_a_warning_and_is_made_up_for(
 def test_the_best_run_has_finished_even_if_it_is_interrupted_afterwards(tracker: Tracker):
     iteration = begin(tracker)
     run = start_run(tracker, iteration, 0.1)
-    tracker.keep_if_best(iteration, run, tiny_model(), 1)
+    tracker.keep_if_best(run, tiny_model(), 1)
     run = tracker.end_run(run, "KILLED", "interrupted")
     assert (run.status, run.failure) == ("FINISHED", None)
 
@@ -265,7 +265,7 @@ def test_a_model_that_did_not_arrive_whole_is_not_kept(tracker: Tracker, monkeyp
 
     monkeypatch.setattr(tracker.client, "log_model_artifacts", lose_a_file)
     with pytest.raises(Exception, match="did not arrive whole in the store: MLmodel"):
-        tracker.keep_if_best(iteration, run, tiny_model(), 1)
+        tracker.keep_if_best(run, tiny_model(), 1)
     tracker.end_run(run, "FAILED", "not whole")
 
     assert tracker.best(tracker.iteration(iteration.name)) == old
@@ -315,7 +315,7 @@ KILLED_SCRIPT = """
             os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(MlflowClient, function, die)
-        tracker.keep_if_best(iteration, run, model, 1)
+        tracker.keep_if_best(run, model, 1)
 
     for batch, (function, when, _) in enumerate(moments, start=1):
         if child := os.fork():

@@ -51,7 +51,7 @@ def start_run(
 def do_run(tracker: Tracker, iteration: Iteration, value: float | None, key: str = "") -> RunRecord:
     """Do all that the host does of a run, but for the training."""
     run = start_run(tracker, iteration, value, key)
-    tracker.keep_if_best(iteration, run, tiny_model(), 1)
+    tracker.keep_if_best(run, tiny_model(), 1)
     return tracker.end_run(run, "FINISHED")
 
 

@@ -28,6 +28,10 @@ class StoreError(RequestError):
     """The tracking store cannot be reached or opened."""
 
 
+class StoreAwayError(HooktuneError):
+    """The tracking store went away during the work, and did not come back in time."""
+
+
 class UnsafeModelError(HooktuneError):
     """A stored model holds files that could run code, and was not loaded."""
 

@@ -40,8 +40,7 @@ from hooktune.sharing import share_out
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
 from hooktune.tracker.processes import sweep_scratch
-from hooktune.tracker.records import INITIAL_MODEL_TAG
-from hooktune.tracker.tracker import EndStatus
+from hooktune.tracker.records import INITIAL_MODEL_TAG, EndStatus
 from hooktune.training_params import TrainingParams
 
 if TYPE_CHECKING:
@@ -99,9 +98,11 @@ def run_iteration(
 
     Raises:
         RequestError: The request cannot be carried out as it was made; the store is untouched.
+        StoreAwayError: The store went away and stayed away; what was learned is kept on disk.
         HooktuneError: The work failed.
     """
     sweep_scratch()
+    _bring_what_was_kept(tracker)
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing)
@@ -144,13 +145,27 @@ def run_iteration(
 
     def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
         title, params = work
-        _run_once(tracker, iteration, start, params, title, stop, claim, request.checkpoint_every)
+        with tracker.bringing_rest():
+            _run_once(
+                tracker, iteration, start, params, title, stop, claim, request.checkpoint_every
+            )
 
     works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
     trained = share_out(tracker, iteration, works, do, stop)
     if stop.is_set():
         return _result(tracker, iteration, trained)
     return _finish(tracker, iteration, trained)
+
+
+def _bring_what_was_kept(tracker: Tracker) -> None:
+    """Deliver what earlier processes could not, so that their runs are not done again."""
+    for each in tracker.sync():
+        if each.is_elsewhere:
+            logger.debug("what is kept of run %s stays: %s", each.run_id, each.problem)
+        elif each.problem:
+            logger.warning("what is kept of run %s stays: %s", each.run_id, each.problem)
+        else:
+            logger.info("what was kept of run %s is in the store now", each.run_id)
 
 
 def _not_done_yet(
@@ -328,7 +343,7 @@ def _run_once(
             return
         if warning := ranking_warning(metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
-        tracker.keep_if_best(iteration, tracker.run(run.run_id), model, active.last_step)
+        tracker.keep_if_best(run, model, active.last_step)
         _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:
         metric_log.close()
@@ -341,7 +356,7 @@ def _run_once(
         _store_traceback(tracker, run, error)
         _end_run(tracker, run, host, claim, "FAILED", f"{type(error).__name__}: {error}")
     except BaseException as interruption:
-        metric_log.close()
+        metric_log.close(patience=0)
         failure = f"interrupted ({type(interruption).__name__})"
         with suppress(ClaimLostError):
             _end_run(tracker, run, host, claim, "KILLED", failure)

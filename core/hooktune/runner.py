@@ -48,6 +48,8 @@ class Runner:
         only: The closed list of plugins that may be imported; None allows all that are installed.
         plugins: Plugins that need not be installed: modules, objects, or paths of Python files.
             Each is named by its `NAME`; otherwise by its module, its class or its file.
+        spool: A folder for what cannot be brought to a store that is away; None for
+            `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
         group: The processes that train together, from `hooktune.ranks.join_group`; each of them
             makes the same calls. By default this one trains alone.
     """
@@ -59,9 +61,10 @@ class Runner:
         block: Iterable[str] = (),
         only: Iterable[str] | None = None,
         plugins: Iterable[object] = (),
+        spool: str | Path | None = None,
         group: Group | None = None,
     ) -> None:
-        self.tracker = Tracker(tracking_uri)
+        self.tracker = Tracker(tracking_uri, spool)
         self._group = group
         self._block = tuple(block)
         self._only = None if only is None else tuple(only)
@@ -114,6 +117,8 @@ class Runner:
 
         Raises:
             RequestError: The request cannot be carried out as made; the store is untouched.
+            StoreAwayError: The store went away and stayed away; what was learned is kept in the
+                spool, for `hooktune sync` or the next call.
             HooktuneError: The work failed.
         """
         host = self._open_host(method)

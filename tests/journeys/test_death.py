@@ -151,7 +151,7 @@ must_end_well(child(iterate, folder))
 seconds = time.monotonic() - began
 reference = picture_of(folder)
 chance = random.Random(given["seed"])
-kills, seconds_at = 0, []
+kills, seconds_at, died_at = 0, [], []
 while kills < given["kills"]:
     folder = new_store()
     for _ in range(2):  # the second one is at the going on
@@ -167,9 +167,10 @@ while kills < given["kills"]:
     check(folder, f"killed at {seconds_at[-2:]} of {seconds:.1f} seconds")
 for moment in given["model_steps"]:
     folder = new_store()
-    os.waitpid(child(iterate_and_die, folder, moment), 0)
+    died_at += [moment] if os.waitpid(child(iterate_and_die, folder, moment), 0)[1] else []
     check(folder, f"killed at {moment}")
-print(json.dumps({"reference": reference, "kills": kills, "seconds": seconds, "at": seconds_at}))
+outcome = {"kills": kills, "seconds": seconds, "at": seconds_at, "died_at": died_at}
+print(json.dumps({"reference": reference, **outcome}))
 """
 
 
@@ -201,3 +202,4 @@ def test_an_iteration_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     assert not [file for file in reference["files"] if "checkpoint" in file]
     assert len([file for file in reference["files"] if file.endswith("model.safetensors")]) == 2
     assert outcome["kills"] >= KILLS
+    assert outcome["died_at"]

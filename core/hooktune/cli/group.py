@@ -23,14 +23,15 @@ class Context:
 
     tracking_uri: str | None
     block: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    spool: Path | None
+    arguments: tuple[str, ...]
     """The whole command line."""
 
     def tracker(self) -> "Tracker":
         """Return the tracking store; nothing is opened yet."""
         from hooktune.tracker import Tracker
 
-        return Tracker(self.tracking_uri)
+        return Tracker(self.tracking_uri, self.spool)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,11 +49,22 @@ class Context:
     help="Do not import this plugin, named by entry point or distribution. May be repeated; "
     "HOOKTUNE_BLOCK takes names separated by commas.",
 )
+@click.option(
+    "--spool",
+    metavar="DIR",
+    type=PATH,
+    help="Where to keep what cannot be brought to a store that is away. Otherwise HOOKTUNE_SPOOL "
+    "or hooktune-spool in the working folder.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tell more, and show tracebacks.")
 @click.pass_context
 def cli(
-    context: click.Context, tracking_uri: str | None, block: tuple[str, ...], verbose: bool
+    context: click.Context,
+    tracking_uri: str | None,
+    block: tuple[str, ...],
+    spool: Path | None,
+    verbose: bool,
 ) -> None:
     """Fine-tune embedding models on clickstream with plugins, and keep the best model."""
     set_up_logging(verbose)
-    context.obj = Context(tracking_uri, block, tuple(context.obj or ()))
+    context.obj = Context(tracking_uri, block, spool, tuple(context.obj or ()))

@@ -91,7 +91,7 @@ def run(
     if max_runs is not None:
         given["max_runs"] = max_runs
     given["params"] = _pairs(params)
-    runner = Runner(context.tracking_uri, block=context.block, group=group)
+    runner = Runner(context.tracking_uri, block=context.block, group=group, spool=context.spool)
     if not group.leads:
         # What there is to say, the leading process says.
         logging.getLogger("hooktune").setLevel(logging.CRITICAL)
@@ -135,7 +135,7 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
     from hooktune.demo import run_demo
     from hooktune.runner import Runner
 
-    runner = Runner(context.tracking_uri, block=context.block)
+    runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
     result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
     _print_result(runner.tracker, result, as_json=False)
     click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))

@@ -60,7 +60,9 @@ def keep_if_best(
     best = choose_best(iteration, [*rivals, run])
     if best is None or best.run_id != run.run_id:
         return False
-    models.upload_model(client, run, model, step)
+    # Whole already where this is done again, because the answer to an earlier call was lost.
+    if not models.has_model(client, run):
+        models.upload_model(client, run, model, step)
     with decided_alone(client, iteration) as present:
         return settle(client, present, own=run.run_id) == run.run_id
 

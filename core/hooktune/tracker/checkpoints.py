@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.checkpoint import Checkpoint
+from hooktune.errors import HooktuneError
 from hooktune.tracker.processes import scratch_folder
 from hooktune.tracker.records import CHECKPOINT_TAG, RunRecord
+from hooktune.tracker.store import answers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,6 +52,8 @@ class Checkpoints:
     def write(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint, and delete the one before; a failure is a warning."""
         try:
+            if not answers(self._client.tracking_uri):
+                raise HooktuneError("the store is away")
             self._write(checkpoint)
         except Exception as error:
             logger.warning("no checkpoint of run %s could be stored now: %s", self._run_id, error)

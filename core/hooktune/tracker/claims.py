@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Self
 from hooktune.errors import ClaimLostError
 from hooktune.tracker.processes import describe_process, has_died
 from hooktune.tracker.records import to_json
+from hooktune.tracker.store import answers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +73,8 @@ class Claim:
             ClaimLostError: One did.
         """
         with self._lock:
-            if self._over.is_set():
+            # While the store is away nobody else can take the key, and work goes on.
+            if self._over.is_set() or not answers(self._client.tracking_uri):
                 return
             began = _now()
             if self._tag not in read_claims(self._client, self._experiment_id, self._key):
@@ -100,7 +102,7 @@ class Claim:
     ) -> None:
         self._over.set()
         with self._lock:
-            if not self._lost.is_set():
+            if not self._lost.is_set() and answers(self._client.tracking_uri):
                 remove_claim(self._client, self._experiment_id, self._tag)
 
     def _keep_renewing(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
 from hooktune.tracker import safe_files
 from hooktune.tracker.experiments import NOT_FOUND
+from hooktune.tracker.outage import is_away
 from hooktune.tracker.processes import scratch_folder
 from hooktune.tracker.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
 
@@ -32,7 +33,7 @@ def upload_model(
 ) -> str:
     """Upload a model to a run, so that stock MLflow loads it, and check that it arrived whole.
 
-    What was uploaded is taken away again when anything fails.
+    What was uploaded is taken away again when anything fails, or when it is tried again.
 
     Returns:
         MLflow's id of the model.
@@ -43,6 +44,9 @@ def upload_model(
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+    for parts in models_by_run(client, [run.experiment_id]).get(run.run_id, []):
+        if parts.status != LoggedModelStatus.READY:
+            delete_model(client, parts.model_id)
     logged = client.create_logged_model(
         run.experiment_id, name=MODEL_NAME, source_run_id=run.run_id
     )
@@ -58,9 +62,11 @@ def upload_model(
         client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
         # The last thing of all, so that a model which is ready lacks nothing.
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-    except BaseException:
-        logger.warning("the model of run %s could not be uploaded; removing its parts", run.run_id)
-        _delete_parts(client, logged.model_id)
+    except BaseException as error:
+        logger.warning("the model of run %s could not be uploaded", run.run_id)
+        # With the store away, asking it to take them away again would only take minutes.
+        if not is_away(error):
+            _delete_parts(client, logged.model_id)
         raise
     return logged.model_id
 
@@ -165,6 +171,21 @@ def load_model_at(
     """
     with _checked_weights(tracking_uri, address, owner) as folder:
         return _load(folder, device)
+
+
+def load_folder(folder: Path, owner: str, device: str | None = None) -> "SentenceTransformer":
+    """Load a model from a sentence-transformers folder outside the store.
+
+    Args:
+        folder: The folder.
+        owner: Whose model it is, for messages.
+        device: A torch device; by default the best one that there is.
+
+    Raises:
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    _refuse_unsafe(owner, safe_files.problem_of_folder(folder))
+    return _load(folder, device)
 
 
 def check_model(run: RunRecord) -> None:

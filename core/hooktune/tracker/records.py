@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from hooktune.errors import RequestError
 from hooktune.metrics import MainMetric
@@ -15,6 +15,8 @@ from hooktune.settings import BaselineKind, IterationSettings
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
     from sentence_transformers import SentenceTransformer
+
+EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 # Tags of a run.
 METHOD_TAG: Final = "hooktune.method"

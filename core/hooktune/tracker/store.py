@@ -106,6 +106,16 @@ def open_client(uri: str) -> "MlflowClient":
         ) from error
 
 
+def answers(uri: str) -> bool:
+    """Tell within seconds whether a tracking store can be reached; a local one always can."""
+    try:
+        if database_file(uri) is None:
+            _check_that_it_answers(uri)
+    except StoreError:
+        return False
+    return True
+
+
 def without_password(uri: str) -> str:
     """Return an address as it may be shown."""
     try:

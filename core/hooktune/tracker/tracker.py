@@ -1,11 +1,14 @@
 """hooktune's view of one tracking store: what the host asks of it."""
 
 import logging
+import time
 from collections.abc import Container, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import RequestError, StoreError
 from hooktune.naming import INITIAL_EXPERIMENT, IterationName
@@ -13,9 +16,12 @@ from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
 from hooktune.tracker.checkpoints import Checkpoints
 from hooktune.tracker.claims import Claims
+from hooktune.tracker.delivery import Courier, Delivered
 from hooktune.tracker.metric_log import MetricLog
+from hooktune.tracker.outage import patiently, write_points
 from hooktune.tracker.processes import describe_process, has_died
-from hooktune.tracker.records import Iteration, RunRecord
+from hooktune.tracker.records import EndStatus, Iteration, RunRecord
+from hooktune.tracker.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracker.store import (
     ARTIFACT_FOLDER,
     database_file,
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 _TAG_LENGTH: Final = 5000
 
 
@@ -40,10 +45,13 @@ class Tracker:
 
     Args:
         tracking_uri: The store; None for that of the environment or the default one.
+        spool: A folder for what cannot be brought to a store that is away; None for
+            `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
     """
 
-    def __init__(self, tracking_uri: str | None = None) -> None:
+    def __init__(self, tracking_uri: str | None = None, spool: str | Path | None = None) -> None:
         self.tracking_uri = resolve_tracking_uri(tracking_uri)
+        self._courier = Courier(self.tracking_uri, spool_folder(spool), lambda: self.client)
 
     @cached_property
     def client(self) -> "MlflowClient":
@@ -60,6 +68,11 @@ class Tracker:
         """The folder where a local store keeps its artifacts; None for any other store."""
         database = database_file(self.tracking_uri)
         return None if database is None else str(database.parent / ARTIFACT_FOLDER)
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder for what cannot be brought to a store that is away."""
+        return self._courier.folder
 
     # Initial models
 
@@ -147,7 +160,14 @@ class Tracker:
         return self.initial_run(method) if last is None else self.run(last.next_start)
 
     def finish_iteration(self, iteration: Iteration) -> Iteration:
-        """Record that an iteration has done all its runs, and delete the model that it replaced."""
+        """Record that an iteration has done all its runs, and delete the model that it replaced.
+
+        Raises:
+            StoreAwayError: The store is away, and did not come back in time.
+        """
+        return patiently(self.tracking_uri, lambda: self._finish_iteration(iteration))
+
+    def _finish_iteration(self, iteration: Iteration) -> Iteration:
         with best_model.decided_alone(self.client, iteration) as iteration:
             improved = best_model.settle(self.client, iteration) is not None
             self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
@@ -224,6 +244,8 @@ class Tracker:
             records.HYPER_PARAMETERS_TAG: values,
             records.PROCESS_TAG: describe_process(),
         }
+        # Not tried again by itself: a reply that was lost would leave a second run.
+        patiently(self.tracking_uri, lambda: None)
         created = self.client.create_run(
             iteration.experiment_id, run_name=name, tags={**tags, **own}
         )
@@ -276,7 +298,8 @@ class Tracker:
 
     def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
         """Open the way by which metric points reach a run, each later than a time."""
-        return MetricLog(self.client, run.run_id, last_time)
+        write = partial(write_points, self.client, run.run_id)
+        return MetricLog(write, self._courier.spool(run.run_id), last_time)
 
     def stored_points(self, run: RunRecord) -> StoredPoints:
         """Return the metric points that a run has already."""
@@ -288,18 +311,16 @@ class Tracker:
 
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
-        self.client.log_text(run.run_id, text, file)
+        self._courier.bring(run.run_id, LogText(text=text, file=file))
 
     def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
         """Record tags on a run; a long one is cut."""
-        from mlflow.entities import RunTag
-
-        short = [RunTag(key, value[:_TAG_LENGTH]) for key, value in tags.items()]
-        self.client.log_batch(run.run_id, tags=short)
+        short = {key: value[:_TAG_LENGTH] for key, value in tags.items()}
+        self._courier.bring(run.run_id, SetTags(tags=short))
 
     def warn(self, run: RunRecord, warning: str) -> None:
         """Record a warning on a run, for everyone who looks at it."""
-        self.client.set_tag(run.run_id, records.WARNING_TAG, warning[:_TAG_LENGTH])
+        self.tag(run, {records.WARNING_TAG: warning})
 
     def end_run(self, run: RunRecord, status: EndStatus, failure: str | None = None) -> RunRecord:
         """End a run, saying why if it failed.
@@ -307,17 +328,27 @@ class Tracker:
         The best run has always finished: it was marked when all of it was stored, and what went
         wrong since, such as an interruption, does not concern it.
         """
-        experiment = self.client.get_experiment(run.experiment_id)
-        if run.run_id == experiment.tags.get(records.BEST_RUN_TAG):
-            status, failure = "FINISHED", None
-        if failure:
-            self.client.set_tag(run.run_id, records.FAILURE_TAG, failure[:_TAG_LENGTH])
-        self.client.set_terminated(run.run_id, status)
-        ended = self.run(run.run_id)
-        if iteration := records.iteration_from_mlflow(experiment):
-            notes.describe_run(self.client, iteration, ended)
-        self.checkpoints(ended, 0).remove()
+        failure = failure and failure[:_TAG_LENGTH]
+        end = End(status=status, failure=failure, at=time.time_ns() // 1_000_000)
+        self._courier.bring(run.run_id, end)
+        if self._courier.keeps(run.run_id):
+            return replace(run, status=status, failure=failure)
         return self.run(run.run_id)
+
+    def bringing_rest(self) -> AbstractContextManager[None]:
+        """Bring to the store, at the end of some work, what could not be brought during it.
+
+        Raises:
+            StoreAwayError: The store is still away; the message says what is kept where.
+        """
+        return self._courier.bringing_rest()
+
+    def sync(self) -> list[Delivered]:
+        """Bring to the store what earlier processes could not bring there, and end their runs.
+
+        What cannot be brought now is kept, and is named with its problem.
+        """
+        return [] if self.is_empty() else self._courier.sync()
 
     def end_dead_runs(self, iteration: Iteration, resumable: Container[str] = ()) -> None:
         """End the runs that processes of this machine left behind when they died.
@@ -355,23 +386,21 @@ class Tracker:
 
     # The best model
 
-    def keep_if_best(
-        self, iteration: Iteration, run: RunRecord, model: "SentenceTransformer", step: int
-    ) -> bool:
+    def keep_if_best(self, run: RunRecord, model: "SentenceTransformer", step: int) -> bool:
         """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
 
         The new model is uploaded and checked before it is marked the best, and the old one is
         deleted after that: whenever the process dies, a whole best model is there.
 
         Args:
-            iteration: The iteration.
-            run: A run whose final metrics are stored.
+            run: The run, all of whose metrics were logged.
             model: The run's model.
             step: The training step that it stands for.
+
+        Returns:
+            Whether it is the best; False also where a store that is away can't tell yet.
         """
-        return best_model.keep_if_best(
-            self.client, best_model.read_again(self.client, iteration), run, model, step
-        )
+        return bool(self._courier.bring(run.run_id, KeepIfBest(step=step), model))
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""
