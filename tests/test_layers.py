@@ -32,6 +32,7 @@ LAYERS = (
         "comparison",
         "demo_data",
         "demo_log",
+        "figures",
         "iteration_work",
         "planning",
         "promotion",

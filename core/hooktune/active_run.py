@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hooktune.batch import Floats, Sessions
 from hooktune.encoding import score_results
+from hooktune.figures import Similarities, count_similarities
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
 
@@ -31,6 +32,15 @@ class RunProgress(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """What came of measuring a model on the test sessions."""
+
+    metrics: dict[str, float]
+    """With the prefix `test_`."""
+    similarities: Similarities
+
+
+@dataclass(frozen=True, eq=False)
 class Measure:
     """Measures a model on fixed sessions against a fixed baseline.
 
@@ -48,9 +58,11 @@ class Measure:
         self,
         model: "SentenceTransformer",
         loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> dict[str, float]:
-        """Return the metrics of a model, with the prefix `test_`."""
-        return self.of_scores(model, score_results(model, self.sessions), loss)
+    ) -> Measured:
+        """Measure a model."""
+        scores = score_results(model, self.sessions)
+        metrics = self.of_scores(model, scores, loss)
+        return Measured(metrics, count_similarities(self.sessions, scores))
 
     def of_scores(
         self,
@@ -78,7 +90,7 @@ class TrackedRun:
     last_step: int = 0
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
-    _measured: dict[bytes, dict[str, float]] = field(default_factory=dict)
+    _measured: dict[bytes, Measured] = field(default_factory=dict)
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
@@ -114,14 +126,18 @@ class TrackedRun:
         self.log({f"train_{name}": value for name, value in metrics.items()}, step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
-        """See `ActiveRun.evaluate`; a model that was measured before is not encoded again."""
+        """See `ActiveRun.evaluate`."""
+        return dict(self.measured(model, step).metrics)
+
+    def measured(self, model: "SentenceTransformer", step: int) -> Measured:
+        """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        metrics = self._measured.get(key)
-        if metrics is None:
-            metrics = self._measured[key] = self.measure(model, self._loss)
+        measured = self._measured.get(key)
+        if measured is None:
+            measured = self._measured[key] = self.measure(model, self._loss)
         self.last_step = max(self.last_step, step)
-        self.metric_log.add(metrics, step)
-        return dict(metrics)
+        self.metric_log.add(measured.metrics, step)
+        return measured
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""

@@ -16,7 +16,8 @@ import numpy as np
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
 from hooktune.encoding import score_results
-from hooktune.errors import HooktuneError, RequestError
+from hooktune.errors import HooktuneError, RequestError, in_words
+from hooktune.figures import Similarities, count_similarities, draw_run
 from hooktune.host import Host
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
@@ -68,6 +69,8 @@ class _Start:
     measure: Measure
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
+    similarities: Similarities
+    """As the starting model sees the test sessions."""
 
 
 def run_iteration(
@@ -194,8 +197,9 @@ def _measure_start(
     test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
     scores = score_results(model, sessions, show_progress=is_shown())
     baseline = scores if settings.baseline == "starting" else sessions.rank
-    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)])
-    metrics = measure.of_scores(model, scores[sessions.result_places(test)])
+    in_test_results = sessions.result_places(test)
+    measure = Measure(host, sessions.take(test), baseline[in_test_results])
+    metrics = measure.of_scores(model, scores[in_test_results])
     main = settings.main_metric.name
     if main not in metrics and main != "test_loss":
         raise RequestError(
@@ -205,7 +209,8 @@ def _measure_start(
     training = TrainingBatch(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
     )
-    return _Start(model, training, measure, metrics)
+    similarities = count_similarities(measure.sessions, scores[in_test_results])
+    return _Start(model, training, measure, metrics, similarities)
 
 
 def _upload_initial_model(
@@ -258,15 +263,16 @@ def _run_once(
             started = time.monotonic()
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
             metric_log.add({"fit_seconds": time.monotonic() - started}, active.last_step)
-        metrics = active.evaluate(model, active.last_step)
+        measured = active.measured(model, active.last_step)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
         if stop.is_set():
             _end_run(tracker, run, host, "KILLED", "stopped")
             return
-        if warning := ranking_warning(metrics, iteration.starting_metrics):
+        if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
+        draw_run(tracker, iteration, run, start.similarities, measured.similarities)
         tracker.keep_if_best(iteration, tracker.run(run.run_id), model, active.last_step)
         _end_run(tracker, run, host, "FINISHED")
     except Exception as error:
@@ -274,7 +280,7 @@ def _run_once(
         logger.debug("the traceback of %s", title, exc_info=True)
         metric_log.close()
         _store_traceback(tracker, run, error)
-        _end_run(tracker, run, host, "FAILED", f"{type(error).__name__}: {error}")
+        _end_run(tracker, run, host, "FAILED", in_words(error))
     except BaseException as interruption:
         metric_log.close()
         _end_run(tracker, run, host, "KILLED", f"interrupted ({type(interruption).__name__})")
