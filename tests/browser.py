@@ -1,8 +1,10 @@
-"""Debian's chromium without a screen, driven by the WebDriver protocol (W3C), for tests of pages."""
+"""Debian's chromium without a screen, driven by the WebDriver protocol, for tests of pages."""
 
 import base64
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -106,13 +108,14 @@ class Browser:
 def started(command: list[str], url: str, log: Path, seconds: float = 90) -> Iterator[None]:
     """Runs a server until the block ends, which begins when it answers."""
     with log.open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+        process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
             wait_until(lambda: process.poll() is not None or answers(url), url, seconds)
             assert process.poll() is None, log.read_text(errors="replace")[-2000:]
             yield
         finally:
-            process.terminate()
+            # Servers start processes of their own, which outlive them by seconds.
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
 
 

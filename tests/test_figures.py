@@ -29,12 +29,12 @@ def png(figure) -> bytes:
 
 def test_results_are_counted_by_similarity_clicked_and_others_apart():
     sessions = made_up_sessions()
-    scores = np.where(sessions.clicked, 0.505, -0.205).astype(np.float32)
+    scores = np.where(sessions.clicked, 0.506, -0.204).astype(np.float32)
     scores[:3] = [np.nan, 1.0000001, -1.0000001]
     counted = count_similarities(sessions, scores)
     assert counted.clicked.sum() + counted.others.sum() == sessions.result_count - 1
-    assert counted.clicked.argmax() == 75
-    assert counted.others.argmax() == 39
+    assert counted.clicked.argmax() == 301
+    assert counted.others.argmax() == 159
 
 
 @pytest.mark.parametrize("count", [0, 1, 500])
@@ -43,7 +43,7 @@ def test_similarities_are_drawn_however_few_there_are(count: int):
     sessions = made_up_sessions()
     scores = random.uniform(0.1, 0.4, sessions.result_count)
     before = count_similarities(sessions, scores)
-    empty = Similarities(np.zeros(100, int), np.zeros(100, int))
+    empty = Similarities(np.zeros(400, int), np.zeros(400, int))
     after = count_similarities(sessions, scores + 0.3) if count else empty
     figure = draw_similarities(before if count > 1 else empty, after)
     assert png(figure).startswith(PNG)

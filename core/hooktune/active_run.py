@@ -58,6 +58,14 @@ class Measure:
         self,
         model: "SentenceTransformer",
         loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics of a model, with the prefix `test_`."""
+        return self.in_full(model, loss).metrics
+
+    def in_full(
+        self,
+        model: "SentenceTransformer",
+        loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> Measured:
         """Measure a model."""
         scores = score_results(model, self.sessions)
@@ -134,7 +142,7 @@ class TrackedRun:
         key = _fingerprint(model)
         measured = self._measured.get(key)
         if measured is None:
-            measured = self._measured[key] = self.measure(model, self._loss)
+            measured = self._measured[key] = self.measure.in_full(model, self._loss)
         self.last_step = max(self.last_step, step)
         self.metric_log.add(measured.metrics, step)
         return measured

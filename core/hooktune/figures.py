@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 SIMILARITIES_FILE: Final = "figures/similarities.png"
 EVALUATIONS_FILE: Final = "figures/evaluations.png"
 
-_BINS: Final = 100
+_BINS: Final = 400
+_MOST_BARS: Final = 40
 _LEAST, _GREATEST = -1.0, 1.0
 _KINDS: Final = (("clicked", "C0"), ("not clicked", "C1"))
 
@@ -30,7 +31,7 @@ _KINDS: Final = (("clicked", "C0"), ("not clicked", "C1"))
 class Similarities:
     """How the similarities of shown results to their queries are spread.
 
-    Each array counts the results in each of 100 equal parts of -1 to 1.
+    Each array counts the results in each of 400 equal parts of -1 to 1.
     """
 
     clicked: Ints
@@ -82,6 +83,7 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
     """Draw how far apart clicked and other results are, before tuning and after it."""
     figure = new_figure(8, 5)
     panels: Sequence[Axes] = figure.subplots(2, 1, sharex=True, sharey=True)
+    bars = _bar_edges(before.clicked + before.others + after.clicked + after.others)
     edges = np.linspace(_LEAST, _GREATEST, _BINS + 1)
     titles = ("starting model", "this run")
     for panel, title, similarities in zip(panels, titles, (before, after), strict=True):
@@ -92,17 +94,25 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
         ):
             if total := counts.sum():
                 mean = (counts * (edges[:-1] + edges[1:]) / 2).sum() / total
+                shares = np.add.reduceat(counts, bars[:-1]) / total
                 label = f"{kind}, mean {mean:.3f}"
-                panel.stairs(counts / total, edges, fill=True, alpha=0.4, color=colour)
-                panel.stairs(counts / total, edges, color=colour, label=label)
+                panel.stairs(shares, edges[bars], fill=True, alpha=0.4, color=colour)
+                panel.stairs(shares, edges[bars], color=colour, label=label)
                 panel.axvline(mean, color=colour, linestyle="--", linewidth=1)
         if panel.get_legend_handles_labels()[0]:
             panel.legend(frameon=False, fontsize="small")
-    used = np.flatnonzero(sum(part for each in (before, after) for part in _parts(each)))
-    if len(used):
-        panels[0].set_xlim(edges[max(used[0] - 1, 0)], edges[min(used[-1] + 2, _BINS)])
+    panels[0].set_xlim(edges[bars[0]], edges[bars[-1]])
     panels[1].set_xlabel("similarity of a shown result to its query, test sessions")
     return figure
+
+
+def _bar_edges(counts: Ints) -> Ints:
+    """Return the edges of so few bars that they can be told apart, around all that is counted."""
+    used = np.flatnonzero(counts)
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, _BINS)
+    width = -(-(last - first) // _MOST_BARS)
+    edges: Ints = np.arange(first, last + width, width)
+    return np.minimum(edges, _BINS)
 
 
 def draw_evaluations(
@@ -139,7 +149,3 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def _parts(similarities: Similarities) -> tuple[Any, ...]:
-    return similarities.clicked, similarities.others

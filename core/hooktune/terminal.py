@@ -53,6 +53,8 @@ def set_up_logging(verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    # It logs the traceback of an error of the database that it raises as well.
+    logging.getLogger("mlflow.store.db").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
 
 
 def be_quiet_elsewhere() -> None:

@@ -162,33 +162,29 @@ def test_a_full_disk_of_the_database_is_told_and_loses_nothing(
     filler = small_disk(disk, 8)
     store = disk / "mlflow.db"
     store.write_bytes(empty_store.read_bytes())
-    batch = make_batch()
-
-    def hooktune(*params: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                sys.executable, "-m", "hooktune", "--tracking-uri", f"sqlite:///{store}", "run",
-                method, batch, "--max-runs", "1", "--initial-model", tiny_model_folder,
-                "--device", "cpu", *(part for each in params for part in ("--param", each)),
-            ],
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-
-    assert hooktune("push=0.1").returncode == 0
-    full = hooktune("push=0.5", f"fill={filler}")
+    runner, batch = Runner(f"sqlite:///{store}"), make_batch()
+    choices = {"max_runs": 1, "initial_model": str(tiny_model_folder), "device": "cpu"}
+    first = runner.run(str(method), batch, params={"push": 0.1}, **choices)
+    # In a process of its own, whose end tells that its run will never end.
+    full = subprocess.run(
+        [
+            sys.executable, "-m", "hooktune", "--tracking-uri", f"sqlite:///{store}", "run", method,
+            batch, "--max-runs", "1", "--device", "cpu", "--param", "push=0.5",
+            "--param", f"fill={filler}",
+        ],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
     assert full.returncode == 1
     assert "No space is left on the disk" in full.stderr
     assert "Traceback" not in full.stderr
     filler.unlink()
 
-    runner = Runner(f"sqlite:///{store}")
     (iteration,) = runner.tracker.iterations()
-    assert runner.tracker.best(iteration).params["push"] == 0.1
-    assert runner.tracker.best(iteration).load_model("cpu").encode("apple").shape == (32,)
-    assert hooktune("push=0.5").returncode == 0
-    (iteration,) = runner.tracker.iterations()
-    assert runner.tracker.best(iteration).params["push"] == 0.5
-    assert not any(run.status == "RUNNING" for run in runner.tracker.runs(iteration))
+    assert runner.tracker.best(iteration) == first.best
+    assert first.best.load_model("cpu").encode("apple").shape == (32,)
+    last = runner.run(str(method), batch, params={"push": 0.5}, **choices)
+    assert last.best.params["push"] == 0.5
+    assert not any(run.status == "RUNNING" for run in last.runs)
 
 
 def test_an_export_and_a_release_to_a_full_disk_leave_nothing_behind(

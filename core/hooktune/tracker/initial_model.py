@@ -26,8 +26,7 @@ def upload_initial_model(
     client: "MlflowClient", method: str, model: "SentenceTransformer", tags: Mapping[str, str]
 ) -> str:
     """Store the model that a method starts from, and return the id of its run."""
-    kind = {records.KIND_TAG: records.MACHINE_LEARNING}
-    experiment_id = experiments.create_experiment(client, INITIAL_EXPERIMENT, kind)
+    experiment_id = experiments.create_experiment(client, INITIAL_EXPERIMENT, {})
     _remove_dead_uploads(client, method)
     own = {
         records.METHOD_TAG: method,

@@ -41,9 +41,6 @@ FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
 
 NOTE_TAG: Final = "mlflow.note.content"
-KIND_TAG: Final = "mlflow.experimentKind"
-"""What MLflow's page of an experiment shows first; without it, it asks whoever opens the page."""
-MACHINE_LEARNING: Final = "custom_model_development"
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,6 @@ def iteration_tags(
 ) -> dict[str, str]:
     """Return the tags that fix what an iteration is about."""
     tags = {
-        KIND_TAG: MACHINE_LEARNING,
         STARTING_RUN_TAG: starting_run,
         SEED_TAG: str(settings.seed),
         TEST_RATIO_TAG: repr(settings.test_ratio),

@@ -15,6 +15,9 @@ from hooktune.tracker.records import Iteration, RunRecord
 VIEW_ID: Final = "hooktune"
 VIEW_TAG: Final = f"mlflow.sharedViewState.{VIEW_ID}"
 
+TRAINING_PAGES: Final = "workflowType=machine_learning"
+"""The part of an address by which MLflow shows its pages of training, and not those of prompts."""
+
 _NAME: Final = "Results"
 _METRICS: Final = (
     "test_dist_shift_gap",
@@ -23,12 +26,14 @@ _METRICS: Final = (
     "test_irrelevant_dist_shift",
     "fit_seconds",
 )
+_WIDTH, _WIDTH_OF_SIGN = -35, 8  # pixels; a column's id is its name and some ten signs
 _LENGTH: Final = 5000  # what MLflow keeps of a tag
 
 
 def view_address(iteration: Iteration) -> str:
     """Return the address of the view, from any page of the same MLflow."""
-    return f"#/experiments/{iteration.experiment_id}/runs?viewStateShareKey={VIEW_ID}"
+    runs = f"#/experiments/{iteration.experiment_id}/runs"
+    return f"{runs}?{TRAINING_PAGES}&viewStateShareKey={VIEW_ID}"
 
 
 def saved_view(iteration: Iteration, runs: Iterable[RunRecord]) -> str | None:
@@ -45,7 +50,7 @@ def saved_view(iteration: Iteration, runs: Iterable[RunRecord]) -> str | None:
     state: dict[str, Any] = {
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", *columns],
-        "columnWidths": {},
+        "columnWidths": {name: _WIDTH + _WIDTH_OF_SIGN * len(name) for name in columns},
         "orderByKey": columns[0],
         "orderByAsc": not main.greater_is_better,
         "searchFilter": "",
