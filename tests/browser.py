@@ -28,7 +28,7 @@ OPTIONS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
-    "--window-size=1400,900",
+    "--window-size=1600,1000",
 )
 
 

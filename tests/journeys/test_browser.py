@@ -99,13 +99,14 @@ def test_the_runs_stand_in_order_behind_the_columns_that_matter(
     assert view_address(result.iteration) in shown
 
     browser.open(f"{server}/{view_address(result.iteration)}")
-    browser.wait_for(MAIN, "test_mrr", "3 matching runs")
-    columns = browser.run(
-        "return [...document.querySelectorAll('[role=columnheader][col-id^=\"metrics.\"]')]"
+    browser.wait_for("3 matching runs")
+    headings = (
+        "return [...document.querySelectorAll('[role=columnheader][col-id^=\"metrics.`\"]')]"
         ".sort((a, b) => a.ariaColIndex - b.ariaColIndex).map(a => a.getAttribute('col-id'))"
     )
-    assert columns[:4] == [
-        f"metrics.`{name}`" for name in (MAIN, "test_dist_shift_gap", "test_ndcg_at_10", "test_mrr")
+    columns = wait_until(lambda: browser.run(headings), "the columns")  # as far as there is room
+    assert columns[:3] == [
+        f"metrics.`{name}`" for name in (MAIN, "test_dist_shift_gap", "test_ndcg_at_10")
     ]
     rows = browser.run(
         "return [...document.querySelectorAll('[role=row][row-id]')]"
