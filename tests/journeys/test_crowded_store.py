@@ -54,4 +54,7 @@ def test_the_next_iteration_takes_no_notice_of_strangers(add_strangers, store_ur
     assert second.starting_run == first.best_run
     assert [each.name.method for each in tracker.iterations()] == [METHOD, METHOD]
     assert len(model_folders(tracker)) == 2, "the initial model and the second iteration's best"
-    assert len(tracker.client.search_logged_models(experiment_ids=["2", "3"])) == 2
+    everywhere = [each.experiment_id for each in tracker.client.search_experiments()]
+    locations = [each.artifact_location for each in tracker.client.search_logged_models(everywhere)]
+    assert sum(each.startswith("file:///strangers") for each in locations) == 50, "theirs stay"
+    assert len(locations) == 52
