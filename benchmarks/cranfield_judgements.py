@@ -19,6 +19,7 @@ import json
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 METHOD = "Default Fine Tuning Method"
 DEPTH = 10
 
+Floats = npt.NDArray[np.floating]
 Grades = dict[str, dict[str, float]]
 """For each query, the grade of each judged item."""
 Quality = dict[str, float]
@@ -64,8 +66,8 @@ def main() -> None:
         raise SystemExit("No run beat the starting model: there is nothing to compare.")
     print(f"{result.trained} runs in {seconds:.0f} s; the best is {result.best.name!r}")
     items = read_items(arguments.data / "items.jsonl")
-    before = judged_ndcg(starting_run.load_model(), items, grades)
-    after = judged_ndcg(result.best.load_model(), items, grades)
+    before = judged_ndcg(all_similarities(starting_run.load_model(), items, grades), items, grades)
+    after = judged_ndcg(all_similarities(result.best.load_model(), items, grades), items, grades)
     settings = result.iteration.settings
     in_test = held_out_sessions(batch.sessions, settings.test_ratio, settings.seed)
     tested = batch.sessions.take(in_test)
@@ -106,13 +108,26 @@ def read_items(path: Path) -> dict[str, str]:
     return {item["object_id"]: item["text"] for item in listed}
 
 
-def judged_ndcg(model: "SentenceTransformer", items: dict[str, str], grades: Grades) -> Quality:
-    """Return NDCG@10 of each query, the items of the whole collection being ranked for it."""
-    texts = model.encode_document([*items.values()], normalize_embeddings=True)
-    queries = model.encode_query([*grades], normalize_embeddings=True)
-    quality = {}
-    for query, similarity in zip(grades, queries @ texts.T, strict=True):
-        gains = np.array([grades[query].get(name, 0.0) for name in items])
+def all_similarities(
+    model: "SentenceTransformer", items: dict[str, str], queries: Iterable[str]
+) -> Floats:
+    """Return the cosine similarity of each query, a row, to each item of the collection."""
+    of_items = model.encode_document([*items.values()], normalize_embeddings=True)
+    of_queries = model.encode_query([*queries], normalize_embeddings=True)
+    return np.asarray(of_queries @ of_items.T)
+
+
+def judged_ndcg(similarities: Floats, items: Iterable[str], grades: Grades) -> Quality:
+    """Return NDCG@10 of each query, the items of the whole collection being ranked for it.
+
+    Args:
+        similarities: A row for each of the queries of `grades`, a column for each item.
+        items: The names of the items.
+        grades: The judgements.
+    """
+    names, quality = [*items], {}
+    for query, similarity in zip(grades, similarities, strict=True):
+        gains = np.array([grades[query].get(name, 0.0) for name in names])
         best = np.sort(gains)[::-1]
         if best[0] > 0:
             ranked = gains[np.argsort(-similarity, kind="stable")]

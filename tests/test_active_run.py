@@ -10,10 +10,10 @@ import hooktune_default
 import hooktune_metrics
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.contract import Plugin
-from hooktune.encoding import score_results
 from hooktune.host import Host
 from hooktune.metrics import MainMetric
 from hooktune.release import open_batch
+from hooktune.scoring import score_results
 from hooktune.testing import tiny_model
 
 
@@ -86,21 +86,20 @@ def test_an_evaluation_is_tracked_with_the_loss_that_the_method_gave(run, kept, 
 
 
 def test_the_same_weights_are_not_encoded_twice(run, kept, model, monkeypatch):
-    encoded = []
-    encode_query = type(model).encode_query
+    scored = []
 
-    def counting(self, *args, **kwargs):
-        encoded.append(self)
-        return encode_query(self, *args, **kwargs)
+    def counting(*args):
+        scored.append(args)
+        return score_results(*args)
 
-    monkeypatch.setattr(type(model), "encode_query", counting)
+    monkeypatch.setattr("hooktune.active_run.score_results", counting)
     first = run.evaluate(model, 1)
     assert run.evaluate(model, 2) == first
-    assert len(encoded) == 1
+    assert len(scored) == 1
     with torch.no_grad():
         model[0].auto_model.embeddings.word_embeddings.weight *= 0.5
     assert run.evaluate(model, 3) != first
-    assert len(encoded) == 2
+    assert len(scored) == 2
     assert [step for _, step in kept.points] == [1, 2, 3]
 
 

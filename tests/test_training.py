@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +8,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
 from hooktune.batch import Sessions, TrainingBatch
-from hooktune.encoding import score_results
+from hooktune.encoding import TextEncoder
 from hooktune.errors import PluginError, RequestError
 from hooktune.metrics import MainMetric
 from hooktune.sampling import MiniBatch, mini_batches, sample_negatives
-from hooktune.scoring import mini_batch_scores
+from hooktune.scoring import mini_batch_scores, score_results
 from hooktune.testing import made_up_log, tiny_model
 from hooktune.training import TrainingParams, train
 
@@ -125,6 +125,10 @@ def whole(sessions) -> MiniBatch:
     return MiniBatch(sessions, baseline, sessions.not_irrelevant)
 
 
+def scores_of(model, mini_batch) -> torch.Tensor:
+    return mini_batch_scores(TextEncoder(model).reader(model), mini_batch)
+
+
 FAST = TrainingParams(epochs=2, mini_batch_size=8, learning_rate=1e-3)
 
 
@@ -156,23 +160,23 @@ def test_scores_with_gradient_equal_those_of_encoding(make, sessions):
     model.prompts = {"query": "find ", "passage": "text "}
     texts = ["Ünïcödé 検索 \u200b🍎", "apple " * 500, "", *sessions.items.to_pylist()[:9]]
     odd = with_texts(sessions, texts)
-    scores = mini_batch_scores(model, whole(odd))
+    scores = scores_of(model, whole(odd))
     np.testing.assert_allclose(scores.detach().numpy(), score_results(model, odd), atol=1e-5)
 
 
 def test_truncated_embeddings_and_default_prompts_are_respected(sessions):
     model = tiny_model()
     model.truncate_dim, model.prompts, model.default_prompt_name = 8, {"any": "look "}, "any"
-    scores = mini_batch_scores(model, whole(sessions))
+    scores = scores_of(model, whole(sessions))
     np.testing.assert_allclose(scores.detach().numpy(), score_results(model, sessions), atol=1e-5)
 
 
 def test_recomputed_activations_give_the_same_gradient(sessions, monkeypatch):
     gradients = []
     for held in (10**9, 0):
-        monkeypatch.setattr("hooktune.scoring.TOKENS_HELD", held)
+        monkeypatch.setattr("hooktune.encoding.TOKENS_HELD", held)
         model = tiny_model()
-        draw_clicked(sessions, mini_batch_scores(model, whole(sessions))).backward()
+        draw_clicked(sessions, scores_of(model, whole(sessions))).backward()
         gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
@@ -340,3 +344,37 @@ def test_down_sampling_keeps_clicks_positions_and_shared_items(sessions):
     twice = sessions.take(np.array([0, 0]))
     kept = sample_negatives(twice, 2, np.random.default_rng(0))
     assert (kept[: len(kept) // 2] == kept[len(kept) // 2 :]).all()
+
+
+def test_shared_results_of_frozen_layers_change_no_number(batch):
+    params = FAST.model_copy(update={"frozen_layers": 1, "negatives_per_session": 2})
+    runs, models = [], []
+    for encoder in (None, TextEncoder(tiny_model().eval(), 1)):
+        runs.append(recording(batch))
+        models.append(
+            weights_of(
+                train(runs[-1], tiny_model(), replace(batch, encoder=encoder), draw_clicked, params)
+            )
+        )
+    for (_, one), (_, other) in zip(runs[0].logged, runs[1].logged, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
+    for name, weight in models[0].items():
+        torch.testing.assert_close(weight, models[1][name], atol=1e-4, rtol=1e-3)
+
+
+def test_gradients_of_several_mini_batches_are_accumulated(batch):
+    """Two mini-batches of eight accumulated move a model as one of sixteen would, nearly."""
+    many = FAST.model_copy(update={"accumulated_mini_batches": 1000, "epochs": 1})
+    before = weights_of(tiny_model())
+    run = recording(batch)
+    after = weights_of(train(run, tiny_model(), batch, draw_clicked, many))
+    # Only after the last step do the weights change: all evaluations before it saw the old ones.
+    assert len(run.evaluated) == 2
+    assert all(torch.equal(run.evaluated[0][2][name], before[name]) for name in before)
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_training_in_bfloat16_learns_as_well(batch):
+    run = recording(batch)
+    train(run, tiny_model(), batch, draw_clicked, FAST.model_copy(update={"precision": "bfloat16"}))
+    assert run.evaluated[-1][1] > run.evaluated[0][1] > 0

@@ -8,14 +8,16 @@ from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from hooktune.batch import Floats, Sessions
-from hooktune.encoding import score_results
 from hooktune.figures import Similarities, count_similarities
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
+from hooktune.ranks import ALONE, Group
+from hooktune.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.encoding import TextEncoder
     from hooktune.tracker.metric_log import MetricLog
 
 
@@ -48,11 +50,13 @@ class Measure:
         host: The plugins that compute metrics.
         sessions: The sessions.
         baseline: The similarity of each of their results before tuning.
+        encoder: What is known already of the sessions' texts.
     """
 
     host: Host
     sessions: Sessions
     baseline: Floats
+    encoder: "TextEncoder | None" = None
 
     def __call__(
         self,
@@ -68,7 +72,7 @@ class Measure:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> Measured:
         """Measure a model."""
-        scores = score_results(model, self.sessions)
+        scores = score_results(model, self.sessions, self.encoder)
         metrics = self.of_scores(model, scores, loss)
         return Measured(metrics, count_similarities(self.sessions, scores))
 
@@ -95,6 +99,7 @@ class TrackedRun:
     metric_log: "MetricLog"
     progress: RunProgress
     stop: Event
+    group: Group = ALONE
     last_step: int = 0
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
@@ -140,16 +145,71 @@ class TrackedRun:
     def measured(self, model: "SentenceTransformer", step: int) -> Measured:
         """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        measured = self._measured.get(key)
+        measured: Measured | None = self.group.share(self._measured.get(key))
         if measured is None:
-            measured = self._measured[key] = self.measure.in_full(model, self._loss)
+            measured = self.group.share(self.measure.in_full(model, self._loss))
+            self._measured[key] = measured
         self.last_step = max(self.last_step, step)
         self.metric_log.add(measured.metrics, step)
         return measured
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
-        return self.stop.is_set()
+        return bool(self.group.share(self.stop.is_set()))
+
+
+@dataclass(eq=False)
+class FollowingRun:
+    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
+
+    Args:
+        seed: As that of the leading process, as are the other arguments.
+        main_metric: Chooses the best weights.
+        measure: Measures models on the test sessions.
+        group: The processes that train together.
+    """
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    group: Group
+    last_step: int = 0
+
+    def expect_steps(self, count: int) -> None:
+        """Do nothing."""
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """Do nothing."""
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """Do nothing."""
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """Do nothing."""
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+        """Encode a share of the texts, where the leading process encodes, and return its result."""
+        metrics: dict[str, float] | None = self.group.share()
+        if metrics is None:
+            score_results(model, self.measure.sessions, self.measure.encoder)
+            metrics = self.group.share()
+        return metrics or {}
+
+    def should_stop(self) -> bool:
+        """Return the leading process's answer."""
+        return bool(self.group.share())
 
 
 def _fingerprint(model: "SentenceTransformer") -> bytes:

@@ -148,6 +148,8 @@ class TrainingBatch:
     train: Sessions
     baseline: Floats
     """For each result of `train`, the similarity that distance shift is measured from."""
+    encoder: object = None
+    """What `hooktune.train` knows of the texts already; nothing that others could use."""
 
 
 def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:

@@ -1,97 +1,232 @@
-"""The similarity of every shown result under a model, each distinct text being encoded once."""
+"""The embeddings of a batch's texts: each is tokenised once, and encoded once for each purpose."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
+import logging
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
+from sentence_transformers.util import batch_to_device
+from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
-from hooktune.batch import Floats, Ints, Sessions
+from hooktune.batch import Ints, Mask
+from hooktune.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
+from hooktune.progress import track
+from hooktune.ranks import ALONE, Group
+from hooktune.tokens import Task, Tokens, encoded_texts, on_device, prompt, tokenise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-ENCODE_BATCH_SIZE = 32
-# So many rows of two embeddings fit into a processor's cache.
-_PAIRS_AT_ONCE = 1_024
+logger = logging.getLogger(__name__)
 
-Task = Literal["query", "document"]
+TOKENS_HELD: Final = 16_384
+"""How many tokens of a step, padding included, keep their activations for the backward pass.
+
+Those of MiniLM's six layers take about 0.3 MB a token. Those of all further texts are computed
+again when they are needed, so that long texts cost time rather than memory.
+"""
+
+# What a layer makes of so many tokens stays in a processor's own cache.
+_TOKENS_AT_ONCE: Final = {"cpu": 512}
+_TOKENS_AT_ONCE_ELSEWHERE: Final = 65_536
+_TEXTS_COMPARED: Final = 64
 
 
-def score_results(
-    model: "SentenceTransformer", sessions: Sessions, *, show_progress: bool = False
-) -> Floats:
-    """Return the cosine similarity of each shown result to its query, float32.
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """The texts of one of a batch's columns, as one kind of model reads them."""
+
+    texts: pa.LargeStringArray
+    """The column itself, held so that no other one can get its identity."""
+    distinct: pa.LargeStringArray
+    row_of: Ints
+    """For each entry of the column, the row of its text among the distinct ones."""
+    lengths: Ints
+    """For each distinct text, its length: in tokens where it has tokens, else in characters."""
+    tokens: Tokens | None
+    cache: LayerCache | None
+
+
+class TextEncoder:
+    """Keeps what models with the same tokens, and the same lowest layers, make of a batch's texts.
+
+    One serves the starting model of an iteration, all models that are tuned from it, and all their
+    evaluations.
 
     Args:
-        model: The model to measure; an asymmetric one encodes queries by its query route and items
-            by its document route.
-        sessions: Sessions that show R results altogether.
-        show_progress: Show a bar while texts are encoded.
-
-    Returns:
-        An array of R numbers between -1 and 1, in the sessions' order.
+        model: The model that the others are tuned from.
+        frozen_layers: How many of its lowest layers stay as they are, so that their results are
+            kept. A model in which they differ is served without them.
+        group: The processes that encode together, each its share of the texts.
     """
-    queries, query_rows = _embed(
-        model, sessions.queries, sessions.query_index, "query", show_progress
-    )
-    items, item_rows = _embed(model, sessions.items, sessions.item_index, "document", show_progress)
-    return similarities(queries, query_rows[sessions.session_index], items, item_rows)
 
+    def __init__(
+        self, model: "SentenceTransformer", frozen_layers: int = 0, group: Group = ALONE
+    ) -> None:
+        self.model = model
+        self.group = group
+        self.depth = frozen_layers
+        self._parts = split_model(model, frozen_layers)
+        self._columns: dict[tuple[int, Task], _Column] = {}
 
-def similarities(queries: Floats, query_rows: Ints, items: Floats, item_rows: Ints) -> Floats:
-    """Return the products of pairs of rows of two matrices of embeddings, float32.
+    def reader(self, model: "SentenceTransformer", frozen_layers: int | None = None) -> "Reader":
+        """Prepare to encode by a model.
 
-    Args:
-        queries: A normalised float32 embedding a row.
-        query_rows: For each of R pairs, the row of the one.
-        items: As `queries`.
-        item_rows: For each of the R pairs, the row of the other.
-    """
-    scores = np.empty(len(query_rows), dtype=np.float32)
-
-    def score(start: int) -> None:
-        part = slice(start, start + _PAIRS_AT_ONCE)
-        # All rows exist, and clipping is quicker than asking whether they do.
-        pairs = (
-            queries.take(query_rows[part], 0, mode="clip"),
-            items.take(item_rows[part], 0, mode="clip"),
+        Args:
+            model: The model, as it is now.
+            frozen_layers: How many of its lowest layers will not change while the reader is used;
+                None for all, as in an evaluation.
+        """
+        if not self._has_tokens_of(model):
+            return TextEncoder(model, group=self.group).reader(model)
+        stay = frozen_layers is None or frozen_layers >= self.depth
+        is_shared = (
+            self._parts is not None and stay and same_lowest_layers(model, self.model, self.depth)
         )
-        np.einsum("ij,ij->i", *pairs, out=scores[part])
+        return Reader(self, model, split_model(model, self.depth) if is_shared else None)
 
-    # The time goes into fetching rows from memory, for which NumPy lets other threads run.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(score, range(0, len(scores), _PAIRS_AT_ONCE)))
-    return scores
+    def column(self, texts: pa.LargeStringArray, task: Task) -> _Column:
+        """Return a column of texts, which is tokenised at its first use."""
+        key = (id(texts), task)
+        if key not in self._columns:
+            encoded = pc.dictionary_encode(texts)
+            distinct, row_of = encoded.dictionary, encoded.indices.to_numpy()
+            tokens = tokenise(self.model, distinct.to_pylist(), task)
+            lengths = pc.utf8_length(distinct).to_numpy() if tokens is None else tokens.lengths
+            cache = None if tokens is None else self._cache(tokens)
+            self._columns[key] = _Column(texts, distinct, row_of, lengths, tokens, cache)
+        return self._columns[key]
+
+    def _cache(self, tokens: Tokens) -> LayerCache | None:
+        if self._parts is None:
+            return None
+        try:
+            return LayerCache(tokens, self._parts.width, self.model.device)
+        except OSError as error:
+            logger.warning(
+                "the results of the frozen layers cannot be kept, which makes training slower: %s",
+                error,
+            )
+            return None
+
+    def _has_tokens_of(self, model: "SentenceTransformer") -> bool:
+        """Tell whether another model reads texts as the first one does."""
+        if model is self.model:
+            return True
+        if type(model[0]) is not type(self.model[0]) or _reading(model) != _reading(self.model):
+            return False
+        for (_, task), column in self._columns.items():
+            texts = column.distinct.slice(0, _TEXTS_COMPARED).to_pylist()
+            tokens = tokenise(model, texts, task)
+            if column.tokens is not None and (tokens is None or not column.tokens.begin(tokens)):
+                return False
+        return True
 
 
-def distinct_texts(texts: pa.LargeStringArray, index: Ints) -> tuple[list[str], Ints]:
-    """Return the distinct texts that an index uses, and each of its entries' place among them."""
-    is_used = np.zeros(len(texts), dtype=bool)
-    is_used[index] = True
-    used = np.flatnonzero(is_used)
-    distinct = pc.dictionary_encode(texts.take(pa.array(used)))
-    place = np.zeros(len(texts), dtype=np.int32)
-    place[used] = distinct.indices.to_numpy()
-    return distinct.dictionary.to_pylist(), place[index]
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A model that reads a batch's texts: what `TextEncoder.reader` makes."""
+
+    encoder: TextEncoder
+    model: "SentenceTransformer"
+    parts: SplitModel | None
+    """The model in two parts, where the results of the lower one are kept."""
+    in_bfloat16: bool = False
+    """Whether matrices are multiplied in bfloat16; what is kept is computed in float32 always."""
+
+    def embed(
+        self,
+        texts: pa.LargeStringArray,
+        index: Ints,
+        task: Task,
+        learned: Mask | None = None,
+        title: str | None = None,
+    ) -> tuple[Ints, torch.Tensor]:
+        """Encode the distinct texts that an index uses, as the model is and in its present mode.
+
+        Args:
+            texts: A column of the batch.
+            index: The entries of the column that are wanted.
+            task: By which prompt and route they are encoded.
+            learned: For each entry of the index, whether a gradient is to reach it; None for none.
+            title: What a progress bar is to say; without it there is none.
+
+        Returns:
+            For each entry of the index, its row in the embeddings; and the embeddings, normalised,
+            on the model's device.
+        """
+        column = self.encoder.column(texts, task)
+        rows, place_of = np.unique(column.row_of[index], return_inverse=True)
+        with_gradient = np.zeros(len(rows), dtype=bool)
+        if learned is not None:
+            with_gradient[place_of[learned]] = True
+        lengths = column.lengths[rows]
+        order = np.lexsort((lengths, with_gradient))
+        embeddings, held, most_held = [], 0, self._tokens_held()
+        chunks = [*self._chunks(order, with_gradient, lengths)]
+        group = self.encoder.group
+        shares = [chunks[rank :: group.size] for rank in range(group.size)]
+        own = shares[group.rank]
+        for chunk in own if title is None else track(own, title):
+            encode = partial(self._encode, column, rows[chunk], task)
+            if not with_gradient[chunk[0]]:
+                with torch.no_grad():
+                    embeddings.append(encode())
+                continue
+            held += len(chunk) * int(lengths[chunk[-1]])
+            recomputed = held > most_held
+            embeddings.append(checkpoint(encode, use_reentrant=False) if recomputed else encode())
+        counts = [sum(map(len, share)) for share in shares]
+        joined = group.gather_rows(torch.cat(embeddings) if embeddings else None, counts)
+        encoded = np.concatenate([chunk for share in shares for chunk in share])
+        row_of = np.empty(len(order), dtype=np.int64)
+        row_of[encoded] = np.arange(len(order))
+        return row_of[place_of], joined
+
+    def _encode(self, column: _Column, rows: Ints, task: Task) -> torch.Tensor:
+        model, device = self.model, self.model.device
+        if column.tokens is None:
+            texts = column.distinct.take(pa.array(rows)).to_pylist()
+            features = batch_to_device(encoded_texts(model, texts, task), device)
+        elif self.parts is None or column.cache is None:
+            features = on_device(device, column.tokens.padded(rows))
+        else:
+            model = self.parts.upper
+            features = column.cache.features(self.parts, rows)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            embeddings = model(features, task=task)["sentence_embedding"]
+        return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
+
+    def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
+        """Cut texts that are in order of length into groups which are padded to one length."""
+        most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
+        # So that each process has a share of a step that fits into one group.
+        most = min(most, -(-int(lengths.sum()) // self.encoder.group.size))
+        start = 0
+        for end in range(1, len(order) + 1):
+            if (
+                end == len(order)
+                or with_gradient[order[end]] != with_gradient[order[start]]
+                or (end - start + 1) * lengths[order[end]] > most
+            ):
+                yield order[start:end]
+                start = end
+
+    def _tokens_held(self) -> float:
+        """Return how many tokens may keep their activations, of which frozen layers have none."""
+        if self.parts is None:
+            return TOKENS_HELD
+        return TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
 
 
-def _embed(
-    model: "SentenceTransformer",
-    texts: pa.LargeStringArray,
-    index: Ints,
-    task: Task,
-    show_progress: bool,
-) -> tuple[Floats, Ints]:
-    """Encode the distinct texts that an index uses; return them and each entry's row among them."""
-    distinct, rows = distinct_texts(texts, index)
-    encode = model.encode_query if task == "query" else model.encode_document
-    embeddings = encode(
-        distinct,
-        batch_size=ENCODE_BATCH_SIZE,
-        show_progress_bar=show_progress,
-        normalize_embeddings=True,
-    )
-    return np.asarray(embeddings, dtype=np.float32), rows
+def _reading(model: "SentenceTransformer") -> tuple[object, ...]:
+    """Return what can be told of how a model reads texts without trying it."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    size = len(tokenizer) if isinstance(tokenizer, Sized) else None
+    return size, model.max_seq_length, prompt(model, "query"), prompt(model, "document")

@@ -15,12 +15,14 @@ import numpy as np
 
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
-from hooktune.encoding import score_results
+from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError, RequestError, in_words
 from hooktune.figures import Similarities, count_similarities, draw_run
 from hooktune.host import Host
+from hooktune.lockstep import Beginning, Fit, packed_model
 from hooktune.metrics import ranking_warning
 from hooktune.naming import iteration_name
+from hooktune.optimizer import frozen_layer_count
 from hooktune.plain_text import printable_lines
 from hooktune.planning import (
     Request,
@@ -30,12 +32,15 @@ from hooktune.planning import (
     run_key,
     settle_settings,
 )
-from hooktune.progress import RunBar, is_shown
+from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
+from hooktune.ranks import ALONE, Group
+from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.records import INITIAL_MODEL_TAG
 from hooktune.tracker.tracker import EndStatus
+from hooktune.training_params import TrainingParams
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -61,12 +66,13 @@ class IterationResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _Start:
+class Start:
     """What all runs of an iteration start from and are compared with."""
 
     model: "SentenceTransformer"
     training: TrainingBatch
     measure: Measure
+    encoder: TextEncoder
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
     similarities: Similarities
@@ -74,7 +80,12 @@ class _Start:
 
 
 def run_iteration(
-    tracker: Tracker, host: Host, batch: Batch, request: Request, stop: Event
+    tracker: Tracker,
+    host: Host,
+    batch: Batch,
+    request: Request,
+    stop: Event,
+    group: Group = ALONE,
 ) -> IterationResult:
     """Do what is left to do of an iteration.
 
@@ -84,6 +95,7 @@ def run_iteration(
         batch: The released batch.
         request: What the user asks for.
         stop: Set from outside to end the run at work.
+        group: The processes that train together; the others have called `follow`.
 
     Raises:
         RequestError: The request cannot be carried out as it was made; the store is untouched.
@@ -109,9 +121,12 @@ def run_iteration(
         if not candidates:
             return _finish(tracker, existing, trained=0)
     # Measured before anything is stored: a main metric that nobody computes must leave no trace.
-    start = _measure_start(
-        host, batch, in_test, settings, _load(host, starting_run, request, settings.seed)
-    )
+    model = _load(host, starting_run, request, settings.seed)
+    depth = _always_frozen(model, candidates)
+    if group.size > 1:
+        group.share(Beginning(packed_model(model), settings, depth))
+    encoder = TextEncoder(model, depth, group)
+    start = measure_start(host, batch, in_test, settings, encoder)
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, start.model)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
@@ -181,24 +196,24 @@ def _load(
         )
 
 
-def _measure_start(
+def measure_start(
     host: Host,
     batch: Batch,
     in_test: Mask,
     settings: IterationSettings,
-    model: "SentenceTransformer",
-) -> _Start:
+    encoder: TextEncoder,
+) -> Start:
     """Measure the starting model: the baseline of all runs.
 
     Raises:
         RequestError: No plugin computes the main metric.
     """
-    sessions = batch.sessions
+    model, sessions = encoder.model, batch.sessions
     test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
-    scores = score_results(model, sessions, show_progress=is_shown())
+    scores = score_results(model, sessions, encoder, title="starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
     in_test_results = sessions.result_places(test)
-    measure = Measure(host, sessions.take(test), baseline[in_test_results])
+    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
     metrics = measure.of_scores(model, scores[in_test_results])
     main = settings.main_metric.name
     if main not in metrics and main != "test_loss":
@@ -207,10 +222,19 @@ def _measure_start(
             f"{', '.join(sorted(metrics))}."
         )
     training = TrainingBatch(
-        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)]
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
     similarities = count_similarities(measure.sessions, scores[in_test_results])
-    return _Start(model, training, measure, metrics, similarities)
+    return Start(model, training, measure, encoder, metrics, similarities)
+
+
+def _always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
+    """Return how many of a model's lowest layers none of the runs is going to train."""
+    depths = [
+        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
+        for each in candidates
+    ]
+    return min(depths)
 
 
 def _upload_initial_model(
@@ -221,7 +245,7 @@ def _upload_initial_model(
     return tracker.upload_initial_model(host.method.name, model, tags)
 
 
-def _facts(iteration: Iteration, start: _Start) -> dict[str, Any]:
+def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
     """Return what is recorded on each run beside its hyper-parameters."""
     settings = iteration.settings
     return {
@@ -239,7 +263,7 @@ def _facts(iteration: Iteration, start: _Start) -> dict[str, Any]:
 def _run_once(
     tracker: Tracker,
     iteration: Iteration,
-    start: _Start,
+    start: Start,
     params: "BaseModel | None",
     title: str,
     stop: Event,
@@ -257,8 +281,10 @@ def _run_once(
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         with RunBar(title) as bar, seeded_alone(settings.seed):
+            group = start.encoder.group
+            group.share(Fit(None if params is None else values))
             active = TrackedRun(
-                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop
+                settings.seed, settings.main_metric, start.measure, metric_log, bar, stop, group
             )
             started = time.monotonic()
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)

@@ -34,7 +34,8 @@ def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.
         raise RequestError(f"frozen_layers is {count}, but the model has no transformer layers.")
     lowest: list[nn.Module] = []
     for transformer in transformers:
-        layers = _layers(transformer.auto_model)
+        found = transformer_layers(transformer.auto_model)
+        layers = list(found[1]) if found else []
         frozen_count = len(layers) // 2 if count == "half" else count
         if frozen_count > len(layers):
             raise RequestError(
@@ -51,13 +52,27 @@ def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.
     return lowest
 
 
-def _layers(transformer: nn.Module) -> list[nn.Module]:
-    """Return a transformer's layers: as many like modules in a list as its config tells."""
-    count = getattr(transformer.config, "num_hidden_layers", 0)
-    for module in transformer.modules():
+def frozen_layer_count(model: "SentenceTransformer", count: FrozenLayers) -> int:
+    """Return how many layers a parameter `frozen_layers` means in the transformer of a model.
+
+    0 for a model that consists of several, or of none.
+    """
+    if count != "half":
+        return count
+    found = transformer_layers(getattr(model[0], "model", None) or nn.Identity())
+    return len(found[1]) // 2 if found else 0
+
+
+def transformer_layers(transformer: nn.Module) -> tuple[str, nn.ModuleList] | None:
+    """Return a transformer's layers and the name of their list within it.
+
+    They are as many modules in a list as its config tells; None where there is no such list.
+    """
+    count = getattr(getattr(transformer, "config", None), "num_hidden_layers", 0)
+    for name, module in transformer.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == count:
-            return list(module)
-    return []
+            return name, module
+    return None
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Progress bars on standard error, which say nothing where that is no terminal."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+import rich.progress
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,10 +17,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+T = TypeVar("T")
+
 
 def is_shown() -> bool:
     """Tell whether progress is shown: only to somebody at a terminal."""
     return sys.stderr.isatty()
+
+
+def track(parts: Sequence[T], description: str) -> Iterable[T]:
+    """Show how many of some parts are done while they are gone through.
+
+    Args:
+        parts: The parts.
+        description: What the bar stands for.
+    """
+    return rich.progress.track(
+        parts,
+        description,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not is_shown(),
+    )
 
 
 class RunBar:

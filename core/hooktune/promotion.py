@@ -8,12 +8,12 @@ import numpy as np
 
 from hooktune.active_run import Measure
 from hooktune.batch import Batch, Floats, held_out_sessions
-from hooktune.encoding import score_results
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
 from hooktune.metrics import RANKING_METRIC, MainMetric
 from hooktune.naming import iteration_name
 from hooktune.plain_text import markdown, markdown_code
+from hooktune.scoring import score_results
 from hooktune.tracker import Iteration, RunRecord, Tracker, registry
 from hooktune.tracker.records import BATCH_TAG, MAIN_METRIC_TAG, to_json
 from hooktune.tracker.registry import Version

@@ -2,21 +2,25 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from hooktune.batch import Batch
 from hooktune.catalogue import read_catalogue
 from hooktune.contract import Plugin, given_plugin
 from hooktune.errors import HooktuneError, RequestError
+from hooktune.following import follow
 from hooktune.host import Host, open_host
 from hooktune.iteration_work import IterationResult, run_iteration
+from hooktune.lockstep import Ending
 from hooktune.metrics import MainMetric
 from hooktune.planning import DEFAULT_MAX_RUNS, Request
 from hooktune.plugin_check import PluginChecks, refuse_failed
 from hooktune.plugin_file import SUFFIX, plugin_from_file
 from hooktune.promotion import Promotion, promote
+from hooktune.ranks import Group
 from hooktune.release import open_batch
 from hooktune.search import parse_params
 from hooktune.settings import BaselineKind
@@ -44,6 +48,8 @@ class Runner:
         only: The closed list of plugins that may be imported; None allows all that are installed.
         plugins: Plugins that need not be installed: modules, objects, or paths of Python files.
             Each is named by its `NAME`; otherwise by its module, its class or its file.
+        group: The processes that train together, from `hooktune.ranks.join_group`; each of them
+            makes the same calls. By default this one trains alone.
     """
 
     def __init__(
@@ -53,8 +59,10 @@ class Runner:
         block: Iterable[str] = (),
         only: Iterable[str] | None = None,
         plugins: Iterable[object] = (),
+        group: Group | None = None,
     ) -> None:
         self.tracker = Tracker(tracking_uri)
+        self._group = group
         self._block = tuple(block)
         self._only = None if only is None else tuple(only)
         self._plugins = tuple(plugins)
@@ -111,7 +119,7 @@ class Runner:
             main_metric=main_metric, baseline=baseline, initial_model=initial_model, device=device,
         )  # fmt: skip
         released = open_batch(Path(batch))
-        return run_iteration(self.tracker, host, released, request, self._stop)
+        return self._iterate(host, released, request)
 
     def promote(
         self,
@@ -183,12 +191,27 @@ class Runner:
                 break
             name = host.method.name
             try:
-                result = run_iteration(self.tracker, host, released, request, self._stop)
+                result = self._iterate(host, released, request)
                 outcomes.append(MethodOutcome(name, result, None))
             except Exception as error:
                 logger.debug("the traceback of %s", name, exc_info=True)
                 outcomes.append(_failed(name, error))
         return outcomes
+
+    def _iterate(self, host: Host, batch: Batch, request: Request) -> IterationResult:
+        group = self._group
+        if group is None or group.size == 1:
+            return run_iteration(self.tracker, host, batch, request, self._stop)
+        request = replace(request, device=group.device)
+        if not group.leads:
+            return follow(host, batch, group)
+        try:
+            result = run_iteration(self.tracker, host, batch, request, self._stop, group)
+        except Exception as error:
+            group.share(Ending(error=error))
+            raise
+        group.share(Ending(result))
+        return result
 
     def _method_names(self) -> list[str]:
         installed = read_catalogue(self._block, self._only).available("method")

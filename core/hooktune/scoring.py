@@ -1,42 +1,61 @@
-"""The similarities of a mini-batch's results, with the gradient that training needs."""
+"""The similarity of shown results to their queries: for measuring, and for training."""
 
-from typing import TYPE_CHECKING, Any
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 import torch
-from sentence_transformers.util import batch_to_device
-from torch.nn.functional import normalize
-from torch.utils.checkpoint import checkpoint
 
-from hooktune.batch import Ints, Mask
-from hooktune.encoding import ENCODE_BATCH_SIZE, Task, distinct_texts
+from hooktune.batch import Floats, Ints, Sessions
+from hooktune.encoding import Reader, TextEncoder
 from hooktune.sampling import MiniBatch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-TOKENS_HELD = 16_384
-"""How many tokens of a step, padding included, keep their activations for the backward pass.
-
-MiniLM's take about 0.3 MB a token. Those of all further texts are computed again when they are
-needed, so that long texts cost time rather than memory.
-"""
-
-_PROMPT_NAMES: dict[Task, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-}
+# So many rows of two embeddings fit into a processor's cache.
+_PAIRS_AT_ONCE: Final = 1_024
 
 
-def mini_batch_scores(model: "SentenceTransformer", mini_batch: MiniBatch) -> torch.Tensor:
-    """Return the cosine similarity of each result of a mini-batch to its query.
-
-    Each distinct text is encoded once, by the prompt and route by which `encode_query` and
-    `encode_document` encode it, and with a gradient only where a session to learn from shows it.
+def score_results(
+    model: "SentenceTransformer",
+    sessions: Sessions,
+    encoder: TextEncoder | None = None,
+    *,
+    title: str | None = None,
+) -> Floats:
+    """Return the cosine similarity of each shown result to its query, float32.
 
     Args:
-        model: The model in training.
+        model: The model to measure, which is put into evaluation mode; an asymmetric one encodes
+            queries by its query route and items by its document route.
+        sessions: Sessions that show R results altogether.
+        encoder: What is known already of the batch's texts.
+        title: What a progress bar is to say; without it there is none.
+
+    Returns:
+        An array of R numbers between -1 and 1, in the sessions' order.
+    """
+    model.eval()
+    reader = (encoder or TextEncoder(model)).reader(model)
+    with torch.no_grad():
+        query_rows, queries = reader.embed(sessions.queries, sessions.query_index, "query")
+        item_rows, items = reader.embed(
+            sessions.items, sessions.item_index, "document", title=title
+        )
+    vectors = [each.float().cpu().numpy() for each in (queries, items)]
+    return similarities(vectors[0], query_rows[sessions.session_index], vectors[1], item_rows)
+
+
+def mini_batch_scores(reader: Reader, mini_batch: MiniBatch) -> torch.Tensor:
+    """Return the cosine similarity of each result of a mini-batch to its query.
+
+    Each distinct text is encoded once, and with a gradient only where a session to learn from
+    shows it.
+
+    Args:
+        reader: The model in training.
         mini_batch: Sessions that show R results altogether.
 
     Returns:
@@ -44,49 +63,38 @@ def mini_batch_scores(model: "SentenceTransformer", mini_batch: MiniBatch) -> to
     """
     sessions, learned = mini_batch.sessions, mini_batch.learned
     shown_by = sessions.session_index
-    query_rows, queries = _embed(model, sessions.queries, sessions.query_index, learned, "query")
-    item_rows, items = _embed(
-        model, sessions.items, sessions.item_index, learned[shown_by], "document"
+    query_rows, queries = reader.embed(sessions.queries, sessions.query_index, "query", learned)
+    item_rows, items = reader.embed(
+        sessions.items, sessions.item_index, "document", learned[shown_by]
     )
-    return (queries[query_rows[shown_by]] * items[item_rows]).sum(dim=1)
+    pairs = [
+        vectors[torch.from_numpy(rows).to(vectors.device)]
+        for rows, vectors in ((query_rows[shown_by], queries), (item_rows, items))
+    ]
+    return (pairs[0] * pairs[1]).sum(dim=1)
 
 
-def _embed(
-    model: "SentenceTransformer", texts: pa.LargeStringArray, index: Ints, learned: Mask, task: Task
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, for each entry of an index, its row in the normalised embeddings, and those."""
-    distinct, place_of = distinct_texts(texts, index)
-    with_gradient = np.bincount(place_of, weights=learned, minlength=len(distinct)) > 0
-    lengths = np.array([len(text) for text in distinct])
-    order = np.lexsort((lengths, with_gradient))
-    prompt = _prompt(model, task)
-    embeddings, held = [], 0
-    for group in (order[~with_gradient[order]], order[with_gradient[order]]):
-        for start in range(0, len(group), ENCODE_BATCH_SIZE):
-            chunk = group[start : start + ENCODE_BATCH_SIZE]
-            features = model.preprocess([distinct[place] for place in chunk], prompt, task=task)
-            features = batch_to_device(features, model.device)
-            if not with_gradient[chunk[0]]:
-                with torch.no_grad():
-                    embeddings.append(_encode(model, features, task))
-                continue
-            held += features["attention_mask"].numel() if "attention_mask" in features else 0
-            if held <= TOKENS_HELD:
-                embeddings.append(_encode(model, features, task))
-            else:
-                embeddings.append(checkpoint(_encode, model, features, task, use_reentrant=False))
-    row_of = np.empty(len(order), dtype=np.int64)
-    row_of[order] = np.arange(len(order))
-    return torch.from_numpy(row_of[place_of]).to(model.device), torch.cat(embeddings)
+def similarities(queries: Floats, query_rows: Ints, items: Floats, item_rows: Ints) -> Floats:
+    """Return the products of pairs of rows of two matrices of embeddings, float32.
 
+    Args:
+        queries: A normalised float32 embedding a row.
+        query_rows: For each of R pairs, the row of the one.
+        items: As `queries`.
+        item_rows: For each of the R pairs, the row of the other.
+    """
+    scores = np.empty(len(query_rows), dtype=np.float32)
 
-def _encode(model: "SentenceTransformer", features: dict[str, Any], task: Task) -> torch.Tensor:
-    embeddings = model(dict(features), task=task)["sentence_embedding"]
-    return normalize(embeddings[..., : model.truncate_dim], dim=1)
+    def score(start: int) -> None:
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        # All rows exist, and clipping is quicker than asking whether they do.
+        pairs = (
+            queries.take(query_rows[part], 0, mode="clip"),
+            items.take(item_rows[part], 0, mode="clip"),
+        )
+        np.einsum("ij,ij->i", *pairs, out=scores[part])
 
-
-def _prompt(model: "SentenceTransformer", task: Task) -> str | None:
-    for name in (*_PROMPT_NAMES[task], model.default_prompt_name):
-        if name in model.prompts:
-            return model.prompts[name]
-    return None
+    # The time goes into fetching rows from memory, for which NumPy lets other threads run.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(score, range(0, len(scores), _PAIRS_AT_ONCE)))
+    return scores

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +12,19 @@ import torch
 from torch import nn
 
 from hooktune.batch import Floats, Mask, Sessions, TrainingBatch
+from hooktune.encoding import Reader, TextEncoder
 from hooktune.errors import PluginError, RequestError
 from hooktune.hookspecs import ActiveRun
 from hooktune.metrics import MainMetric
-from hooktune.optimizer import adam_w, frozen, lowest_layers, set_learning_rate
+from hooktune.optimizer import (
+    adam_w,
+    frozen,
+    frozen_layer_count,
+    lowest_layers,
+    set_learning_rate,
+)
 from hooktune.randomness import seeded
+from hooktune.ranks import Group
 from hooktune.sampling import MiniBatch, mini_batches, step_count
 from hooktune.scoring import mini_batch_scores
 from hooktune.training_params import TrainingParams
@@ -73,10 +81,11 @@ def train(
     with frozen(lowest), seeded(run.seed), _ending_in_eval_mode(model):
         optimizer = adam_w(model, params)
         _set_mode(model, lowest, params.dropout)
+        reader = _reader(model, batch, params)
         for step, mini_batch in enumerate(_all_steps(batch, learned, params, run.seed), start=1):
             if run.should_stop():
                 break
-            scores = mini_batch_scores(model, mini_batch)
+            scores = mini_batch_scores(reader, mini_batch)
             value = _loss_value(loss, mini_batch.sessions, scores, mini_batch.learned)
             run.log({"train_loss": _finite(value, step)}, step)
             run.log_scores(
@@ -87,7 +96,9 @@ def train(
                 step,
             )
             set_learning_rate(optimizer, step, steps, math.ceil(params.warmup_ratio * steps))
-            _update(optimizer, value, params.max_grad_norm)
+            _backward(value, params.accumulated_mini_batches)
+            if step % params.accumulated_mini_batches == 0 or step == steps:
+                _update(optimizer, params.max_grad_norm, reader.encoder.group)
             if step % steps_per_epoch in evaluated:
                 metrics = run.evaluate(model, step)
                 _set_mode(model, lowest, params.dropout)  # encoding has left it in eval mode
@@ -97,6 +108,20 @@ def train(
                     break
         best.restore(model)
     return model
+
+
+def _reader(model: "SentenceTransformer", batch: TrainingBatch, params: TrainingParams) -> Reader:
+    depth = frozen_layer_count(model, params.frozen_layers)
+    known = batch.encoder
+    encoder = known if isinstance(known, TextEncoder) else TextEncoder(model, depth)
+    reader = encoder.reader(model, depth)
+    return replace(reader, in_bfloat16=_in_bfloat16(model.device, params.precision))
+
+
+def _in_bfloat16(device: torch.device, precision: str) -> bool:
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bfloat16"
 
 
 def _learned_sessions(sessions: Sessions, params: TrainingParams) -> Mask:
@@ -150,14 +175,19 @@ def _finite(value: torch.Tensor, step: int) -> float:
     return number
 
 
-def _update(optimizer: torch.optim.Optimizer, value: torch.Tensor, max_norm: float) -> None:
-    if not value.requires_grad:  # no pair of this mini-batch counted
+def _backward(value: torch.Tensor, accumulated: int) -> None:
+    if value.requires_grad:  # otherwise no pair of this mini-batch counted
+        (value / accumulated).backward()  # type: ignore[no-untyped-call]
+
+
+def _update(optimizer: torch.optim.Optimizer, max_norm: float, group: Group) -> None:
+    weights = [weight for each in optimizer.param_groups for weight in each["params"]]
+    group.add_gradients(weights)
+    if all(weight.grad is None for weight in weights):
         return
-    optimizer.zero_grad()
-    value.backward()  # type: ignore[no-untyped-call]
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     nn.utils.clip_grad_norm_(weights, max_norm)
     optimizer.step()
+    optimizer.zero_grad()
 
 
 def _loss_of_scores(loss: Loss, params: TrainingParams) -> Callable[[Sessions, Floats], float]:

@@ -25,6 +25,13 @@ class TrainingParams(BaseModel):
         description="Sessions in a step. More give a steadier step and fewer of them, and need "
         "more memory.",
     )
+    accumulated_mini_batches: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="The weights change after so many steps, by the mean of their gradients: like "
+        "larger mini-batches that need no more memory.",
+    )
     learning_rate: Annotated[float, SearchRange(1e-5, 4e-5, log=True)] = Field(
         default=2e-5,
         gt=0,
@@ -73,6 +80,12 @@ class TrainingParams(BaseModel):
         default=False,
         description="Let the model's dropout act in training. It guards against over-fitting over "
         "several epochs, slows a step down, and lowers the similarities that train_ metrics see.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="In which numbers a step multiplies matrices. 'bfloat16' takes about half the "
+        "time on hardware that has it, and gives each similarity an error of some thousandths. "
+        "'auto' takes it on accelerators that have it. Test metrics always use float32.",
     )
     negatives_per_session: int | None = Field(
         default=None,

@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        cli.main(args=list(arguments), prog_name="hooktune", standalone_mode=False)
+        cli.main(
+            args=list(arguments), prog_name="hooktune", standalone_mode=False, obj=[*arguments]
+        )
         status = 0
     except click.ClickException as error:
         error.show()

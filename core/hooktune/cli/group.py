@@ -23,6 +23,8 @@ class Context:
 
     tracking_uri: str | None
     block: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+    """The whole command line."""
 
     def tracker(self) -> "Tracker":
         """Return the tracking store; nothing is opened yet."""
@@ -53,4 +55,4 @@ def cli(
 ) -> None:
     """Fine-tune embedding models on clickstream with plugins, and keep the best model."""
     set_up_logging(verbose)
-    context.obj = Context(tracking_uri, block)
+    context.obj = Context(tracking_uri, block, tuple(context.obj or ()))

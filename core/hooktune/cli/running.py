@@ -1,5 +1,6 @@
 """`hooktune run` and `hooktune demo`."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hooktune.cli.group import PATH, Context, cli, json_option
+from hooktune.cli.launching import launch
 from hooktune.cli.listings import print_comparison, print_runs
 from hooktune.errors import HooktuneError, RequestError
 
@@ -51,6 +53,9 @@ What to do next:
 )
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, help="Train on so many devices at once."
+)
 @json_option
 @click.pass_obj
 def run(
@@ -60,6 +65,7 @@ def run(
     folder: Path,
     max_runs: int | None,
     params: Sequence[str],
+    devices: int,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -68,18 +74,38 @@ def run(
     METHOD is the display name of an installed method or the path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
+    from hooktune.ranks import is_launched, join_group
+
+    if devices > 1 and not is_launched():
+        raise SystemExit(launch(context.arguments, devices))
+    group = join_group(choices.get("device"))
     from hooktune.runner import Runner
 
     given = {name: value for name, value in choices.items() if value is not None}
     if max_runs is not None:
         given["max_runs"] = max_runs
     given["params"] = _pairs(params)
-    runner = Runner(context.tracking_uri, block=context.block)
-    if methods == (ALL_METHODS,) or len(methods) > 1:
-        names = None if methods == (ALL_METHODS,) else methods
-        _print_outcomes(runner.tracker, runner.run_all(names, folder, **given), as_json)
+    runner = Runner(context.tracking_uri, block=context.block, group=group)
+    if not group.leads:
+        # What there is to say, the leading process says.
+        logging.getLogger("hooktune").setLevel(logging.CRITICAL)
+    several = methods == (ALL_METHODS,) or len(methods) > 1
+    try:
+        if several:
+            names = None if methods == (ALL_METHODS,) else methods
+            outcomes = runner.run_all(names, folder, **given)
+        else:
+            result = runner.run(methods[0], folder, **given)
+    except HooktuneError:
+        if group.leads:
+            raise
+        return
+    if not group.leads:
+        return
+    if several:
+        _print_outcomes(runner.tracker, outcomes, as_json)
     else:
-        _print_result(runner.tracker, runner.run(methods[0], folder, **given), as_json)
+        _print_result(runner.tracker, result, as_json)
 
 
 @cli.command()

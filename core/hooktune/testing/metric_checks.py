@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Floats, Sessions, TrainingBatch
 from hooktune.contract import Plugin, implementations
-from hooktune.encoding import score_results
 from hooktune.errors import HooktuneError, PluginError
 from hooktune.host import Host
 from hooktune.markers import hookimpl
 from hooktune.metrics import MainMetric
 from hooktune.randomness import seeded
+from hooktune.scoring import score_results
 from hooktune.settings import MethodSettings
 from hooktune.testing.made_up import made_up_sessions, tiny_model
 from hooktune.testing.report import Check, Fault, check_of

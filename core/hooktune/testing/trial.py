@@ -16,10 +16,10 @@ from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Floats, Sessions, TrainingBatch, held_out_sessions
 from hooktune.catalogue import read_catalogue
 from hooktune.contract import imported_plugin
-from hooktune.encoding import score_results
 from hooktune.host import Host
 from hooktune.metrics import MainMetric
 from hooktune.randomness import seeded
+from hooktune.scoring import score_results
 from hooktune.search import parse_params
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.testing.made_up import made_up_sessions

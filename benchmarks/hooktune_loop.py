@@ -1,0 +1,90 @@
+"""The Default Fine Tuning Method, called as the host calls it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
+
+from sentence_transformers import SentenceTransformer
+
+from hooktune import MainMetric, MethodSettings, TrainingBatch
+from hooktune.active_run import Measure, TrackedRun
+from hooktune.catalogue import read_catalogue
+from hooktune.encoding import score_results
+from hooktune.host import Host, open_host
+from hooktune.randomness import seeded
+from hooktune.testing.trial import NoProgress
+from hooktune.tracker.models import quiet_loading
+from measuring import Pace, Phases
+from product_search import SEED, Parts
+
+if TYPE_CHECKING:
+    from hooktune.tracker.metric_log import MetricLog
+
+METHOD = "Default Fine Tuning Method"
+ALL_LAYERS: Mapping[str, Any] = {
+    "frozen_layers": 0,
+    "negatives_per_session": None,
+    "evaluations_per_epoch": 0,
+}
+"""The work of the plain loop: all layers, all results, nothing measured meanwhile."""
+BATCH_ID = "0" * 24
+
+
+def open_default() -> Host:
+    """Open a host with the method and the bundled metrics."""
+    return open_host(read_catalogue(only=["hooktune"]), METHOD)
+
+
+def load_model(folder: str | None, device: str) -> SentenceTransformer:
+    """Load the initial model of the method, or the one in a folder."""
+    with quiet_loading():
+        return open_default().upload_initial_model(MethodSettings(folder, SEED, device))
+
+
+@dataclass
+class PacedPoints:
+    """Keeps a run's metric points in memory, in the place of a `MetricLog`, and notes its steps."""
+
+    pace: Pace
+    logged: list[tuple[dict[str, float], int]] = field(default_factory=list)
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Take one point of each metric at a step."""
+        self.logged.append((dict(metrics), step))
+        if "train_loss" in metrics:
+            self.pace.step()
+
+
+class _End(Event):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def is_set(self) -> bool:
+        return self.pace.over
+
+
+def train_with_hooktune(
+    model: SentenceTransformer,
+    parts: Parts,
+    pace: Pace,
+    phases: Phases,
+    params: Mapping[str, Any],
+) -> SentenceTransformer:
+    """Let the method tune a model, with a run that keeps its figures in memory.
+
+    The similarities before tuning, which the host computes once for all runs of an iteration, are
+    the phase `baseline`.
+    """
+    host = open_default()
+    space = host.hyper_parameters()
+    assert space is not None
+    train = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
+    measure = Measure(host, parts.test, score_results(model, parts.test))
+    phases.end("baseline")
+    points = cast("MetricLog", PacedPoints(pace))
+    run = TrackedRun(SEED, MainMetric(), measure, points, NoProgress(), _End(pace))
+    pace.start()
+    with seeded(SEED):
+        return host.fit_batch(run, model, train, space(**params))

@@ -1,0 +1,231 @@
+"""What hooktune adds to the training: tracking, and the host's own work.
+
+    python benchmarks/overhead.py                    some minutes on two cores
+    python benchmarks/overhead.py --quick            a look at it, with a tiny model
+    python benchmarks/overhead.py --part tracking    or host
+
+- `tracking`: the Default Fine Tuning Method by its defaults, whose steps are short, with a run that
+  drops all figures and with one that writes a point of every metric at every step to an SQLite
+  store; in turn, in one process. The two totals differ by chance by more than tracking takes, so
+  that the seconds inside `run.log`, `run.log_scores` and the thread that writes are measured too:
+  the share is of those.
+- `host`: a whole iteration of one run, and what of it is training, encoding for measurements before
+  and after it, and the rest: reading the batch, the store, the model's upload and checks.
+"""
+
+import argparse
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from contenders import save_tiny_model
+from measuring import Cost, Phases, Spent, median, now, print_machine, print_table
+from product_search import SEED, WORKLOADS, Workload, made_up_parts
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune import Sessions
+    from hooktune.active_run import Measure
+    from hooktune.batch import Floats
+
+DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
+
+
+@dataclass
+class SilentRun:
+    """A run that drops everything."""
+
+    seed: int
+    main_metric: Any
+
+    def expect_steps(self, count: int) -> None:
+        """Drop it."""
+
+    def use_loss(self, loss: object) -> None:
+        """Drop it."""
+
+    def log(self, metrics: Mapping[str, float], step: int, accumulate: object = ()) -> None:
+        """Drop it."""
+
+    def log_scores(self, *args: Any) -> None:
+        """Drop them."""
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+        """Measure nothing."""
+        return {}
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+class TimedClient:
+    """An MLflow client whose writing of metrics is timed."""
+
+    def __init__(self, client: Any, spent: Spent) -> None:
+        self.client = client
+        self.spent = spent
+
+    def log_batch(self, *args: Any, **kwargs: Any) -> None:
+        """Write, and count it."""
+        with self.spent.on("writing"):
+            self.client.log_batch(*args, **kwargs)
+
+
+def track(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
+    """Train with a silent and with a tracked run in turn, and print the shares."""
+    from hooktune import MainMetric, TrainingBatch, seeded
+    from hooktune.active_run import Measure
+    from hooktune.encoding import score_results
+    from hooktune.tracker.store import open_client
+    from hooktune_loop import BATCH_ID, load_model, open_default
+
+    parts, host = made_up_parts(workload), open_default()
+    model = load_model(arguments.model, "cpu")
+    batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
+    measure = Measure(host, parts.test, score_results(model, parts.test))
+    client = open_client(f"sqlite:///{folder / 'tracking.db'}")
+    experiment = client.create_experiment(f"tracking {workload.queries}")
+    space = host.hyper_parameters()
+    assert space is not None
+    rows: dict[str, list[dict[str, float]]] = {"silent": [], "tracked": []}
+    for _ in range(arguments.rounds):
+        for name, found in rows.items():
+            writing, logging = Spent(), Spent()
+            if name == "silent":
+                started, run = now(), SilentRun(SEED, MainMetric())
+                with seeded(SEED):
+                    host.fit_batch(run, copy.deepcopy(model), batch, space(**DEFAULTS))
+            else:
+                run_id = client.create_run(experiment).info.run_id
+                started = now()
+                timed, close = timed_run(measure, TimedClient(client, writing), run_id, logging)
+                with seeded(SEED):
+                    host.fit_batch(timed, copy.deepcopy(model), batch, space(**DEFAULTS))
+                close()
+            taken = now() - started
+            found.append(shares(taken, logging, writing))
+    print(f"tracking: {workload}, {arguments.rounds} rounds")
+    print_table(
+        [
+            {"run": name, **{key: median(each[key] for each in found) for key in found[0]}}
+            for name, found in rows.items()
+        ]
+    )
+
+
+def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent) -> Any:
+    """Return a tracked run whose calls are timed, and what ends its writing."""
+    from hooktune import MainMetric
+    from hooktune.active_run import TrackedRun
+    from hooktune.testing.trial import NoProgress
+    from hooktune.tracker.metric_log import MetricLog
+
+    class TimedRun(TrackedRun):
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            with spent.on("log"):
+                super().log(*args, **kwargs)
+
+        def log_scores(
+            self,
+            model: "SentenceTransformer",
+            sessions: "Sessions",
+            scores: "Floats",
+            baseline: "Floats",
+            step: int,
+        ) -> None:
+            with spent.on("log_scores"):
+                super().log_scores(model, sessions, scores, baseline, step)
+
+    metric_log = MetricLog(client, run_id)  # type: ignore[arg-type]
+    run = TimedRun(SEED, MainMetric(), measure, metric_log, NoProgress(), Event())
+    return run, metric_log.close
+
+
+def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
+    """Return the seconds of a training and which of them tracking took."""
+    cpu = sum(logging.cpu.values()) + sum(writing.cpu.values())
+    return {
+        "CPU s": taken.cpu,
+        "wall s": taken.wall,
+        "in log, ms": 1e3 * logging.seconds.get("log", 0.0),
+        "in log_scores, ms": 1e3 * logging.seconds.get("log_scores", 0.0),
+        "writing, CPU ms": 1e3 * writing.cpu.get("writing", 0.0),
+        "share of CPU, %": 100 * cpu / taken.cpu,
+        "share of wall, %": 100 * sum(logging.seconds.values()) / taken.wall,
+    }
+
+
+def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
+    """Run an iteration, and print what of it is not training."""
+    from sentence_transformers import SentenceTransformer
+
+    from tracked_run import run_tracked
+
+    phases, spent, encode = Phases(), Spent(), SentenceTransformer.encode
+
+    def timed_encode(self: "SentenceTransformer", *args: Any, **kwargs: Any) -> Any:
+        before = now()
+        try:
+            return encode(self, *args, **kwargs)
+        finally:
+            taken = now() - before
+            spent.cpu["encoding"] = spent.cpu.get("encoding", 0.0) + taken.cpu
+            spent.seconds["encoding"] = spent.seconds.get("encoding", 0.0) + taken.wall
+
+    SentenceTransformer.encode = timed_encode  # type: ignore[method-assign]
+    phases.end("imports")
+    try:
+        run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
+    finally:
+        SentenceTransformer.encode = encode  # type: ignore[method-assign]
+    around = phases.costs["baseline"] + phases.costs["evaluation"]
+    encoding = Cost(spent.cpu["encoding"], spent.seconds["encoding"])
+    print(f"host: one iteration of one run, {workload}")
+    costs = {
+        "making and releasing the log": phases.costs["load"],
+        "training": phases.costs["training"],
+        "around it, encoding": encoding,
+        "around it, the rest": around - encoding,
+    }
+    print_table(
+        [{"part": part, "CPU s": cost.cpu, "wall s": cost.wall} for part, cost in costs.items()]
+    )
+
+
+def main() -> None:
+    arguments = _arguments()
+    print_machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.quick:
+            arguments.model, arguments.rounds = save_tiny_model(str(folder / "model")), 1
+        workloads = {
+            each: workload.of(40 if arguments.quick else arguments.sessions)
+            for each, workload in WORKLOADS.items()
+        }
+        if "tracking" in arguments.part:
+            for workload in workloads.values():
+                track(workload, arguments, folder)
+        if "host" in arguments.part:
+            measure_host(workloads["many"], arguments, folder)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parts = ("tracking", "host")
+    parser.add_argument("--part", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--sessions", type=int, default=200, help="training sessions")
+    parser.add_argument("--rounds", type=int, default=3, help="of tracking")
+    parser.add_argument("--model", help="the folder of another model than the method's own")
+    parser.add_argument("--quick", action="store_true", help="try it: tiny model, one round")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

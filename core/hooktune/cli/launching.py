@@ -1,0 +1,67 @@
+"""Starts the command again in several processes, one for each device."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+_GRACE: Final = 20.0  # seconds: what a process may take to end once the others have
+_LOOK_EVERY: Final = 0.1  # seconds
+
+
+def launch(arguments: Sequence[str], devices: int) -> int:
+    """Run `hooktune` with some arguments in several processes that train together.
+
+    They are told about each other as `torchrun` does it. When one of them dies, so do the others.
+
+    Args:
+        arguments: The command line.
+        devices: How many processes.
+
+    Returns:
+        The exit status of the leading process.
+    """
+    threads = str(max((os.cpu_count() or 1) // devices, 1))
+    common = {
+        "OMP_NUM_THREADS": threads,
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(devices),
+        "LOCAL_WORLD_SIZE": str(devices),
+    }
+    command = [sys.executable, "-m", "hooktune", *arguments]
+    processes = [
+        subprocess.Popen(command, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(devices)
+    ]
+    try:
+        while processes[0].poll() is None and not any(each.poll() for each in processes):
+            time.sleep(_LOOK_EVERY)
+        _wait(processes)
+    finally:
+        for each in processes:
+            each.terminate()
+        _wait(processes)
+        for each in processes:
+            each.kill()
+            each.wait()
+    # A leading process that was stopped because another one died has not done its work.
+    codes = [each.returncode for each in processes]
+    return codes[0] if codes[0] >= 0 and not (codes[0] == 0 and any(codes)) else 1
+
+
+def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    deadline = time.monotonic() + _GRACE
+    while any(each.poll() is None for each in processes) and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

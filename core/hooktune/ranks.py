@@ -1,0 +1,117 @@
+"""Processes that train one model together, each on a device of its own.
+
+Each process encodes its share of a step's texts. The embeddings are gathered, so that all compute
+the same loss, and each one's gradient is that of its own share; the gradients are added up. So any
+loss over a whole mini-batch gives the numbers that one process would give.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from hooktune.errors import RequestError
+
+# A process that has died must not be waited for much longer than an evaluation takes.
+_TIMEOUT: Final = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together, seen from one of them."""
+
+    rank: int = 0
+    size: int = 1
+    device: str | None = None
+    """The device of this process; None where it is free to choose."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that decides and tracks; the others follow it."""
+        return self.rank == 0
+
+    def share(self, value: Any = None) -> Any:
+        """Return what the leading process gives; all must call it, in the same order."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
+    def gather_rows(self, own: torch.Tensor | None, counts: Sequence[int]) -> torch.Tensor:
+        """Return the rows of all processes, those of the first one first.
+
+        A gradient reaches this process's own rows alone.
+
+        Args:
+            own: This process's rows, a matrix; None where it has none.
+            counts: How many rows each process has.
+        """
+        if self.size == 1 and own is not None:
+            return own
+        device = torch.device(self.device or "cpu") if own is None else own.device
+        width = torch.tensor(0 if own is None else own.shape[1], device=device)
+        dist.all_reduce(width, dist.ReduceOp.MAX)
+        padded = torch.zeros(max(counts), int(width), device=device)
+        if own is not None:
+            padded[: len(own)] = own.detach()
+        all_rows = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(all_rows, padded)
+        parts = [rows[:count] for rows, count in zip(all_rows, counts, strict=True)]
+        if own is not None:
+            parts[self.rank] = own
+        return torch.cat(parts)
+
+    def add_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Add up each weight's gradient over all processes; one that none of them has stays so."""
+        if self.size == 1:
+            return
+        listed = list(weights)
+        has = torch.tensor([each.grad is not None for each in listed], dtype=torch.int32)
+        has = has.to(listed[0].device)
+        dist.all_reduce(has, dist.ReduceOp.MAX)
+        touched = [each for each, is_any in zip(listed, has.tolist(), strict=True) if is_any]
+        if not touched:
+            return
+        parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in touched]
+        joined = torch.cat([part.flatten() for part in parts])
+        dist.all_reduce(joined)
+        sums = torch.split(joined, [each.numel() for each in touched])
+        for each, total in zip(touched, sums, strict=True):
+            each.grad = total.view_as(each)
+
+
+ALONE: Final = Group()
+
+
+def is_launched() -> bool:
+    """Tell whether `torchrun`, `accelerate launch` or the like has started several processes."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def join_group(device: str | None = None) -> Group:
+    """Join the processes that a launcher has started with this one.
+
+    Args:
+        device: `cpu` to train on the processors; by default each process takes an accelerator.
+
+    Raises:
+        RequestError: The package accelerate is not installed.
+    """
+    if not is_launched():
+        return ALONE
+    try:
+        from accelerate import PartialState  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise RequestError(
+            "Training on several devices needs the package accelerate: "
+            "pip install 'hooktune[devices]'."
+        ) from error
+    on_cpu = device == "cpu" or not torch.accelerator.is_available()
+    state = PartialState(cpu=on_cpu, timeout=_TIMEOUT)
+    return Group(state.process_index, state.num_processes, "cpu" if on_cpu else str(state.device))
