@@ -19,6 +19,16 @@ from hooktune.tracker.saved_view import TRAINING_PAGES, view_address
 PICTURES = Path(__file__).parent / "pictures"
 ASSISTANT = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"  # it would cover a quarter of the page
 
+# Types into the field above the plots of a run, where there is one.
+SEARCH = """
+const field = document.querySelector("input[placeholder*='metric charts']");
+if (field) {
+    const property = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
+    property.set.call(field, arguments[0]);
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+}
+"""
+
 
 def main() -> None:
     tracker = Tracker(sys.argv[1])
@@ -27,7 +37,7 @@ def main() -> None:
     run = f"{runs}/{iteration.best_run}"
     pages = {
         "runs": (view_address(iteration), "matching runs"),
-        "metrics": (f"{run}/model-metrics?{TRAINING_PAGES}", "Model metrics ("),
+        "metrics": (f"{run}/model-metrics?{TRAINING_PAGES}", "fit_seconds"),
         "figure": (f"{run}/artifacts/{SIMILARITIES_FILE}?{TRAINING_PAGES}", SIMILARITIES_FILE),
     }
     port = free_port()
@@ -51,6 +61,7 @@ def take(browser: Browser, page: str, text: str, file: Path) -> None:
     """Make a screenshot of a page that shows a text, when its plots have been drawn."""
     browser.open(page)
     browser.wait_for(text)
+    browser.run(SEARCH, "test_")
     time.sleep(4)
     browser.screenshot(file)
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
