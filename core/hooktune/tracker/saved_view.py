@@ -23,7 +23,6 @@ _METRICS: Final = (
     "test_dist_shift_gap",
     RANKING_METRIC,
     "test_mrr",
-    "test_irrelevant_dist_shift",
     "fit_seconds",
 )
 _WIDTH, _WIDTH_OF_SIGN = -35, 8  # pixels; a column's id is its name and some ten signs
