@@ -37,6 +37,7 @@ LAYERS = (
         "comparison",
         "demo_data",
         "demo_log",
+        "figures",
         "following",
         "iteration_work",
         "planning",

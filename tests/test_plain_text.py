@@ -35,6 +35,7 @@ def test_lines_stay_lines():
 
 def test_markdown_shows_a_text_as_it_is():
     assert markdown("a_b [x](y) <i>") == r"a\_b \[x\]\(y\) &lt;i&gt;"
+    assert markdown("so: http://x") == "so: http&#58;//x"
     assert markdown_code("learning_rate=1e-05, epochs=2") == "`learning_rate=1e-05, epochs=2`"
     said = markdown_code(NASTY)
     assert "<" not in said

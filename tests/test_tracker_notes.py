@@ -43,7 +43,7 @@ def test_an_iteration_and_its_runs_tell_their_story(tracker: Tracker):
     assert "**Warning:** ranks worse" in notes[better.run_id]
     assert f"| `{SHIFT}` | 0.0000 | 0.1000 |" in notes[worse.run_id]
     assert "best" not in notes[worse.run_id]
-    assert "Failed: ValueError\\: no luck" in notes[failed.run_id]
+    assert "Failed: ValueError: no luck" in notes[failed.run_id]
 
     second = finish(tracker, 2, -0.1)
     assert "No run beats the starting model, which stays." in note_of(tracker, second)

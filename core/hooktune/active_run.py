@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from hooktune.batch import Floats, Sessions
 from hooktune.checkpoint import Checkpoint, StateGiver
 from hooktune.errors import HooktuneError
+from hooktune.figures import Similarities, count_similarities
 from hooktune.host import Host
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
 from hooktune.ranks import ALONE, Group
@@ -41,6 +44,26 @@ class RunProgress(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """What came of measuring a model on the test sessions."""
+
+    metrics: dict[str, float]
+    """With the prefix `test_`."""
+    similarities: Similarities
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
+        return {"metrics": self.metrics, "similarities": counts}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Measured":
+        """Return what `as_json` was called on."""
+        counts = {name: np.array(each) for name, each in values["similarities"].items()}
+        return Measured(values["metrics"], Similarities(**counts))
+
+
+@dataclass(frozen=True, eq=False)
 class Measure:
     """Measures a model on fixed sessions against a fixed baseline.
 
@@ -62,7 +85,17 @@ class Measure:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of a model, with the prefix `test_`."""
-        return self.of_scores(model, score_results(model, self.sessions, self.encoder), loss)
+        return self.in_full(model, loss).metrics
+
+    def in_full(
+        self,
+        model: "SentenceTransformer",
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> Measured:
+        """Measure a model."""
+        scores = score_results(model, self.sessions, self.encoder)
+        metrics = self.of_scores(model, scores, loss)
+        return Measured(metrics, count_similarities(self.sessions, scores))
 
     def of_scores(
         self,
@@ -98,7 +131,7 @@ class TrackedRun:
     _began: float = field(default_factory=time.monotonic)
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
-    _measured: dict[bytes, dict[str, float]] = field(default_factory=dict)
+    _measured: dict[bytes, Measured] = field(default_factory=dict)
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
@@ -135,14 +168,19 @@ class TrackedRun:
         self.log({f"train_{name}": value for name, value in metrics.items()}, step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
-        """See `ActiveRun.evaluate`; a model that was measured before is not encoded again."""
+        """See `ActiveRun.evaluate`."""
+        return dict(self.measured(model, step).metrics)
+
+    def measured(self, model: "SentenceTransformer", step: int) -> Measured:
+        """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        metrics: dict[str, float] | None = self.group.share(self._measured.get(key))
-        if metrics is None:
-            metrics = self._measured[key] = self.group.share(self.measure(model, self._loss))
+        measured: Measured | None = self.group.share(self._measured.get(key))
+        if measured is None:
+            measured = self.group.share(self.measure.in_full(model, self._loss))
+            self._measured[key] = measured
         self.last_step = max(self.last_step, step)
-        self._add(metrics, step)
-        return dict(metrics)
+        self._add(measured.metrics, step)
+        return measured
 
     @property
     def seconds(self) -> float:
@@ -159,7 +197,7 @@ class TrackedRun:
             "seconds": self.seconds,
             "last_step": self.last_step,
             "accumulator": self._accumulator.state(),
-            "measured": {key.hex(): metrics for key, metrics in self._measured.items()},
+            "measured": {key.hex(): each.as_json() for key, each in self._measured.items()},
             "logged_until": self.metric_log.last_time,
         }
         try:
@@ -180,7 +218,9 @@ class TrackedRun:
         self._began = time.monotonic() - own["seconds"]
         self.last_step = own["last_step"]
         self._accumulator.restore(own["accumulator"])
-        self._measured = {bytes.fromhex(key): value for key, value in own["measured"].items()}
+        self._measured = {
+            bytes.fromhex(key): Measured.from_json(value) for key, value in own["measured"].items()
+        }
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])
         logger.info("going on after step %d", found.step)
@@ -243,11 +283,11 @@ class FollowingRun:
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
         """Encode a share of the texts, where the leading process encodes, and return its result."""
-        metrics: dict[str, float] | None = self.group.share()
-        if metrics is None:
+        measured: Measured | None = self.group.share()
+        if measured is None:
             score_results(model, self.measure.sessions, self.measure.encoder)
-            metrics = self.group.share()
-        return metrics or {}
+            measured = self.group.share()
+        return dict(measured.metrics) if measured else {}
 
     def checkpoint(self, step: int, state: StateGiver) -> None:
         """Do nothing: the leading process has the same state."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import RequestError
+from hooktune.figures import new_figure
 from hooktune.metrics import RANKING_METRIC
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 METRICS: Final = ("test_dist_shift_gap", RANKING_METRIC, "test_mrr")
 """What is shown of each method beside its main metric."""
-
-_DOTS_PER_INCH: Final = 120
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,9 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
     Raises:
         RequestError: The file cannot be written.
     """
-    # matplotlib's own objects, since pyplot keeps state and picks a screen for the whole process.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = comparison.metrics
     methods = comparison.methods[::-1]  # bars are drawn from below
-    figure = Figure(figsize=(3 * len(names) + 2, 0.5 * len(methods) + 1.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3 * len(names) + 2, 0.5 * len(methods) + 1.8)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         values = [each.metric(name) for each in methods]
@@ -139,7 +133,7 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
     panels[0].set_yticks(range(len(methods)), labels, parse_math=False)
     figure.suptitle(f"batch {comparison.batch_id}", fontsize="medium")
     try:
-        figure.savefig(file, format="png", dpi=_DOTS_PER_INCH)
+        figure.savefig(file, format="png")
     except OSError as error:
         raise RequestError(f"The plot cannot be written: {error}.") from error
 

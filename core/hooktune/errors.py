@@ -4,8 +4,15 @@ Each message says what happened, to which plugin, session, file or run, and what
 The command line turns an error into its `exit_status`.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+_FULL_DISK: Final = re.compile(
+    r"No space left on device|database or disk is full|Disk quota exceeded"
+)
+_SHORT: Final = 300
 
 
 class HooktuneError(Exception):
@@ -46,6 +53,15 @@ class PluginError(HooktuneError):
 
 class PluginRequestError(RequestError):
     """The plugin that was asked for cannot be used."""
+
+
+def in_words(error: BaseException) -> str:
+    """Say what an error of any library is, and what to do where the disk is full."""
+    said = f"{type(error).__name__}: {str(error).strip()}"
+    if _FULL_DISK.search(said):
+        first_line = said.splitlines()[0][:_SHORT]
+        return f"No space is left on the disk. Free some and run the command again. ({first_line})"
+    return said
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from hooktune.active_run import Measure, TrackedRun
 from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
 from hooktune.encoding import TextEncoder
-from hooktune.errors import ClaimLostError, HooktuneError, RequestError
+from hooktune.errors import ClaimLostError, HooktuneError, RequestError, in_words
+from hooktune.figures import Similarities, count_similarities, draw_run
 from hooktune.host import Host
 from hooktune.lockstep import Beginning, Fit, packed_model
 from hooktune.metrics import ranking_warning
@@ -76,6 +77,8 @@ class Start:
     encoder: TextEncoder
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
+    similarities: Similarities
+    """As the starting model sees the test sessions."""
 
 
 def run_iteration(
@@ -239,8 +242,9 @@ def measure_start(
     test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
     scores = score_results(model, sessions, encoder, title="starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
-    measure = Measure(host, sessions.take(test), baseline[sessions.result_places(test)], encoder)
-    metrics = measure.of_scores(model, scores[sessions.result_places(test)])
+    in_test_results = sessions.result_places(test)
+    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
+    metrics = measure.of_scores(model, scores[in_test_results])
     main = settings.main_metric.name
     if main not in metrics and main != "test_loss":
         raise RequestError(
@@ -250,7 +254,8 @@ def measure_start(
     training = TrainingBatch(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
-    return Start(model, training, measure, encoder, metrics)
+    similarities = count_similarities(measure.sessions, scores[in_test_results])
+    return Start(model, training, measure, encoder, metrics, similarities)
 
 
 def _always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
@@ -333,7 +338,7 @@ def _run_once(
             )
             model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
             active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
-        metrics = active.evaluate(model, active.last_step)
+        measured = active.measured(model, active.last_step)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
@@ -341,8 +346,9 @@ def _run_once(
         if stop.is_set():
             _end_run(tracker, run, host, claim, "KILLED", "stopped")
             return
-        if warning := ranking_warning(metrics, iteration.starting_metrics):
+        if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
+        draw_run(tracker, iteration, run, start.similarities, measured.similarities)
         tracker.keep_if_best(run, model, active.last_step)
         _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:
@@ -354,7 +360,7 @@ def _run_once(
         logger.debug("the traceback of %s", title, exc_info=True)
         metric_log.close()
         _store_traceback(tracker, run, error)
-        _end_run(tracker, run, host, claim, "FAILED", f"{type(error).__name__}: {error}")
+        _end_run(tracker, run, host, claim, "FAILED", in_words(error))
     except BaseException as interruption:
         metric_log.close(patience=0)
         failure = f"interrupted ({type(interruption).__name__})"

@@ -86,8 +86,11 @@ def registered_model_name(method: str) -> str:
     It is the method's own name. Where that holds what stands for something else in the address of
     a model (`/ : @ # ? %`, or dots at its beginning), or is longer than 200 characters, that is
     replaced by `-` or cut, and eight digits of the name's digest keep two such names apart.
+
+    Raises:
+        RequestError: No method can have the name.
     """
-    legal = _NOT_IN_MODEL_NAMES.sub("-", method)[:_MAX_MODEL_NAME]
+    legal = _NOT_IN_MODEL_NAMES.sub("-", check_method_name(method))[:_MAX_MODEL_NAME]
     if legal == method:
         return method
     return f"{legal.rstrip()} {hashlib.sha256(method.encode()).hexdigest()[:8]}"

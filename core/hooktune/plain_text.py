@@ -6,7 +6,9 @@ Queries, items and names come from logs and plugins, and may hold anything.
 import re
 from typing import Final
 
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#~|:])")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#~|])")
+# That of an address; MLflow shows a backslash before it.
+_COLON: Final = re.compile(r":(?=\S)")
 _HTML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PLAIN_CODE: Final = re.compile(r"[\w .,:;=/+%@'-]+")
 
@@ -32,7 +34,8 @@ def printable_lines(text: str) -> str:
 
 def markdown(text: str, limit: int = 300) -> str:
     """Return a text that Markdown shows as it is, as a part of a line or of a table's cell."""
-    return _MARKDOWN.sub(r"\\\1", printable(text, limit)).translate(_HTML)
+    escaped = _MARKDOWN.sub(r"\\\1", printable(text, limit)).translate(_HTML)
+    return _COLON.sub("&#58;", escaped)
 
 
 def markdown_code(text: str, limit: int = 300) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from hooktune.errors import HooktuneError
+from hooktune.errors import HooktuneError, in_words
 from hooktune.plain_text import printable, printable_lines
 
 _LINE: Final = 4000
@@ -22,8 +22,7 @@ def explain(error: Exception, *, verbose: bool) -> int:
     if isinstance(error, HooktuneError):
         say(f"Error: {error}")
         return error.exit_status
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    say(f"Error: {type(error).__name__}: {first_line}")
+    say(f"Error: {in_words(error).splitlines()[0]}")
     if not verbose:
         say("`hooktune -v ...` shows where it happened.")
     return 1
@@ -54,6 +53,8 @@ def set_up_logging(verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    # It logs the traceback of an error of the database that it raises as well.
+    logging.getLogger("mlflow.store.db").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
 
 
 def be_quiet_elsewhere() -> None:

@@ -41,7 +41,7 @@ def promote(
     from hooktune.runner import Runner
 
     runner = Runner(context.tracking_uri, block=context.block)
-    method = method or _only_method(runner.tracker)
+    method = _only_method(runner.tracker) if method is None else method
     promotion = runner.promote(method, folder, force=force, device=device)
     click.echo("\n".join(report.promotion_lines(promotion)))
 
@@ -54,7 +54,8 @@ def rollback(context: Context, method: str | None) -> None:
     from hooktune.promotion import roll_back
 
     tracker = context.tracker()
-    before, now = roll_back(tracker, method or _only_method(tracker))
+    method = _only_method(tracker) if method is None else method
+    before, now = roll_back(tracker, method)
     click.echo(
         printable(
             f"Version {now.number} of {now.model} is the champion again; version {before.number} "

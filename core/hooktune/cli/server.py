@@ -23,7 +23,9 @@ def ui(context: Context, port: int) -> None:
     if tracker.tracking_uri.startswith(("http://", "https://")):
         click.echo(f"The tracking store is a server already: open {tracker.tracking_uri}")
         return
-    click.echo(f"Open http://127.0.0.1:{port} and end it with Ctrl-C.")
+    # Without the last part MLflow shows its pages of prompts and traces, where no metric is.
+    address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    click.echo(f"Open {address} and end it with Ctrl-C.")
     arguments = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", tracker.tracking_uri,

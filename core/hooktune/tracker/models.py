@@ -209,7 +209,12 @@ def export_model(run: RunRecord, to: Path) -> None:
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RequestError(f"{to} exists already and is not an empty folder. Choose another one.")
     with _weights(run) as folder:
-        shutil.copytree(folder, to, dirs_exist_ok=True)
+        try:
+            shutil.copytree(folder, to, dirs_exist_ok=True)
+        except BaseException:
+            # Half a model, as of a full disk, might pass for a whole one.
+            shutil.rmtree(to, ignore_errors=True)
+            raise
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What MLflow's pages tell of an iteration and of its runs in words, as Markdown."""
+"""What MLflow's pages tell of an iteration and its runs: in Markdown's words, and as a view."""
 
 import hashlib
 import logging
@@ -9,6 +9,7 @@ from hooktune.metrics import MainMetric
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.tracker.experiments import find_run, search_runs
 from hooktune.tracker.records import NOTE_TAG, Iteration, RunRecord
+from hooktune.tracker.saved_view import VIEW_TAG, saved_view, view_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 NOTE_DIGEST_TAG: Final = "hooktune.note_digest"
 """Tells whether the description is still the one that hooktune wrote: people may edit it."""
+
+VIEW_DIGEST_TAG: Final = "hooktune.view_digest"
+"""Tells the same of the saved view."""
 
 _LENGTH: Final = 5000
 _MOST_LINES: Final = 12
@@ -35,12 +39,15 @@ def note_tags(note: str) -> dict[str, str]:
 
 
 def describe(client: "MlflowClient", iteration: Iteration) -> None:
-    """Write the description of an iteration's experiment and of all its runs anew."""
+    """Write the description and the view of an iteration anew, and what its runs tell."""
     runs = search_runs(client, iteration.experiment_id)
     try:
         note = iteration_note(iteration, find_run(client, iteration.starting_run), runs)
         present = client.get_experiment(iteration.experiment_id).tags
-        for key, value in _changes(present, note).items():
+        changes = _changes(present, note_tags(note))
+        if view := saved_view(iteration, runs):
+            changes |= _changes(present, {VIEW_TAG: view, VIEW_DIGEST_TAG: _digest(view)})
+        for key, value in changes.items():
             client.set_experiment_tag(iteration.experiment_id, key, value)
     except Exception as error:
         logger.warning("the description of %s could not be written: %s", iteration.name, error)
@@ -56,7 +63,7 @@ def describe_run(client: "MlflowClient", iteration: Iteration, run: RunRecord) -
     from mlflow.entities import RunTag
 
     try:
-        changes = _changes(run.tags, run_note(iteration, run))
+        changes = _changes(run.tags, note_tags(run_note(iteration, run)))
         if changes:
             client.log_batch(run.run_id, tags=[RunTag(*each) for each in changes.items()])
     except Exception as error:
@@ -78,6 +85,7 @@ def iteration_note(
         f"Distance shift is measured from {origin} scores, and the seed is {settings.seed}.",
     ]
     best = next((run for run in runs if run.run_id == iteration.best_run), None)
+    parts.append(f"[The runs, the best one first]({view_address(iteration)})")
     if runs:
         parts.append(f"{_state(iteration)}: {_counted(runs)}. {_outcome(iteration, best)}")
     if best is not None:
@@ -158,13 +166,16 @@ def _table(main: MainMetric, starting: Mapping[str, float], run: RunRecord, head
     return "\n".join(lines)
 
 
-def _changes(present: Mapping[str, str], note: str) -> dict[str, str]:
-    """Return the tags to set; none where the description was edited, or says the same already."""
-    wanted = note_tags(note)
-    written = present.get(NOTE_TAG, "")
-    if written and _digest(written) != present.get(NOTE_DIGEST_TAG):
+def _changes(present: Mapping[str, str], wanted: dict[str, str]) -> dict[str, str]:
+    """Return the tags to set: a text and its digest.
+
+    There are none where people edited the text, or where it says the same already.
+    """
+    tag, digest_tag = wanted
+    written = present.get(tag, "")
+    if written and _digest(written) != present.get(digest_tag):
         return {}
-    return {} if written == wanted[NOTE_TAG] else wanted
+    return {} if written == wanted[tag] else wanted
 
 
 def _digest(note: str) -> str:

@@ -32,6 +32,7 @@ from hooktune.tracker.store import (
 from hooktune.tracker.stored_points import StoredPoints
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
 
@@ -312,6 +313,15 @@ class Tracker:
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
         self._courier.bring(run.run_id, LogText(text=text, file=file))
+
+    def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
+        """Store a figure of matplotlib as an artifact of a run."""
+        self.client.log_figure(run.run_id, figure, file)
+
+    def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
+        """Return the steps and the values of all points of a metric, the first step first."""
+        points = self.client.get_metric_history(run.run_id, name)
+        return sorted((point.step, point.value) for point in points)
 
     def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
         """Record tags on a run; a long one is cut."""
