@@ -163,7 +163,7 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from hooktune import active_run, iteration_work
+    from hooktune import active_run, starting
     from hooktune.scoring import score_results
     from tracked_run import run_tracked
 
@@ -173,7 +173,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
         with spent.on("encoding"):
             return score_results(*args, **kwargs)
 
-    for module in (active_run, iteration_work):
+    for module in (active_run, starting):
         module.score_results = timed  # type: ignore[attr-defined]
     phases.end("imports")
     run_tracked(workload, folder, phases, DEFAULTS, arguments.model)

@@ -8,11 +8,12 @@ from hooktune.batch import Batch, held_out_sessions
 from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError
 from hooktune.host import Host
-from hooktune.iteration_work import IterationResult, Start, measure_start
+from hooktune.iteration_work import IterationResult
 from hooktune.lockstep import Beginning, Ending, Fit, unpacked_model
 from hooktune.randomness import seeded_alone
 from hooktune.ranks import Group
 from hooktune.settings import IterationSettings
+from hooktune.starting import Start, measure_start
 
 logger = logging.getLogger(__name__)
 

@@ -1,57 +1,41 @@
 """The work of one iteration, from what was asked to the one model that is kept."""
 
-import copy
-import json
 import logging
-import re
-import traceback
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hooktune.active_run import Measure, TrackedRun
-from hooktune.batch import Batch, Mask, TrainingBatch, held_out_sessions
+from hooktune.batch import Batch, held_out_sessions
 from hooktune.encoding import TextEncoder
-from hooktune.errors import ClaimLostError, HooktuneError, RequestError, in_words
-from hooktune.figures import Similarities, count_similarities, draw_run
+from hooktune.errors import RequestError
 from hooktune.host import Host
-from hooktune.lockstep import Beginning, Fit, packed_model
-from hooktune.metrics import ranking_warning
+from hooktune.lockstep import Beginning, packed_model
 from hooktune.naming import iteration_name
-from hooktune.optimizer import frozen_layer_count
-from hooktune.plain_text import printable_lines
+from hooktune.one_run import method_run_key, plugin_tags, run_once
 from hooktune.planning import (
     Request,
     choose_params,
     describe_params,
     find_starting_run,
-    run_key,
     settle_settings,
 )
-from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
 from hooktune.ranks import ALONE, Group
-from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.sharing import share_out
+from hooktune.starting import always_frozen, measure_start
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
 from hooktune.tracker.processes import sweep_scratch
-from hooktune.tracker.records import INITIAL_MODEL_TAG, EndStatus
-from hooktune.training_params import TrainingParams
+from hooktune.tracker.records import INITIAL_MODEL_TAG
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-
-_TAG_KEY_LENGTH: Final = 200
-_VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -65,20 +49,6 @@ class IterationResult:
     """The run whose model is kept; None where no run beats the starting model."""
     trained: int
     """How many runs this call has done; the others had been done before."""
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """What all runs of an iteration start from and are compared with."""
-
-    model: "SentenceTransformer"
-    training: TrainingBatch
-    measure: Measure
-    encoder: TextEncoder
-    metrics: dict[str, float]
-    """Those of the starting model on the test sessions."""
-    similarities: Similarities
-    """As the starting model sees the test sessions."""
 
 
 def run_iteration(
@@ -122,14 +92,14 @@ def run_iteration(
     )
     if existing is not None:
         tracker.sweep(existing)
-        resumable = {_run_key(host, params, existing.starting_run) for params in candidates}
+        resumable = {method_run_key(host, params, existing.starting_run) for params in candidates}
         tracker.end_dead_runs(existing, resumable)
         candidates = _not_done_yet(tracker, host, existing, candidates)
         if not candidates:
             return _finish(tracker, existing, trained=0)
     # Measured before anything is stored: a main metric that nobody computes must leave no trace.
     model = _load(host, starting_run, request, settings.seed)
-    depth = _always_frozen(model, candidates)
+    depth = always_frozen(model, candidates)
     if group.size > 1:
         group.share(Beginning(packed_model(model), settings, depth))
     encoder = TextEncoder(model, depth, group)
@@ -143,13 +113,13 @@ def run_iteration(
         # Another process was first, and what it has recorded holds.
         return run_iteration(tracker, host, batch, request, stop, group)
     iteration = tracker.record_starting_metrics(iteration, start.metrics)
-    keys = [_run_key(host, params, iteration.starting_run) for params in candidates]
+    keys = [method_run_key(host, params, iteration.starting_run) for params in candidates]
     titles = [f"run {number}/{len(keys)}" for number in range(1, len(keys) + 1)]
 
     def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
         title, params = work
         with tracker.bringing_rest():
-            _run_once(
+            run_once(
                 tracker, iteration, start, params, title, stop, claim, request.checkpoint_every
             )
 
@@ -181,7 +151,7 @@ def _not_done_yet(
     """
     todo = []
     for params in candidates:
-        if tracker.finished_run(iteration, _run_key(host, params, iteration.starting_run)):
+        if tracker.finished_run(iteration, method_run_key(host, params, iteration.starting_run)):
             logger.info("done before, and not run again: %s", describe_params(params))
         else:
             todo.append(params)
@@ -226,195 +196,9 @@ def _load(
         )
 
 
-def measure_start(
-    host: Host,
-    batch: Batch,
-    in_test: Mask,
-    settings: IterationSettings,
-    encoder: TextEncoder,
-) -> Start:
-    """Measure the starting model: the baseline of all runs.
-
-    Raises:
-        RequestError: No plugin computes the main metric.
-    """
-    model, sessions = encoder.model, batch.sessions
-    test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
-    scores = score_results(model, sessions, encoder, title="starting model")
-    baseline = scores if settings.baseline == "starting" else sessions.rank
-    in_test_results = sessions.result_places(test)
-    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
-    metrics = measure.of_scores(model, scores[in_test_results])
-    main = settings.main_metric.name
-    if main not in metrics and main != "test_loss":
-        raise RequestError(
-            f"No plugin computes the main metric {main!r} on this batch. There are: "
-            f"{', '.join(sorted(metrics))}."
-        )
-    training = TrainingBatch(
-        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
-    )
-    similarities = count_similarities(measure.sessions, scores[in_test_results])
-    return Start(model, training, measure, encoder, metrics, similarities)
-
-
-def _always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
-    """Return how many of a model's lowest layers none of the runs is going to train."""
-    depths = [
-        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
-        for each in candidates
-    ]
-    return min(depths)
-
-
 def _upload_initial_model(
     tracker: Tracker, host: Host, request: Request, model: "SentenceTransformer"
 ) -> RunRecord:
-    tags = {INITIAL_MODEL_TAG: request.initial_model or "", **_plugin_tags(host)}
+    tags = {INITIAL_MODEL_TAG: request.initial_model or "", **plugin_tags(host)}
     logger.info("uploading the initial model of %s", host.method.name)
     return tracker.upload_initial_model(host.method.name, model, tags)
-
-
-def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
-    """Return what is recorded on each run beside its hyper-parameters."""
-    settings = iteration.settings
-    return {
-        "hooktune.starting_run": iteration.starting_run,
-        "hooktune.seed": settings.seed,
-        "hooktune.test_ratio": settings.test_ratio,
-        "hooktune.baseline": settings.baseline,
-        "hooktune.main_metric": str(settings.main_metric),
-        "hooktune.train_sessions": len(start.training.train),
-        "hooktune.test_sessions": len(start.measure.sessions),
-        **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
-    }
-
-
-def _run_once(
-    tracker: Tracker,
-    iteration: Iteration,
-    start: Start,
-    params: "BaseModel | None",
-    title: str,
-    stop: Event,
-    claim: Claim,
-    checkpoint_every: float,
-) -> None:
-    """Do one run, or the rest of one whose process died; what it has tracked stays.
-
-    Raises:
-        ClaimLostError: Another process took this one for dead, and has the run now.
-    """
-    host, settings = start.measure.host, iteration.settings
-    values, facts = _values(params), _facts(iteration, start)
-    key = _run_key(host, params, iteration.starting_run)
-    run = tracker.take_over(iteration, key, {**values, **facts})
-    if run is not None and run.status != "RUNNING":
-        return
-    stored = None if run is None else tracker.stored_points(run)
-    if run is None:
-        run = tracker.start_run(
-            iteration, describe_params(params), key, values, facts, _plugin_tags(host)
-        )
-    logger.info("%s: %s", title, run.name)
-    metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
-    try:
-        manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
-        tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
-        with RunBar(title) as bar, seeded_alone(settings.seed):
-            group = start.encoder.group
-            group.share(Fit(None if params is None else values))
-            active = TrackedRun(
-                settings.seed,
-                settings.main_metric,
-                start.measure,
-                metric_log,
-                bar,
-                stop,
-                claim.check,
-                tracker.checkpoints(run, checkpoint_every),
-                stored,
-                group,
-            )
-            model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
-            active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
-        measured = active.measured(model, active.last_step)
-        metric_log.close()
-        if metric_log.error:
-            raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
-        claim.renew()
-        if stop.is_set():
-            _end_run(tracker, run, host, claim, "KILLED", "stopped")
-            return
-        if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
-            tracker.warn(run, warning)
-        draw_run(tracker, iteration, run, start.similarities, measured.similarities)
-        tracker.keep_if_best(run, model, active.last_step)
-        _end_run(tracker, run, host, claim, "FINISHED")
-    except ClaimLostError:
-        metric_log.close()
-        raise
-    except Exception as error:
-        claim.renew()
-        logger.error("%s failed (%s): %s", title, run.name, error)
-        logger.debug("the traceback of %s", title, exc_info=True)
-        metric_log.close()
-        _store_traceback(tracker, run, error)
-        _end_run(tracker, run, host, claim, "FAILED", in_words(error))
-    except BaseException as interruption:
-        metric_log.close(patience=0)
-        failure = f"interrupted ({type(interruption).__name__})"
-        with suppress(ClaimLostError):
-            _end_run(tracker, run, host, claim, "KILLED", failure)
-        raise
-
-
-def _end_run(
-    tracker: Tracker,
-    run: RunRecord,
-    host: Host,
-    claim: Claim,
-    status: EndStatus,
-    failure: str | None = None,
-) -> None:
-    """End a run, if it is still this process's own."""
-    claim.renew()
-    tracker.tag(run, _failure_tags(host))
-    tracker.end_run(run, status, failure)
-
-
-def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
-    try:
-        text = printable_lines("".join(traceback.format_exception(error)))
-        tracker.log_text(run, text, "traceback.txt")
-    except Exception as second:
-        # The disk that the run failed on may be full still; the failure itself is a tag.
-        logger.warning("the traceback of run %s could not be stored: %s", run.run_id, second)
-
-
-def _values(params: "BaseModel | None") -> dict[str, Any]:
-    return {} if params is None else params.model_dump(mode="json")
-
-
-def _run_key(host: Host, params: "BaseModel | None", starting_run: str) -> str:
-    # Who writes a method in a file edits and runs it in turns.
-    code = {"hooktune.method": host.method.version} if host.method.from_file else {}
-    return run_key(_values(params) | code, starting_run)
-
-
-def _plugin_tags(host: Host) -> dict[str, str]:
-    return {_tag_key("hooktune.plugin", each.name): each.origin for each in host.plugins}
-
-
-def _failure_tags(host: Host) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for failure in host.failures:
-        key = _tag_key("hooktune.plugin_failure", failure.name)
-        tags[key] = "\n".join(filter(None, [tags.get(key), str(failure)]))
-    return tags
-
-
-def _tag_key(prefix: str, name: str) -> str:
-    # A plugin's name may have characters that MLflow takes in no key.
-    legal = re.sub(r"[^\w. -]", "_", name)
-    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]

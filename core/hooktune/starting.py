@@ -1,0 +1,76 @@
+"""What all runs of an iteration start from and are compared with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hooktune.active_run import Measure
+from hooktune.batch import Batch, Mask, TrainingBatch
+from hooktune.encoding import TextEncoder
+from hooktune.errors import RequestError
+from hooktune.figures import Similarities, count_similarities
+from hooktune.host import Host
+from hooktune.optimizer import frozen_layer_count
+from hooktune.scoring import score_results
+from hooktune.settings import IterationSettings
+from hooktune.training_params import TrainingParams
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What all runs of an iteration start from and are compared with."""
+
+    model: "SentenceTransformer"
+    training: TrainingBatch
+    measure: Measure
+    encoder: TextEncoder
+    metrics: dict[str, float]
+    """Those of the starting model on the test sessions."""
+    similarities: Similarities
+    """As the starting model sees the test sessions."""
+
+
+def measure_start(
+    host: Host,
+    batch: Batch,
+    in_test: Mask,
+    settings: IterationSettings,
+    encoder: TextEncoder,
+) -> Start:
+    """Measure the starting model: the baseline of all runs.
+
+    Raises:
+        RequestError: No plugin computes the main metric.
+    """
+    model, sessions = encoder.model, batch.sessions
+    test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
+    scores = score_results(model, sessions, encoder, title="starting model")
+    baseline = scores if settings.baseline == "starting" else sessions.rank
+    in_test_results = sessions.result_places(test)
+    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
+    metrics = measure.of_scores(model, scores[in_test_results])
+    main = settings.main_metric.name
+    if main not in metrics and main != "test_loss":
+        raise RequestError(
+            f"No plugin computes the main metric {main!r} on this batch. There are: "
+            f"{', '.join(sorted(metrics))}."
+        )
+    training = TrainingBatch(
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
+    )
+    similarities = count_similarities(measure.sessions, scores[in_test_results])
+    return Start(model, training, measure, encoder, metrics, similarities)
+
+
+def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
+    """Return how many of a model's lowest layers none of the runs is going to train."""
+    depths = [
+        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
+        for each in candidates
+    ]
+    return min(depths)
