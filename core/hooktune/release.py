@@ -111,8 +111,12 @@ def read_manifest(folder: Path) -> BatchManifest:
         DataError: The folder is no batch folder, or one of another hooktune version.
     """
     path = folder / MANIFEST_FILE
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
+    try:
+        is_folder, exists = folder.is_dir(), folder.exists()
+    except OSError as error:
+        raise DataError(f"{folder} cannot be a batch folder: {error.strerror}.") from None
+    if not is_folder:
+        what = "is not a folder" if exists else "does not exist"
         raise DataError(f"{folder} {what}. Name a folder that `hooktune batch release` made.")
     try:
         content = path.read_text(encoding="utf-8")
