@@ -156,6 +156,7 @@ def test_a_store_that_is_away_is_a_warning(tracker, iteration, mine, monkeypatch
         with monkeypatch.context() as patch:
             patch.setattr(tracker.client, "set_experiment_tag", fail)
             assert called.wait(10)
+            claim.confirm()
         claim.renew()
         claim.check()
     assert "cannot be told now that this process lives: no route to host" in caplog.text

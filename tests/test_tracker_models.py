@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from champions import no_host
 from sentence_transformers import SentenceTransformer
 from tracked import METHOD, SHIFT, begin, do_run, finish, initial_run, model_folders, start_run
 
 from hooktune import load_champion
+from hooktune.checkpoint import Checkpoint
 from hooktune.errors import RequestError, UnsafeModelError
 from hooktune.promotion import promote
 from hooktune.testing import tiny_model
@@ -167,8 +169,14 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
     with pytest.raises(RequestError, match="There is no run"):
         tracker.run("0" * 32)
     dead = start_run(tracker, second, 0.1)
+    kept = tracker.checkpoints(dead, every=0)
+    for step in (1, 2):
+        kept.write(Checkpoint(step, {"weights": torch.ones(step)}, {}))
+    assert tracker.checkpoints(tracker.run(dead.run_id), every=0).read().step == 2
+    assert len(list(served.rglob("tensors.safetensors"))) == 1
     tracker.log_text(dead, "why", "traceback.txt")
     assert tracker.end_run(dead, "FAILED", "no luck").failure == "no luck"
+    assert not list(served.rglob("tensors.safetensors"))
 
     assert promote(tracker, METHOD, no_host, force=True).champion.number == 1
     served_model = load_champion(METHOD, server_uri, device="cpu")

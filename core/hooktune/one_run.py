@@ -99,7 +99,7 @@ def run_once(
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
-        claim.renew()
+        claim.confirm()
         if stop.is_set():
             _end_run(tracker, run, host, claim, "KILLED", "stopped")
             return
@@ -112,7 +112,7 @@ def run_once(
         metric_log.close()
         raise
     except Exception as error:
-        claim.renew()
+        claim.confirm()
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         metric_log.close()
@@ -135,7 +135,7 @@ def _end_run(
     failure: str | None = None,
 ) -> None:
     """End a run, if it is still this process's own."""
-    claim.renew()
+    claim.confirm()
     tracker.tag(run, _failure_tags(host))
     tracker.end_run(run, status, failure)
 

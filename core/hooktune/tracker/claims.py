@@ -66,6 +66,19 @@ class Claim:
                 "one took over what it was doing."
             )
 
+    def confirm(self) -> None:
+        """Renew it before something is decided, unless the store is away and nothing can be.
+
+        Raises:
+            ClaimLostError: Another process took this one for dead.
+        """
+        try:
+            self.renew()
+        except ClaimLostError:
+            raise
+        except Exception as error:
+            logger.warning("the store cannot be told now that this process lives: %s", error)
+
     def renew(self) -> None:
         """Tell the others that this process is at work, unless one of them took it for dead.
 
@@ -108,11 +121,9 @@ class Claim:
     def _keep_renewing(self) -> None:
         while not self._over.wait(RENEWED_EVERY):
             try:
-                self.renew()
+                self.confirm()
             except ClaimLostError:
                 return
-            except Exception as error:
-                logger.warning("the store cannot be told now that this process lives: %s", error)
 
 
 @dataclass
