@@ -35,7 +35,7 @@ class Params(TrainingParams):
         "heeds only pairs near it; a small one treats all pairs alike.",
     )
     attraction: float = Field(
-        default=0.3,
+        default=0.05,
         ge=0,
         le=100,
         description="The weight of the term that draws clicked results to their query. Ranking "
