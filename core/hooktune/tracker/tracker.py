@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.errors import RequestError, StoreError
+from hooktune.errors import RequestError, StoreAwayError, StoreError
 from hooktune.naming import INITIAL_EXPERIMENT, IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
@@ -24,6 +24,7 @@ from hooktune.tracker.records import EndStatus, Iteration, RunRecord
 from hooktune.tracker.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracker.store import (
     ARTIFACT_FOLDER,
+    answers,
     database_file,
     open_client,
     resolve_tracking_uri,
@@ -315,7 +316,13 @@ class Tracker:
         self._courier.bring(run.run_id, LogText(text=text, file=file))
 
     def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
-        """Store a figure of matplotlib as an artifact of a run."""
+        """Store a figure of matplotlib as an artifact of a run.
+
+        Raises:
+            StoreAwayError: The store does not answer; a figure is not worth waiting for it.
+        """
+        if not answers(self.tracking_uri):
+            raise StoreAwayError(f"{without_password(self.tracking_uri)} does not answer")
         self.client.log_figure(run.run_id, figure, file)
 
     def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
