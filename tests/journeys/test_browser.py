@@ -46,7 +46,7 @@ def result(folder: Path, empty_store: Path) -> IterationResult:
         METHOD,
         folder / "batch",
         max_runs=3,
-        params={"mini_batch_size": 4, "learning_rate": 1e-3},
+        params={"mini_batch_size": 4, "learning_rate": 1e-3, "attraction": 0.3},
         initial_model=str(folder / "tiny"),
         device="cpu",
     )

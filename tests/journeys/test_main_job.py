@@ -25,7 +25,7 @@ TRACKED = {
     "test_ndcg_at_10",
     "test_mrr",
 }
-LEARN = {"learning_rate": 1e-3, "mini_batch_size": 2}
+LEARN = {"learning_rate": 1e-3, "mini_batch_size": 2, "attraction": 0.3}
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_the_commands(hooktune, tracker: Tracker):
 def test_the_runner_promotes_what_it_has_run(store_uri: str, make_batch, tiny_model_folder: Path):
     runner = Runner(store_uri)
     method = "Default Fine Tuning Method"
-    learn = {"learning_rate": 1e-3, "mini_batch_size": 2}
+    learn = {"learning_rate": 1e-3, "mini_batch_size": 2, "attraction": 0.3}
     result = runner.run(
         method, make_batch(), max_runs=1, params=learn, initial_model=str(tiny_model_folder)
     )

@@ -33,7 +33,7 @@ batch, model, runs, folder, *uris = sys.argv[1:]
 def run(uri, number):
     result = Runner(uri).run(
         "Default Fine Tuning Method", batch, max_runs=int(runs), initial_model=model,
-        device="cpu", params={"epochs": 1, "mini_batch_size": 4},
+        device="cpu", params={"epochs": 1, "mini_batch_size": 4, "attraction": 0.3},
     )
     outcome = {
         "trained": result.trained,
