@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +74,13 @@ def store_uri(tmp_path: Path, empty_store: Path) -> str:
     file = tmp_path / "mlflow.db"
     shutil.copy(empty_store, file)
     return f"sqlite:///{file}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let reports travel between processes, whatever odd texts a test has logged."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
