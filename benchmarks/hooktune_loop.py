@@ -17,7 +17,7 @@ from hooktune.optimizer import frozen_layer_count
 from hooktune.randomness import seeded
 from hooktune.scoring import score_results
 from hooktune.testing.trial import NoProgress
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 from measuring import Pace, Phases
 from product_search import SEED, Parts
 

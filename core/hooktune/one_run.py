@@ -26,6 +26,7 @@ from hooktune.randomness import seeded_alone
 from hooktune.starting import Start
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
+from hooktune.tracker.dead_runs import take_over
 from hooktune.tracker.records import EndStatus
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_once(
     host, settings = start.measure.host, iteration.settings
     values, facts = _values(params), _facts(iteration, start)
     key = method_run_key(host, params, iteration.starting_run)
-    run = tracker.take_over(iteration, key, {**values, **facts})
+    run = take_over(tracker, iteration, key, {**values, **facts})
     if run is not None and run.status != "RUNNING":
         return
     stored = None if run is None else tracker.stored_points(run)

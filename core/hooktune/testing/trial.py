@@ -24,7 +24,7 @@ from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:
