@@ -1,4 +1,4 @@
-"""The run that a method is at work for: where its figures go and who measures its model."""
+"""The run that a method is at work for: where its figures go, and what it goes on from."""
 
 import hashlib
 import logging
@@ -7,23 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from hooktune.batch import Floats, Sessions
 from hooktune.checkpoint import Checkpoint, StateGiver
 from hooktune.errors import HooktuneError
-from hooktune.figures import Similarities, count_similarities
-from hooktune.host import Host
+from hooktune.measure import Measure, Measured
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
 from hooktune.ranks import ALONE, Group
-from hooktune.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.encoding import TextEncoder
     from hooktune.tracker.checkpoints import Checkpoints
     from hooktune.tracker.metric_log import MetricLog
     from hooktune.tracker.stored_points import StoredPoints
@@ -41,73 +36,6 @@ class RunProgress(Protocol):
     def show(self, step: int, loss: float) -> None:
         """Take how many steps are done, and the present loss."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What came of measuring a model on the test sessions."""
-
-    metrics: dict[str, float]
-    """With the prefix `test_`."""
-    similarities: Similarities
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
-        return {"metrics": self.metrics, "similarities": counts}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Measured":
-        """Return what `as_json` was called on."""
-        counts = {name: np.array(each) for name, each in values["similarities"].items()}
-        return Measured(values["metrics"], Similarities(**counts))
-
-
-@dataclass(frozen=True, eq=False)
-class Measure:
-    """Measures a model on fixed sessions against a fixed baseline.
-
-    Args:
-        host: The plugins that compute metrics.
-        sessions: The sessions.
-        baseline: The similarity of each of their results before tuning.
-        encoder: What is known already of the sessions' texts.
-    """
-
-    host: Host
-    sessions: Sessions
-    baseline: Floats
-    encoder: "TextEncoder | None" = None
-
-    def __call__(
-        self,
-        model: "SentenceTransformer",
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> dict[str, float]:
-        """Return the metrics of a model, with the prefix `test_`."""
-        return self.in_full(model, loss).metrics
-
-    def in_full(
-        self,
-        model: "SentenceTransformer",
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> Measured:
-        """Measure a model."""
-        scores = score_results(model, self.sessions, self.encoder)
-        metrics = self.of_scores(model, scores, loss)
-        return Measured(metrics, count_similarities(self.sessions, scores))
-
-    def of_scores(
-        self,
-        model: "SentenceTransformer",
-        scores: Floats,
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> dict[str, float]:
-        """Return the metrics that these scores give, with the prefix `test_`."""
-        metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
-        if loss is not None:
-            metrics["loss"] = loss(self.sessions, scores)
-        return {f"test_{name}": value for name, value in metrics.items()}
 
 
 @dataclass(eq=False)
@@ -238,68 +166,6 @@ class TrackedRun:
             metrics = self.stored.new_ones(metrics, step)
         if metrics:
             self.metric_log.add(metrics, step)
-
-
-@dataclass(eq=False)
-class FollowingRun:
-    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
-
-    Args:
-        seed: As that of the leading process, as are the other arguments.
-        main_metric: Chooses the best weights.
-        measure: Measures models on the test sessions.
-        group: The processes that train together.
-    """
-
-    seed: int
-    main_metric: MainMetric
-    measure: Measure
-    group: Group
-    last_step: int = 0
-
-    def expect_steps(self, count: int) -> None:
-        """Do nothing."""
-
-    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
-        """Do nothing."""
-
-    def log(
-        self,
-        metrics: Mapping[str, float],
-        step: int,
-        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
-    ) -> None:
-        """Do nothing."""
-
-    def log_scores(
-        self,
-        model: "SentenceTransformer",
-        sessions: Sessions,
-        scores: Floats,
-        baseline: Floats,
-        step: int,
-    ) -> None:
-        """Do nothing."""
-
-    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
-        """Encode a share of the texts, where the leading process encodes, and return its result."""
-        measured: Measured | None = self.group.share()
-        if measured is None:
-            score_results(model, self.measure.sessions, self.measure.encoder)
-            measured = self.group.share()
-        return dict(measured.metrics) if measured else {}
-
-    def checkpoint(self, step: int, state: StateGiver) -> None:
-        """Do nothing: the leading process has the same state."""
-
-    def resumed(self) -> Checkpoint | None:
-        """Return what the leading process goes on from."""
-        found: Checkpoint | None = self.group.share()
-        return found
-
-    def should_stop(self) -> bool:
-        """Return the leading process's answer."""
-        return bool(self.group.share())
 
 
 def _fingerprint(model: "SentenceTransformer") -> bytes:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hooktune.active_run import Measure
 from hooktune.batch import Batch, Mask, TrainingBatch
 from hooktune.encoding import TextEncoder
 from hooktune.errors import RequestError
 from hooktune.figures import Similarities, count_similarities
 from hooktune.host import Host
+from hooktune.measure import Measure
 from hooktune.optimizer import frozen_layer_count
 from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings
