@@ -268,8 +268,16 @@ class Tracker:
         self._courier.bring(run.run_id, LogText(text=text, file=file))
 
     def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
-        """Store a figure of matplotlib as an artifact of a run."""
-        self.client.log_figure(run.run_id, figure, file)
+        """Store a figure of matplotlib as an artifact of a run.
+
+        Raises:
+            StoreAwayError: The store is away; a figure is not worth waiting for.
+        """
+        patiently(
+            self.tracking_uri,
+            lambda: self.client.log_figure(run.run_id, figure, file),
+            patience=0,
+        )
 
     def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
         """Return the steps and the values of all points of a metric, the first step first."""
