@@ -206,8 +206,9 @@ class Reader:
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
         """Cut texts that are in order of length into groups which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
-        # So that each process has a share of a step that fits into one group.
-        most = min(most, -(-int(lengths.sum()) // self.encoder.group.size))
+        if (processes := self.encoder.group.size) > 1:
+            # So that each has a share of a step whose texts would fit into one group.
+            most = min(most, -(-int(lengths.sum()) // processes))
         start = 0
         for end in range(1, len(order) + 1):
             if (
