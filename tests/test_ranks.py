@@ -79,6 +79,19 @@ def test_what_the_first_process_gives_reaches_all():
     assert in_two_processes(lambda group: group.share(["a", group.rank])) == [["a", 0], ["a", 0]]
 
 
+def test_what_fails_in_the_first_process_fails_in_all():
+    def failed(group):
+        try:
+            group.lead(lambda: {}["no luck"])
+        except Exception as error:
+            return repr(error), group.lead(lambda: "in step")
+
+    assert in_two_processes(failed) == [
+        ("KeyError('no luck')", "in step"),
+        ("""HooktuneError("KeyError: 'no luck'")""", "in step"),
+    ]
+
+
 def test_a_process_may_have_no_rows():
     def gathered(group):
         own = torch.ones(2, 3, requires_grad=True) if group.leads else None

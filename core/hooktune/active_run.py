@@ -4,10 +4,11 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hooktune.batch import Floats, Sessions
 from hooktune.checkpoint import Checkpoint, StateGiver
@@ -60,6 +61,8 @@ class TrackedRun:
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
     _measured: dict[bytes, Measured] = field(default_factory=dict)
+    _failure: Exception | None = None
+    """What has failed here and not in the processes that follow, which are to be told."""
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
@@ -76,12 +79,13 @@ class TrackedRun:
         accumulate: Iterable[Accumulation] = ("mean", "sliding"),
     ) -> None:
         """See `ActiveRun.log`."""
-        self.check()
-        self.last_step = max(self.last_step, step)
-        figures = self._accumulator.add(metrics, accumulate)
-        self._add(figures, step)
-        if "train_loss" in metrics:
-            self.progress.show(step, figures.get("sliding_train_loss", math.nan))
+        with self._keeping_failure():
+            self.check()
+            self.last_step = max(self.last_step, step)
+            figures = self._accumulator.add(metrics, accumulate)
+            self._add(figures, step)
+            if "train_loss" in metrics:
+                self.progress.show(step, figures.get("sliding_train_loss", math.nan))
 
     def log_scores(
         self,
@@ -92,8 +96,9 @@ class TrackedRun:
         step: int,
     ) -> None:
         """See `ActiveRun.log_scores`."""
-        metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
-        self.log({f"train_{name}": value for name, value in metrics.items()}, step)
+        with self._keeping_failure():
+            metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
+            self.log({f"train_{name}": value for name, value in metrics.items()}, step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""
@@ -102,12 +107,14 @@ class TrackedRun:
     def measured(self, model: "SentenceTransformer", step: int) -> Measured:
         """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        measured: Measured | None = self.group.share(self._measured.get(key))
+        measured: Measured | None = self._lead(lambda: self._measured.get(key))
         if measured is None:
-            measured = self.group.share(self.measure.in_full(model, self._loss))
+            scores = self.measure.scores(model)
+            measured = self._lead(lambda: self.measure.in_full(model, scores, self._loss))
             self._measured[key] = measured
         self.last_step = max(self.last_step, step)
-        self._add(measured.metrics, step)
+        with self._keeping_failure():
+            self._add(measured.metrics, step)
         return measured
 
     @property
@@ -117,8 +124,11 @@ class TrackedRun:
 
     def checkpoint(self, step: int, state: StateGiver) -> None:
         """See `ActiveRun.checkpoint`."""
-        if self.checkpoints is None or not self.checkpoints.is_due():
-            return
+        if self.checkpoints is not None and self.checkpoints.is_due():
+            with self._keeping_failure():
+                self._keep(step, state, self.checkpoints)
+
+    def _keep(self, step: int, state: StateGiver, checkpoints: "Checkpoints") -> None:
         self.check()
         tensors, facts = state()
         own = {
@@ -134,13 +144,16 @@ class TrackedRun:
         except HooktuneError as error:
             logger.warning("no checkpoint is kept now: %s", error)
             return
-        self.checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
+        checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
 
     def resumed(self) -> Checkpoint | None:
         """See `ActiveRun.resumed`."""
+        resumed: Checkpoint | None = self._lead(self._resume)
+        return resumed
+
+    def _resume(self) -> Checkpoint | None:
         found = None if self.checkpoints is None else self.checkpoints.read()
         if found is None:
-            self.group.share(None)
             return None
         own = found.facts["run"]
         self._began = time.monotonic() - own["seconds"]
@@ -152,14 +165,31 @@ class TrackedRun:
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])
         logger.info("going on after step %d", found.step)
-        own_part: Checkpoint = self.group.share(
-            Checkpoint(found.step, found.tensors, found.facts["method"])
-        )
-        return own_part
+        return Checkpoint(found.step, found.tensors, found.facts["method"])
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
-        return bool(self.group.share(self.stop.is_set()))
+        return bool(self._lead(self.stop.is_set))
+
+    def _lead(self, work: Callable[[], Any]) -> Any:
+        """Do what the processes that follow wait for, and tell them what has failed till then."""
+
+        def work_or_fail() -> Any:
+            if self._failure is not None:
+                raise self._failure
+            return work()
+
+        return self.group.lead(work_or_fail)
+
+    @contextmanager
+    def _keeping_failure(self) -> Iterator[None]:
+        """Keep a failure until the next call that all processes make, as one alone would hang."""
+        try:
+            yield
+        except Exception as error:
+            if self.group.size == 1:
+                raise
+            self._failure = self._failure or error
 
     def _add(self, metrics: Mapping[str, float], step: int) -> None:
         if self.stored is not None:

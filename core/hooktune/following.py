@@ -12,12 +12,11 @@ from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError
 from hooktune.host import Host
 from hooktune.iteration_work import IterationResult
-from hooktune.lockstep import Beginning, Ending, Fit, unpacked_model
+from hooktune.lockstep import Beginning, Ending, Fit, Waiting, unpacked_model
 from hooktune.measure import Measure, Measured
 from hooktune.metrics import Accumulation, MainMetric
 from hooktune.randomness import seeded_alone
 from hooktune.ranks import Group
-from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings
 from hooktune.starting import Start, measure_start
 
@@ -42,6 +41,7 @@ def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
         HooktuneError: The leading process has failed.
     """
     begun: tuple[IterationSettings, Start] | None = None
+    failure: HooktuneError | None = None
     while True:
         told = group.share()
         if isinstance(told, Ending):
@@ -50,11 +50,18 @@ def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
             result: IterationResult = told.result
             return result
         if isinstance(told, Beginning):
-            begun = told.settings, _begin(host, batch, told, group)
+            try:
+                begun = told.settings, _begin(host, batch, told, group)
+            except HooktuneError as error:
+                # It fails in the leading process as well, which says how the iteration ends.
+                begun, failure = None, error
         elif isinstance(told, Fit) and begun is not None:
             _fit(host, *begun, told, group)
-        else:
-            raise HooktuneError(f"The leading process is at another step: {type(told).__name__}.")
+        elif not isinstance(told, Waiting):
+            raise failure or HooktuneError(
+                f"Process {group.rank} cannot follow the leading one, which is at another step: "
+                f"{type(told).__name__}. Give the same command again."
+            )
 
 
 def _begin(host: Host, batch: Batch, told: Beginning, group: Group) -> Start:
@@ -120,10 +127,10 @@ class FollowingRun:
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
         """Encode a share of the texts, where the leading process encodes, and return its result."""
-        measured: Measured | None = self.group.share()
+        measured: Measured | None = self.group.lead()
         if measured is None:
-            score_results(model, self.measure.sessions, self.measure.encoder)
-            measured = self.group.share()
+            self.measure.scores(model)
+            measured = self.group.lead()
         return dict(measured.metrics) if measured else {}
 
     def checkpoint(self, step: int, state: StateGiver) -> None:
@@ -131,9 +138,9 @@ class FollowingRun:
 
     def resumed(self) -> Checkpoint | None:
         """Return what the leading process goes on from."""
-        found: Checkpoint | None = self.group.share()
+        found: Checkpoint | None = self.group.lead()
         return found
 
     def should_stop(self) -> bool:
         """Return the leading process's answer."""
-        return bool(self.group.share())
+        return bool(self.group.lead())

@@ -11,7 +11,7 @@ from hooktune.batch import Batch, held_out_sessions
 from hooktune.encoding import TextEncoder
 from hooktune.errors import RequestError
 from hooktune.host import Host
-from hooktune.lockstep import Beginning, packed_model
+from hooktune.lockstep import Beginning, Waiting, packed_model
 from hooktune.naming import iteration_name
 from hooktune.one_run import method_run_key, plugin_tags, run_once
 from hooktune.planning import (
@@ -125,7 +125,7 @@ def run_iteration(
             )
 
     works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
-    trained = share_out(tracker, iteration, works, do, stop)
+    trained = share_out(tracker, iteration, works, do, stop, on_wait=lambda: group.share(Waiting()))
     if stop.is_set():
         return _result(tracker, iteration, trained)
     return _finish(tracker, iteration, trained)

@@ -59,15 +59,19 @@ class Measure:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of a model, with the prefix `test_`."""
-        return self.in_full(model, loss).metrics
+        return self.of_scores(model, self.scores(model), loss)
+
+    def scores(self, model: "SentenceTransformer") -> Floats:
+        """Return the similarity of each of the sessions' results; of a group, all must call it."""
+        return score_results(model, self.sessions, self.encoder)
 
     def in_full(
         self,
         model: "SentenceTransformer",
+        scores: Floats,
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> Measured:
-        """Measure a model."""
-        scores = score_results(model, self.sessions, self.encoder)
+        """Return all that comes of the scores that a model gives."""
         metrics = self.of_scores(model, scores, loss)
         return Measured(metrics, count_similarities(self.sessions, scores))
 

@@ -17,10 +17,7 @@ from hooktune.host import Host
 from hooktune.lockstep import Fit
 from hooktune.metrics import ranking_warning
 from hooktune.plain_text import printable_lines
-from hooktune.planning import (
-    describe_params,
-    run_key,
-)
+from hooktune.planning import describe_params, run_key
 from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
 from hooktune.starting import Start
@@ -113,10 +110,10 @@ def run_once(
         metric_log.close()
         raise
     except Exception as error:
+        metric_log.close()
         claim.confirm()
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
-        metric_log.close()
         _store_traceback(tracker, run, error)
         _end_run(tracker, run, host, claim, "FAILED", in_words(error))
     except BaseException as interruption:

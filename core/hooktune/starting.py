@@ -44,6 +44,13 @@ def measure_start(
 ) -> Start:
     """Measure the starting model: the baseline of all runs.
 
+    Args:
+        host: The plugins that compute metrics.
+        batch: The released batch.
+        in_test: For each of its sessions, whether it is held out for testing.
+        settings: What the iteration is about.
+        encoder: Encodes by the starting model, and keeps what it finds for the runs.
+
     Raises:
         RequestError: No plugin computes the main metric.
     """
