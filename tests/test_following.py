@@ -1,6 +1,7 @@
 """A process that follows the leading one stays in step with it, whatever fails there alone."""
 
 import copy
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -9,7 +10,7 @@ from test_ranks import MODEL, in_two_processes
 from test_training import columns
 
 import hooktune_default
-from hooktune import hookimpl
+from hooktune import Runner, hookimpl
 from hooktune.active_run import TrackedRun
 from hooktune.contract import Plugin
 from hooktune.encoding import TextEncoder
@@ -96,3 +97,33 @@ def test_a_plugin_that_fails_to_measure_fails_in_all_processes():
     leading, following = in_two_processes(failing)
     assert leading == following
     assert "cannot measure this" in leading[0]
+
+
+def test_an_iteration_goes_on_after_a_run_that_fails_in_the_leading_process_alone(
+    store_uri: str, make_batch, tiny_model_folder: Path
+):
+    batch = make_batch()
+
+    def tuned(group):
+        runner = Runner(store_uri, group=group, plugins=[Fails(group.leads)])
+        result = runner.run(
+            "Default Fine Tuning Method", batch, max_runs=2, seed=1,
+            initial_model=str(tiny_model_folder),
+        )  # fmt: skip
+        return [run.status for run in result.runs], result.trained
+
+    assert in_two_processes(tuned) == [(["FAILED", "FINISHED"], 2)] * 2
+
+
+class Fails:
+    """Fails once, in the leading process alone, to measure what it is given."""
+
+    def __init__(self, leads: bool) -> None:
+        self.calls = 0 if leads else 100
+
+    @hookimpl
+    def compute_metrics(self):
+        self.calls += 1
+        if self.calls == 4:
+            raise ValueError("no luck")
+        return {}
