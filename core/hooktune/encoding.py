@@ -173,7 +173,8 @@ class Reader:
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
-        for chunk in own if title is None else track(own, title):
+        # One bar for all processes.
+        for chunk in track(own, title) if title is not None and group.leads else own:
             encode = partial(self._encode, column, rows[chunk], task)
             if not with_gradient[chunk[0]]:
                 with torch.no_grad():
