@@ -27,8 +27,9 @@ import torch
 
 from contenders import save_tiny_model
 from hooktune import MainMetric, Sessions
-from hooktune.active_run import Measure, TrackedRun
+from hooktune.active_run import TrackedRun
 from hooktune.encoding import TextEncoder
+from hooktune.measure import Measure
 from hooktune.optimizer import frozen, lowest_layers
 from hooktune.scoring import score_results
 from hooktune.testing.trial import NoProgress

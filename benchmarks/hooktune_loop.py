@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 from sentence_transformers import SentenceTransformer
 
 from hooktune import MainMetric, MethodSettings, TrainingBatch
-from hooktune.active_run import Measure, TrackedRun
+from hooktune.active_run import TrackedRun
 from hooktune.catalogue import read_catalogue
 from hooktune.encoding import TextEncoder
 from hooktune.host import Host, open_host
+from hooktune.measure import Measure
 from hooktune.optimizer import frozen_layer_count
 from hooktune.randomness import seeded
 from hooktune.scoring import score_results
 from hooktune.testing.trial import NoProgress
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 from measuring import Pace, Phases
 from product_search import SEED, Parts
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune import Sessions
-    from hooktune.active_run import Measure
     from hooktune.batch import Floats
+    from hooktune.measure import Measure
 
 DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
 
@@ -80,7 +80,7 @@ class TimedClient:
 def track(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
-    from hooktune.active_run import Measure
+    from hooktune.measure import Measure
     from hooktune.scoring import score_results
     from hooktune.tracker.store import open_client
     from hooktune_loop import BATCH_ID, load_model, open_default
@@ -163,7 +163,7 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from hooktune import active_run, starting
+    from hooktune import measure, starting
     from hooktune.scoring import score_results
     from tracked_run import run_tracked
 
@@ -173,7 +173,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
         with spent.on("encoding"):
             return score_results(*args, **kwargs)
 
-    for module in (active_run, starting):
+    for module in (measure, starting):
         module.score_results = timed  # type: ignore[attr-defined]
     phases.end("imports")
     run_tracked(workload, folder, phases, DEFAULTS, arguments.model)

@@ -8,10 +8,11 @@ import torch
 
 import hooktune_default
 import hooktune_metrics
-from hooktune.active_run import Measure, TrackedRun
+from hooktune.active_run import TrackedRun
 from hooktune.contract import Plugin
 from hooktune.errors import ClaimLostError
 from hooktune.host import Host
+from hooktune.measure import Measure
 from hooktune.metrics import MainMetric
 from hooktune.release import open_batch
 from hooktune.scoring import score_results
@@ -108,7 +109,7 @@ def test_the_same_weights_are_not_encoded_twice(run, kept, model, monkeypatch):
         scored.append(args)
         return score_results(*args)
 
-    monkeypatch.setattr("hooktune.active_run.score_results", counting)
+    monkeypatch.setattr("hooktune.measure.score_results", counting)
     first = run.evaluate(model, 1)
     assert run.evaluate(model, 2) == first
     assert len(scored) == 1

@@ -1,6 +1,8 @@
 """The command line: what it imports, prints and answers."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import pytest
 
 import hooktune
 from hooktune.cli import main
+from hooktune.terminal import interrupt
 
 METHOD = "Default Fine Tuning Method"
 Run = Callable[..., tuple[int, str, str]]
@@ -147,3 +150,13 @@ def test_a_batch_is_shown_with_its_clicks_by_position(make_batch, run: Run):
 def test_wrong_words_end_with_status_2(run: Run):
     assert run("runn")[0] == 2
     assert run("run")[0] == 2
+
+
+def test_who_is_told_to_end_twice_ends_well():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -13,6 +13,7 @@ from tracked import SHIFT, finish
 from hooktune import report
 from hooktune.comparison import compare, plot_comparison
 from hooktune.errors import RequestError
+from hooktune.listing import json_text
 from hooktune.metrics import MainMetric
 from hooktune.settings import IterationSettings
 from hooktune.tracker import Tracker
@@ -55,7 +56,7 @@ def test_each_method_stands_by_its_best_run_and_the_best_one_wins(tracker: Track
     assert " MB" in line
     assert f"Better is the winner, by {SHIFT}." in text
 
-    read = json.loads(report.as_json(report.comparison_json(compared)))
+    read = json.loads(json_text(report.comparison_json(compared)))
     assert (read["batch_id"], read["winner"], read["comparable"]) == (BATCH, "Better", True)
     assert read["methods"][0]["metrics"][SHIFT] == 0.3
     assert read["methods"][2]["improved"] is False

@@ -20,6 +20,7 @@ from hooktune.release import open_batch
 from hooktune.testing import tiny_model
 from hooktune.tracker import RunRecord, Tracker, models
 from hooktune.tracker.processes import describe_process
+from hooktune.tracker.uploading import upload_model
 
 SHIFT = "test_not_irrelevant_dist_shift"
 
@@ -224,7 +225,7 @@ def test_a_dead_run_whose_model_is_whole_is_only_ended(
     half = tracker.client.create_logged_model(
         iteration.experiment_id, name="model", source_run_id=left.run_id
     )
-    models.upload_model(tracker.client, left, tiny_model())
+    upload_model(tracker.client, left, tiny_model())
     trained = pusher.trained
     result = work(params={"deed": "die"})
     assert (result.best.run_id, result.best.status) == (left.run_id, "FINISHED")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hooktune.cli import main
+from hooktune.listing import json_text
 from hooktune.plain_text import markdown, markdown_code, printable, printable_lines
-from hooktune.report import as_json
 from hooktune.terminal import say, set_up_logging
 
 NASTY = "<script>alert(1)</script>\x1b[2J\r\x9b2J\n| **b** [x](javascript:y) `c`\u202e\ud800"
@@ -49,8 +49,8 @@ def test_nothing_of_it_reaches_a_terminal(capsys: pytest.CaptureFixture[str]):
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.removesuffix("\n").isprintable()
-    assert "\x9b" not in as_json({"query": NASTY})
-    as_json({"query": NASTY}).encode()
+    assert "\x9b" not in json_text({"query": NASTY})
+    json_text({"query": NASTY}).encode()
 
 
 @pytest.fixture

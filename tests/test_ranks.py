@@ -37,6 +37,7 @@ def in_two_processes(work) -> list:
     def one(rank, answers):
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads are not there after a fork
         try:
             answers.put((rank, work(join_group("cpu"))))
         finally:
@@ -77,6 +78,19 @@ def test_two_processes_give_the_numbers_of_one(frozen_layers):
 
 def test_what_the_first_process_gives_reaches_all():
     assert in_two_processes(lambda group: group.share(["a", group.rank])) == [["a", 0], ["a", 0]]
+
+
+def test_what_fails_in_the_first_process_fails_in_all():
+    def failed(group):
+        try:
+            group.lead(lambda: {}["no luck"])
+        except Exception as error:
+            return repr(error), group.lead(lambda: "in step")
+
+    assert in_two_processes(failed) == [
+        ("KeyError('no luck')", "in step"),
+        ("""HooktuneError("KeyError: 'no luck'")""", "in step"),
+    ]
 
 
 def test_a_process_may_have_no_rows():

@@ -1,11 +1,9 @@
 """What people read of the store: tables and JSON."""
 
 import io
-import json
 import math
 from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from hooktune import report
@@ -73,7 +71,6 @@ def test_markup_and_control_characters_are_shown_as_they_are():
     for text in (
         printed(report.runs_table(an_iteration(), [run])),
         printed(report.best_table([run])),
-        printed(report.table(["[bold]head"], [[NASTY]])),
         "\n".join(report.remarks(an_iteration(), [run])),
     ):
         joined = "".join(text.split())
@@ -82,19 +79,14 @@ def test_markup_and_control_characters_are_shown_as_they_are():
         assert "[red]query[/red]\\x1b[2J\\x07:smile:" in joined
 
 
-def test_json_is_the_same_for_the_same_store_and_nan_is_null():
-    run = report.run_json(a_run("aa", math.nan, params={"b": (1, math.nan), "a": "ü"}), True)
-    text = report.as_json(run)
-    assert text == report.as_json(dict(reversed(run.items())))
-    read = json.loads(text, parse_constant=lambda name: pytest.fail(name))
-    assert read["metrics"] == {SHIFT: None}
-    assert read["params"] == {"a": "ü", "b": [1, None]}
-    assert read["model_uri"] == "runs:/aa/model"
-    assert report.run_json(a_run("aa"), False)["model_uri"] is None
+def test_a_run_as_json_names_its_model_only_where_that_is_kept():
+    kept, gone = (report.run_json(a_run("aa", 0.1), has_model) for has_model in (True, False))
+    assert kept["metrics"] == {SHIFT: 0.1}
+    assert (kept["model_uri"], gone["model_uri"]) == ("runs:/aa/model", None)
 
 
 def test_an_iteration_as_json_names_what_it_is_about():
-    value = json.loads(report.as_json(report.iteration_json(an_iteration("aa", True))))
+    value = report.iteration_json(an_iteration("aa", True))
     assert value["name"] == f"iteration / M / {'0' * 24}"
     assert value["main_metric"] == {"name": SHIFT, "greater_is_better": True}
     assert (value["best_run"], value["improved"]) == ("aa", True)

@@ -49,12 +49,16 @@ def test_alone_a_process_does_all_in_their_order(tracker: Tracker, iteration: It
 def test_what_another_does_is_waited_for(store_uri: str, tracker: Tracker, iteration: Iteration):
     do, done = doing(tracker, iteration)
     ended: list[int] = []
+    looked = Event()
     with Tracker(store_uri).claims(iteration).try_claim("b"):
         others = Thread(
-            target=lambda: ended.append(share_out(tracker, iteration, WORKS, do, Event()))
+            target=lambda: ended.append(
+                share_out(tracker, iteration, WORKS, do, Event(), on_wait=looked.set)
+            )
         )
         others.start()
         others.join(2)
+        assert looked.is_set()
         assert (done, ended) == (["a", "c"], [])
         do_run(tracker, iteration, 0.1, "b")
     others.join(30)

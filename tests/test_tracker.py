@@ -1,18 +1,13 @@
 """Iterations and runs in the store, and the strangers that lie between them."""
 
-import json
-import os
-import socket
-
 import pytest
-from tracked import METHOD, SHIFT, begin, do_run, finish, initial_run, start_run
+from tracked import METHOD, begin, do_run, finish, initial_run
 
 from hooktune.errors import RequestError, StoreError
 from hooktune.metrics import MainMetric
 from hooktune.naming import IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import Tracker
-from hooktune.tracker.processes import describe_process, has_died
 
 BATCH = "65844a671089823652b83d43"
 GARBLED = [
@@ -139,28 +134,3 @@ def test_each_method_has_an_initial_model_of_its_own(tracker: Tracker):
     assert tracker.starting_model("Other") == other
     assert tracker.starting_model("Third") is None
     assert (one.name, one.batch_id, one.status) == ("initial_model", None, "FINISHED")
-
-
-def test_a_run_of_a_dead_process_is_ended_and_others_are_not(tracker: Tracker):
-    iteration = begin(tracker)
-    alive, dead, elsewhere = (start_run(tracker, iteration, 0.1, key) for key in "abc")
-    here = json.loads(describe_process())
-    for run, process in ((dead, here | {"began": "x"}), (elsewhere, here | {"host": "far"})):
-        tracker.client.set_tag(run.run_id, "hooktune.process", json.dumps(process))
-    tracker.end_dead_runs(iteration)
-    assert [run.status for run in tracker.runs(iteration)] == ["RUNNING", "KILLED", "RUNNING"]
-    assert tracker.run(dead.run_id).failure == "its process died"
-    assert tracker.run(alive.run_id).metrics == {SHIFT: 0.1}
-
-
-def test_a_process_has_died_when_its_id_is_free_or_taken_by_another():
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitpid(child, 0)
-    host = socket.gethostname()
-    assert has_died(json.dumps({"host": host, "pid": child}))
-    assert has_died(json.dumps({"host": host, "pid": os.getpid(), "began": "another boot 1"}))
-    assert not has_died(describe_process())
-    for unknown in (None, "", "[]", "{}", "x", json.dumps({"host": host}), '{"pid": 1}'):
-        assert not has_died(unknown)

@@ -28,6 +28,8 @@ from hooktune.settings import IterationSettings
 from hooktune.testing import tiny_model
 from hooktune.tracker import Iteration, RunRecord, Tracker, models
 from hooktune.tracker.best_model import choose_best, rank
+from hooktune.tracker.dead_runs import end_dead_runs
+from hooktune.tracker.uploading import upload_model
 
 
 @pytest.fixture
@@ -215,7 +217,7 @@ def test_two_processes_that_decide_at_once_agree(store_uri: str, tracker: Tracke
     better, worse = start_run(tracker, iteration, 0.2), start_run(tracker, iteration, 0.1)
     other = Tracker(store_uri)
     # The worse one decides to upload before it can know of the better one, and comes second.
-    models.upload_model(other.client, worse, tiny_model())
+    upload_model(other.client, worse, tiny_model())
     assert tracker.keep_if_best(better, tiny_model(), 1)
     assert not other.keep_if_best(worse, tiny_model(), 1)
     other.end_run(worse, "FINISHED")
@@ -350,7 +352,7 @@ def test_whenever_the_process_is_killed_a_whole_best_model_is_there(tracker: Tra
         assert left.run_id == best.run_id, moment
         assert left.load_model("cpu").get_embedding_dimension() == 32, moment
 
-        tracker.end_dead_runs(iteration)
+        end_dead_runs(tracker, iteration)
 
         assert tracker.best(tracker.iteration(iteration.name)).run_id == best.run_id, moment
         assert tracker.run(run.run_id).status == status, moment

@@ -76,14 +76,6 @@ def test_it_goes_when_the_run_ends(tracker, run, kept, tmp_path: Path):
     assert "hooktune.checkpoint" not in ended.tags
 
 
-def test_what_a_dead_process_left_of_an_ended_run_is_swept(tracker, run, kept, tmp_path: Path):
-    kept.write(at(1))
-    tracker.client.set_terminated(run.run_id, "FINISHED")
-    tracker.sweep(tracker.iterations()[0])
-    assert folders(tmp_path) == []
-    assert again(tracker, run) is None
-
-
 def test_a_store_that_takes_none_is_a_warning(kept, monkeypatch, caplog):
     def fail(*_: object) -> None:
         raise OSError("no space left on device")

@@ -65,6 +65,15 @@ def end_run_in_the_outage(
     assert tracker.end_run(run, "FINISHED").status == "FINISHED"
 
 
+def test_a_figure_is_not_waited_for(tracker: Tracker, network: Network, monkeypatch):
+    run = start_run(tracker, begin(tracker), 0.1)
+    monkeypatch.setattr(tracker.client, "log_figure", pytest.fail)
+    monkeypatch.setattr(outage, "PATIENCE", 1000)
+    network.is_up = False
+    with pytest.raises(StoreAwayError):
+        tracker.log_figure(run, None, "figures/some.png")
+
+
 def test_all_of_a_run_is_delivered_later_and_once(tracker: Tracker, network: Network):
     iteration = begin(tracker)
     worse = do_run(tracker, iteration, 0.1)

@@ -1,13 +1,15 @@
-"""Temporary folders of processes, those of the dead included."""
+"""Which processes have died, and the temporary folders that they left."""
 
+import json
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from hooktune.tracker import processes
-from hooktune.tracker.processes import scratch_folder, sweep_scratch
+from hooktune.tracker.processes import describe_process, has_died, scratch_folder, sweep_scratch
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +49,16 @@ def test_what_another_machine_or_container_has_there_stays(temp_folder: Path, mo
         folder = Path(tempfile.mkdtemp(prefix=processes._scratch_prefix(2**22 + 1)))
     sweep_scratch()
     assert folder.exists()
+
+
+def test_a_process_has_died_when_its_id_is_free_or_taken_by_another():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    host = socket.gethostname()
+    assert has_died(json.dumps({"host": host, "pid": child}))
+    assert has_died(json.dumps({"host": host, "pid": os.getpid(), "began": "another boot 1"}))
+    assert not has_died(describe_process())
+    for unknown in (None, "", "[]", "{}", "x", json.dumps({"host": host}), '{"pid": 1}'):
+        assert not has_died(unknown)

@@ -1,29 +1,25 @@
-"""The run that a method is at work for: where its figures go and who measures its model."""
+"""The run that a method is at work for: where its figures go, and what it goes on from."""
 
 import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from hooktune.batch import Floats, Sessions
 from hooktune.checkpoint import Checkpoint, StateGiver
 from hooktune.errors import HooktuneError
-from hooktune.figures import Similarities, count_similarities
-from hooktune.host import Host
+from hooktune.measure import Measure, Measured
 from hooktune.metrics import Accumulation, Accumulator, MainMetric
 from hooktune.ranks import ALONE, Group
-from hooktune.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.encoding import TextEncoder
     from hooktune.tracker.checkpoints import Checkpoints
     from hooktune.tracker.metric_log import MetricLog
     from hooktune.tracker.stored_points import StoredPoints
@@ -41,73 +37,6 @@ class RunProgress(Protocol):
     def show(self, step: int, loss: float) -> None:
         """Take how many steps are done, and the present loss."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What came of measuring a model on the test sessions."""
-
-    metrics: dict[str, float]
-    """With the prefix `test_`."""
-    similarities: Similarities
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
-        return {"metrics": self.metrics, "similarities": counts}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Measured":
-        """Return what `as_json` was called on."""
-        counts = {name: np.array(each) for name, each in values["similarities"].items()}
-        return Measured(values["metrics"], Similarities(**counts))
-
-
-@dataclass(frozen=True, eq=False)
-class Measure:
-    """Measures a model on fixed sessions against a fixed baseline.
-
-    Args:
-        host: The plugins that compute metrics.
-        sessions: The sessions.
-        baseline: The similarity of each of their results before tuning.
-        encoder: What is known already of the sessions' texts.
-    """
-
-    host: Host
-    sessions: Sessions
-    baseline: Floats
-    encoder: "TextEncoder | None" = None
-
-    def __call__(
-        self,
-        model: "SentenceTransformer",
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> dict[str, float]:
-        """Return the metrics of a model, with the prefix `test_`."""
-        return self.in_full(model, loss).metrics
-
-    def in_full(
-        self,
-        model: "SentenceTransformer",
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> Measured:
-        """Measure a model."""
-        scores = score_results(model, self.sessions, self.encoder)
-        metrics = self.of_scores(model, scores, loss)
-        return Measured(metrics, count_similarities(self.sessions, scores))
-
-    def of_scores(
-        self,
-        model: "SentenceTransformer",
-        scores: Floats,
-        loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> dict[str, float]:
-        """Return the metrics that these scores give, with the prefix `test_`."""
-        metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
-        if loss is not None:
-            metrics["loss"] = loss(self.sessions, scores)
-        return {f"test_{name}": value for name, value in metrics.items()}
 
 
 @dataclass(eq=False)
@@ -132,6 +61,8 @@ class TrackedRun:
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
     _measured: dict[bytes, Measured] = field(default_factory=dict)
+    _failure: Exception | None = None
+    """What has failed here and not in the processes that follow, which are to be told."""
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
@@ -148,12 +79,13 @@ class TrackedRun:
         accumulate: Iterable[Accumulation] = ("mean", "sliding"),
     ) -> None:
         """See `ActiveRun.log`."""
-        self.check()
-        self.last_step = max(self.last_step, step)
-        figures = self._accumulator.add(metrics, accumulate)
-        self._add(figures, step)
-        if "train_loss" in metrics:
-            self.progress.show(step, figures.get("sliding_train_loss", math.nan))
+        with self._keeping_failure():
+            self.check()
+            self.last_step = max(self.last_step, step)
+            figures = self._accumulator.add(metrics, accumulate)
+            self._add(figures, step)
+            if "train_loss" in metrics:
+                self.progress.show(step, figures.get("sliding_train_loss", math.nan))
 
     def log_scores(
         self,
@@ -164,8 +96,9 @@ class TrackedRun:
         step: int,
     ) -> None:
         """See `ActiveRun.log_scores`."""
-        metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
-        self.log({f"train_{name}": value for name, value in metrics.items()}, step)
+        with self._keeping_failure():
+            metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
+            self.log({f"train_{name}": value for name, value in metrics.items()}, step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""
@@ -174,12 +107,14 @@ class TrackedRun:
     def measured(self, model: "SentenceTransformer", step: int) -> Measured:
         """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        measured: Measured | None = self.group.share(self._measured.get(key))
+        measured: Measured | None = self._lead(lambda: self._measured.get(key))
         if measured is None:
-            measured = self.group.share(self.measure.in_full(model, self._loss))
+            scores = self.measure.scores(model)
+            measured = self._lead(lambda: self.measure.in_full(model, scores, self._loss))
             self._measured[key] = measured
         self.last_step = max(self.last_step, step)
-        self._add(measured.metrics, step)
+        with self._keeping_failure():
+            self._add(measured.metrics, step)
         return measured
 
     @property
@@ -189,8 +124,11 @@ class TrackedRun:
 
     def checkpoint(self, step: int, state: StateGiver) -> None:
         """See `ActiveRun.checkpoint`."""
-        if self.checkpoints is None or not self.checkpoints.is_due():
-            return
+        if self.checkpoints is not None and self.checkpoints.is_due():
+            with self._keeping_failure():
+                self._keep(step, state, self.checkpoints)
+
+    def _keep(self, step: int, state: StateGiver, checkpoints: "Checkpoints") -> None:
         self.check()
         tensors, facts = state()
         own = {
@@ -206,13 +144,16 @@ class TrackedRun:
         except HooktuneError as error:
             logger.warning("no checkpoint is kept now: %s", error)
             return
-        self.checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
+        checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
 
     def resumed(self) -> Checkpoint | None:
         """See `ActiveRun.resumed`."""
+        resumed: Checkpoint | None = self._lead(self._resume)
+        return resumed
+
+    def _resume(self) -> Checkpoint | None:
         found = None if self.checkpoints is None else self.checkpoints.read()
         if found is None:
-            self.group.share(None)
             return None
         own = found.facts["run"]
         self._began = time.monotonic() - own["seconds"]
@@ -224,82 +165,37 @@ class TrackedRun:
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])
         logger.info("going on after step %d", found.step)
-        own_part: Checkpoint = self.group.share(
-            Checkpoint(found.step, found.tensors, found.facts["method"])
-        )
-        return own_part
+        return Checkpoint(found.step, found.tensors, found.facts["method"])
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
-        return bool(self.group.share(self.stop.is_set()))
+        return bool(self._lead(self.stop.is_set))
+
+    def _lead(self, work: Callable[[], Any]) -> Any:
+        """Do what the processes that follow wait for, and tell them what has failed till then."""
+
+        def work_or_fail() -> Any:
+            if self._failure is not None:
+                raise self._failure
+            return work()
+
+        return self.group.lead(work_or_fail)
+
+    @contextmanager
+    def _keeping_failure(self) -> Iterator[None]:
+        """Keep a failure until the next call that all processes make, as one alone would hang."""
+        try:
+            yield
+        except Exception as error:
+            if self.group.size == 1:
+                raise
+            self._failure = self._failure or error
 
     def _add(self, metrics: Mapping[str, float], step: int) -> None:
         if self.stored is not None:
             metrics = self.stored.new_ones(metrics, step)
         if metrics:
             self.metric_log.add(metrics, step)
-
-
-@dataclass(eq=False)
-class FollowingRun:
-    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
-
-    Args:
-        seed: As that of the leading process, as are the other arguments.
-        main_metric: Chooses the best weights.
-        measure: Measures models on the test sessions.
-        group: The processes that train together.
-    """
-
-    seed: int
-    main_metric: MainMetric
-    measure: Measure
-    group: Group
-    last_step: int = 0
-
-    def expect_steps(self, count: int) -> None:
-        """Do nothing."""
-
-    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
-        """Do nothing."""
-
-    def log(
-        self,
-        metrics: Mapping[str, float],
-        step: int,
-        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
-    ) -> None:
-        """Do nothing."""
-
-    def log_scores(
-        self,
-        model: "SentenceTransformer",
-        sessions: Sessions,
-        scores: Floats,
-        baseline: Floats,
-        step: int,
-    ) -> None:
-        """Do nothing."""
-
-    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
-        """Encode a share of the texts, where the leading process encodes, and return its result."""
-        measured: Measured | None = self.group.share()
-        if measured is None:
-            score_results(model, self.measure.sessions, self.measure.encoder)
-            measured = self.group.share()
-        return dict(measured.metrics) if measured else {}
-
-    def checkpoint(self, step: int, state: StateGiver) -> None:
-        """Do nothing: the leading process has the same state."""
-
-    def resumed(self) -> Checkpoint | None:
-        """Return what the leading process goes on from."""
-        found: Checkpoint | None = self.group.share()
-        return found
-
-    def should_stop(self) -> bool:
-        """Return the leading process's answer."""
-        return bool(self.group.share())
 
 
 def _fingerprint(model: "SentenceTransformer") -> bytes:

@@ -2,12 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hooktune.demo_log import demo_initial_model, write_demo_log
-from hooktune.iteration_work import IterationResult
 from hooktune.release import release_batch
-from hooktune.runner import Runner
+
+if TYPE_CHECKING:
+    from hooktune.iteration_work import IterationResult
+    from hooktune.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +19,8 @@ _PARAMS: Final = {"mini_batch_size": 8}
 
 
 def run_demo(
-    runner: Runner, folder: Path, *, model: str | None = None, max_runs: int = 2, seed: int = 0
-) -> IterationResult:
+    runner: "Runner", folder: Path, *, model: str | None = None, max_runs: int = 2, seed: int = 0
+) -> "IterationResult":
     """Make a log, release it as a batch, and tune a model on it.
 
     Args:

@@ -173,7 +173,8 @@ class Reader:
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
-        for chunk in own if title is None else track(own, title):
+        # One bar for all processes.
+        for chunk in track(own, title) if title is not None and group.leads else own:
             encode = partial(self._encode, column, rows[chunk], task)
             if not with_gradient[chunk[0]]:
                 with torch.no_grad():
@@ -206,8 +207,9 @@ class Reader:
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
         """Cut texts that are in order of length into groups which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
-        # So that each process has a share of a step that fits into one group.
-        most = min(most, -(-int(lengths.sum()) // self.encoder.group.size))
+        if (processes := self.encoder.group.size) > 1:
+            # So that each has a share of a step whose texts would fit into one group.
+            most = min(most, -(-int(lengths.sum()) // processes))
         start = 0
         for end in range(1, len(order) + 1):
             if (

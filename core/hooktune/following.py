@@ -2,18 +2,26 @@
 
 import copy
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hooktune.active_run import FollowingRun
-from hooktune.batch import Batch, held_out_sessions
+from hooktune.batch import Batch, Floats, Sessions, held_out_sessions
+from hooktune.checkpoint import Checkpoint, StateGiver
 from hooktune.encoding import TextEncoder
 from hooktune.errors import HooktuneError
 from hooktune.host import Host
 from hooktune.iteration_work import IterationResult
-from hooktune.lockstep import Beginning, Ending, Fit, unpacked_model
+from hooktune.lockstep import Beginning, Ending, Fit, Waiting, unpacked_model
+from hooktune.measure import Measure, Measured
+from hooktune.metrics import Accumulation, MainMetric
 from hooktune.randomness import seeded_alone
 from hooktune.ranks import Group
 from hooktune.settings import IterationSettings
 from hooktune.starting import Start, measure_start
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +41,7 @@ def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
         HooktuneError: The leading process has failed.
     """
     begun: tuple[IterationSettings, Start] | None = None
+    failure: HooktuneError | None = None
     while True:
         told = group.share()
         if isinstance(told, Ending):
@@ -41,11 +50,18 @@ def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
             result: IterationResult = told.result
             return result
         if isinstance(told, Beginning):
-            begun = told.settings, _begin(host, batch, told, group)
+            try:
+                begun = told.settings, _begin(host, batch, told, group)
+            except HooktuneError as error:
+                # It fails in the leading process as well, which says how the iteration ends.
+                begun, failure = None, error
         elif isinstance(told, Fit) and begun is not None:
             _fit(host, *begun, told, group)
-        else:
-            raise HooktuneError(f"The leading process is at another step: {type(told).__name__}.")
+        elif not isinstance(told, Waiting):
+            raise failure or HooktuneError(
+                f"Process {group.rank} cannot follow the leading one, which is at another step: "
+                f"{type(told).__name__}. Give the same command again."
+            )
 
 
 def _begin(host: Host, batch: Batch, told: Beginning, group: Group) -> Start:
@@ -66,3 +82,65 @@ def _fit(host: Host, settings: IterationSettings, start: Start, told: Fit, group
     except Exception:
         # It fails in the leading process as well, which records why and goes on.
         logger.debug("the run has failed in process %d", group.rank, exc_info=True)
+
+
+@dataclass(eq=False)
+class FollowingRun:
+    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
+
+    Args:
+        seed: As that of the leading process, as are the other arguments.
+        main_metric: Chooses the best weights.
+        measure: Measures models on the test sessions.
+        group: The processes that train together.
+    """
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    group: Group
+    last_step: int = 0
+
+    def expect_steps(self, count: int) -> None:
+        """Do nothing."""
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """Do nothing."""
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """Do nothing."""
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """Do nothing."""
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+        """Encode a share of the texts, where the leading process encodes, and return its result."""
+        measured: Measured | None = self.group.lead()
+        if measured is None:
+            self.measure.scores(model)
+            measured = self.group.lead()
+        return dict(measured.metrics) if measured else {}
+
+    def checkpoint(self, step: int, state: StateGiver) -> None:
+        """Do nothing: the leading process has the same state."""
+
+    def resumed(self) -> Checkpoint | None:
+        """Return what the leading process goes on from."""
+        found: Checkpoint | None = self.group.lead()
+        return found
+
+    def should_stop(self) -> bool:
+        """Return the leading process's answer."""
+        return bool(self.group.lead())

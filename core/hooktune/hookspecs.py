@@ -132,8 +132,9 @@ def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":  
 def hyper_parameters() -> "type[BaseModel]":  # type: ignore[empty-body]
     """Return the pydantic model class that describes the method's hyper-parameters.
 
-    Called once in each iteration, before any run. Each field carries its type, default, bounds and
-    description; one that is worth searching carries a `SearchRange` or `SearchChoices`.
+    Called in each iteration before any run, perhaps more than once. Each field carries its type,
+    default, bounds and description; one that is worth searching carries a `SearchRange` or
+    `SearchChoices`.
 
     Returns:
         A class, every field of which has a default.

@@ -11,7 +11,7 @@ from hooktune.batch import Batch, held_out_sessions
 from hooktune.encoding import TextEncoder
 from hooktune.errors import RequestError
 from hooktune.host import Host
-from hooktune.lockstep import Beginning, packed_model
+from hooktune.lockstep import Beginning, Waiting, packed_model
 from hooktune.naming import iteration_name
 from hooktune.one_run import method_run_key, plugin_tags, run_once
 from hooktune.planning import (
@@ -28,6 +28,7 @@ from hooktune.sharing import share_out
 from hooktune.starting import always_frozen, measure_start
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
+from hooktune.tracker.dead_runs import end_dead_runs, sweep
 from hooktune.tracker.processes import sweep_scratch
 from hooktune.tracker.records import INITIAL_MODEL_TAG
 
@@ -91,9 +92,9 @@ def run_iteration(
         tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
     )
     if existing is not None:
-        tracker.sweep(existing)
+        sweep(tracker, existing)
         resumable = {method_run_key(host, params, existing.starting_run) for params in candidates}
-        tracker.end_dead_runs(existing, resumable)
+        end_dead_runs(tracker, existing, resumable)
         candidates = _not_done_yet(tracker, host, existing, candidates)
         if not candidates:
             return _finish(tracker, existing, trained=0)
@@ -124,7 +125,7 @@ def run_iteration(
             )
 
     works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
-    trained = share_out(tracker, iteration, works, do, stop)
+    trained = share_out(tracker, iteration, works, do, stop, on_wait=lambda: group.share(Waiting()))
     if stop.is_set():
         return _result(tracker, iteration, trained)
     return _finish(tracker, iteration, trained)

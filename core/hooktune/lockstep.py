@@ -1,11 +1,12 @@
 """What the process that leads tells those that follow it, when several train one model."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hooktune.errors import HooktuneError
 from hooktune.settings import IterationSettings
+from hooktune.tracker.loading import load_folder
+from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,31 +35,34 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Processes of other groups are waited for, so that nobody takes this group for hung."""
+
+
+@dataclass(frozen=True)
 class Ending:
     """The iteration is over."""
 
     result: Any = None
-    error: Exception | None = None
+    error: HooktuneError | None = None
 
 
 def packed_model(model: "SentenceTransformer") -> Files:
     """Return a model as files."""
-    with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
-        model.save_pretrained(folder, create_model_card=False)
+    with scratch_folder() as folder:
+        model.save_pretrained(str(folder), create_model_card=False)
         return {
             str(path.relative_to(folder)): path.read_bytes()
-            for path in Path(folder).rglob("*")
+            for path in folder.rglob("*")
             if path.is_file()
         }
 
 
 def unpacked_model(files: Files, device: str | None) -> "SentenceTransformer":
     """Load a model from its files."""
-    from sentence_transformers import SentenceTransformer
-
-    with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
+    with scratch_folder() as folder:
         for name, content in files.items():
-            path = Path(folder, name)
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return SentenceTransformer(folder, device=device, local_files_only=True)
+        return load_folder(folder, "the leading process", device)

@@ -17,15 +17,13 @@ from hooktune.host import Host
 from hooktune.lockstep import Fit
 from hooktune.metrics import ranking_warning
 from hooktune.plain_text import printable_lines
-from hooktune.planning import (
-    describe_params,
-    run_key,
-)
+from hooktune.planning import describe_params, run_key
 from hooktune.progress import RunBar
 from hooktune.randomness import seeded_alone
 from hooktune.starting import Start
 from hooktune.tracker import Iteration, RunRecord, Tracker
 from hooktune.tracker.claims import Claim
+from hooktune.tracker.dead_runs import take_over
 from hooktune.tracker.records import EndStatus
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def run_once(
     host, settings = start.measure.host, iteration.settings
     values, facts = _values(params), _facts(iteration, start)
     key = method_run_key(host, params, iteration.starting_run)
-    run = tracker.take_over(iteration, key, {**values, **facts})
+    run = take_over(tracker, iteration, key, {**values, **facts})
     if run is not None and run.status != "RUNNING":
         return
     stored = None if run is None else tracker.stored_points(run)
@@ -112,10 +110,10 @@ def run_once(
         metric_log.close()
         raise
     except Exception as error:
+        metric_log.close()
         claim.confirm()
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
-        metric_log.close()
         _store_traceback(tracker, run, error)
         _end_run(tracker, run, host, claim, "FAILED", in_words(error))
     except BaseException as interruption:

@@ -55,7 +55,7 @@ def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.
 def frozen_layer_count(model: "SentenceTransformer", count: FrozenLayers) -> int:
     """Return how many layers a parameter `frozen_layers` means in the transformer of a model.
 
-    0 for a model that consists of several, or of none.
+    What `half` means is 0 for a model that consists of several, or of none.
     """
     if count != "half":
         return count

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hooktune.active_run import Measure
 from hooktune.batch import Batch, Floats, held_out_sessions
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.host import Host
+from hooktune.measure import Measure
 from hooktune.metrics import RANKING_METRIC, MainMetric
 from hooktune.naming import iteration_name
 from hooktune.plain_text import markdown, markdown_code

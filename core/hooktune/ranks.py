@@ -6,7 +6,7 @@ loss over a whole mini-batch gives the numbers that one process would give.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from hooktune.errors import RequestError
+from hooktune.errors import HooktuneError, RequestError, in_words
 
 # A process that has died must not be waited for much longer than an evaluation takes.
 _TIMEOUT: Final = timedelta(minutes=30)
@@ -42,6 +42,27 @@ class Group:
         values = [value]
         dist.broadcast_object_list(values)
         return values[0]
+
+    def lead(self, work: Callable[[], Any] | None = None) -> Any:
+        """Return what some work gives in the leading process; what it raises there, all raise.
+
+        All must call it, in the same order, as with `share`.
+
+        Args:
+            work: What the leading process does alone; the others need not give any.
+        """
+        if not self.leads or work is None:
+            value, told = self.share()
+            if told is not None:
+                raise told
+            return value
+        try:
+            value = work()
+        except Exception as error:
+            self.share((None, as_told(error)))
+            raise
+        self.share((value, None))
+        return value
 
     def gather_rows(self, own: torch.Tensor | None, counts: Sequence[int]) -> torch.Tensor:
         """Return the rows of all processes, those of the first one first.
@@ -87,6 +108,11 @@ class Group:
 
 
 ALONE: Final = Group()
+
+
+def as_told(error: Exception) -> HooktuneError:
+    """Return an error as other processes raise it: one that can be sent, whatever it was."""
+    return error if isinstance(error, HooktuneError) else HooktuneError(in_words(error))
 
 
 def is_launched() -> bool:

@@ -1,11 +1,11 @@
-"""What people read of iterations, runs, plugins and batches: as tables, and the same as JSON."""
+"""What people read of iterations, runs, plugins and batches: table rows, JSON values, lines."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from hooktune.listing import cell, table
 from hooktune.metrics import RANKING_METRIC
 from hooktune.plain_text import printable
 
@@ -21,58 +21,8 @@ if TYPE_CHECKING:
     from hooktune.tracker import Iteration, RunRecord
 
 RECIPROCAL_RANK: Final = "test_mrr"
-_WIDE: Final = 200
-_NARROW: Final = 120
-_ID_LENGTH: Final = 32
 _BAR: Final = 40
-_CELL: Final = 300
 _LINE: Final = 2000
-
-
-def as_json(value: Any) -> str:
-    """Write a listing so that the same store gives the same text; NaN becomes null.
-
-    Letters of all languages stand as they are, and what a terminal could mistake is escaped.
-    """
-    text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, sort_keys=True)
-    return "".join(
-        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
-    )
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
-    """Lay out rows under their headings; numbers are right-aligned with four decimals."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    laid_out = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in columns:
-        laid_out.add_column(Text(printable(heading, _CELL)))
-    rows = [tuple(row) for row in rows]
-    for place, column in enumerate(laid_out.columns):
-        values = [row[place] for row in rows]
-        if any(isinstance(value, int | float) for value in values):
-            column.justify = "right"
-        # Prose may be wrapped, while half an id or half a number serves nobody.
-        longest = max((len(_cell(value)) for value in values if not _is_prose(value)), default=0)
-        column.min_width = min(longest, _ID_LENGTH)
-        column.overflow = "fold"
-    for row in rows:
-        laid_out.add_row(*(Text(printable(_cell(value), _CELL)) for value in row))
-    return laid_out
-
-
-def print_table(laid_out: "Table") -> None:
-    """Print a table to standard output, as wide as the terminal or as a wide page.
-
-    In a terminal too narrow for the columns' least widths the lines run on.
-    """
-    from rich.console import Console
-
-    console = Console()
-    console.width = max(console.width, _NARROW) if console.is_terminal else _WIDE
-    console.print(laid_out)
 
 
 def iteration_json(iteration: "Iteration") -> dict[str, Any]:
@@ -204,7 +154,7 @@ def promotion_lines(promotion: "Promotion") -> list[str]:
         lines.append(f"Compared with {contest.rival.rstrip(',')} on {contest.sessions}:")
         for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC)):
             before, value = contest.present.get(name), contest.candidate.get(name)
-            lines.append(f"  {name}: {_cell(value)}, before {_cell(before)}")
+            lines.append(f"  {name}: {cell(value)}, before {cell(before)}")
     lines.append(f"Stock MLflow loads it: models:/{champion.model}@champion")
     return [printable(line, _LINE) for line in lines]
 
@@ -334,25 +284,5 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
     return [printable(line, _LINE) for line in lines]
 
 
-def _is_prose(value: Any) -> bool:
-    return isinstance(value, str) and " " in value.strip()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:z.4f}" if isinstance(value, float) else str(value)
-
-
 def _iso(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return value

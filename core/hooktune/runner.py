@@ -20,7 +20,7 @@ from hooktune.planning import DEFAULT_CHECKPOINT_EVERY, DEFAULT_MAX_RUNS, Reques
 from hooktune.plugin_check import PluginChecks, refuse_failed
 from hooktune.plugin_file import SUFFIX, plugin_from_file
 from hooktune.promotion import Promotion, promote
-from hooktune.ranks import Group
+from hooktune.ranks import ALONE, Group, as_told
 from hooktune.release import open_batch
 from hooktune.search import parse_params
 from hooktune.settings import BaselineKind
@@ -62,7 +62,7 @@ class Runner:
         only: Iterable[str] | None = None,
         plugins: Iterable[object] = (),
         spool: str | Path | None = None,
-        group: Group | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.tracker = Tracker(tracking_uri, spool)
         self._group = group
@@ -196,7 +196,7 @@ class Runner:
                     raise
                 outcomes.append(_failed(name, error))
         for host in hosts:
-            if self._stop.is_set():
+            if self._group.share(self._stop.is_set()):
                 break
             name = host.method.name
             try:
@@ -209,7 +209,7 @@ class Runner:
 
     def _iterate(self, host: Host, batch: Batch, request: Request) -> IterationResult:
         group = self._group
-        if group is None or group.size == 1:
+        if group.size == 1:
             return run_iteration(self.tracker, host, batch, request, self._stop)
         request = replace(request, device=group.device)
         if not group.leads:
@@ -217,7 +217,7 @@ class Runner:
         try:
             result = run_iteration(self.tracker, host, batch, request, self._stop, group)
         except Exception as error:
-            group.share(Ending(error=error))
+            group.share(Ending(error=as_told(error)))
             raise
         group.share(Ending(result))
         return result

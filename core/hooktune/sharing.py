@@ -22,6 +22,7 @@ def share_out(
     works: Mapping[str, Work],
     do: Callable[[Work, Claim], None],
     stop: Event,
+    on_wait: Callable[[], object] = lambda: None,
 ) -> int:
     """Do what no other process does, and wait for what others do, until all of it is over.
 
@@ -34,6 +35,7 @@ def share_out(
         works: What is to be done, by run keys.
         do: Does one of them, which nobody else does meanwhile.
         stop: Set from outside to end soon.
+        on_wait: Called again and again while other processes are waited for.
 
     Returns:
         How many of them this process has done.
@@ -75,4 +77,5 @@ def share_out(
             if not waiting:
                 logger.info("waiting for %d runs of other processes", len(left))
             waiting = True
+            on_wait()
             stop.wait(_LOOK_AGAIN_AFTER)

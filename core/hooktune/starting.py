@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hooktune.active_run import Measure
 from hooktune.batch import Batch, Mask, TrainingBatch
 from hooktune.encoding import TextEncoder
 from hooktune.errors import RequestError
 from hooktune.figures import Similarities, count_similarities
 from hooktune.host import Host
+from hooktune.measure import Measure
 from hooktune.optimizer import frozen_layer_count
 from hooktune.scoring import score_results
 from hooktune.settings import IterationSettings
@@ -43,6 +43,13 @@ def measure_start(
     encoder: TextEncoder,
 ) -> Start:
     """Measure the starting model: the baseline of all runs.
+
+    Args:
+        host: The plugins that compute metrics.
+        batch: The released batch.
+        in_test: For each of its sessions, whether it is held out for testing.
+        settings: What the iteration is about.
+        encoder: Encodes by the starting model, and keeps what it finds for the runs.
 
     Raises:
         RequestError: No plugin computes the main metric.

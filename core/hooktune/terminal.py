@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from typing import Any, Final, NoReturn
@@ -70,5 +71,10 @@ def be_quiet_elsewhere() -> None:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """Treat being told to end like Ctrl-C, so that the run at work is recorded as KILLED."""
+    """Treat being told to end like Ctrl-C, so that the run at work is recorded as KILLED.
+
+    A launcher tells a process to end that Ctrl-C has reached already; that is not to break off what
+    it does to end well.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt

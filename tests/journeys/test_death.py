@@ -45,8 +45,8 @@ work = Path(given["work"])
 def iterate(folder):
     Runner(f"sqlite:///{folder}/mlflow.db").run(
         "Default Fine Tuning Method", given["batch"], max_runs=2, initial_model=given["model"],
-        device="cpu", params={"epochs": 2, "mini_batch_size": 4, "dropout": True, "attraction": 0.3},
-        checkpoint_every=0.1,
+        device="cpu", checkpoint_every=0.1,
+        params={"epochs": 2, "mini_batch_size": 4, "dropout": True, "attraction": 0.3},
     )
 
 

@@ -44,11 +44,12 @@ def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
 def batch_show(folder: Path, as_json: bool) -> None:
     """Show what is in the batch in FOLDER, after checking that it is as it was released."""
     from hooktune import report
+    from hooktune.listing import json_text
     from hooktune.release import open_batch, read_manifest
 
     open_batch(folder)
     manifest = read_manifest(folder)
     if as_json:
-        click.echo(report.as_json(manifest.model_dump(mode="json")))
+        click.echo(json_text(manifest.model_dump(mode="json")))
     else:
         click.echo("\n".join(report.batch_lines(manifest)))

@@ -10,6 +10,7 @@ from typing import Final
 
 _GRACE: Final = 20.0  # seconds: what a process may take to end once the others have
 _LOOK_EVERY: Final = 0.1  # seconds
+_INTERRUPTED: Final = 130  # as Python's own exit status of a process that Ctrl-C has ended
 
 
 def launch(arguments: Sequence[str], devices: int) -> int:
@@ -49,9 +50,9 @@ def launch(arguments: Sequence[str], devices: int) -> int:
         for each in processes:
             each.kill()
             each.wait()
-    # A leading process that was stopped because another one died has not done its work.
-    codes = [each.returncode for each in processes]
-    return codes[0] if codes[0] >= 0 and not (codes[0] == 0 and any(codes)) else 1
+    leading, *others = (each.returncode for each in processes)
+    # One that was stopped because another one died has not been interrupted by anybody.
+    return 1 if leading < 0 or (leading in (0, _INTERRUPTED) and any(others)) else leading
 
 
 def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 def iterations(context: Context, as_json: bool) -> None:
     """List the iterations of all methods."""
     from hooktune import report
+    from hooktune.listing import json_text, print_table
 
     found = context.tracker().iterations()
     if as_json:
-        click.echo(report.as_json([report.iteration_json(each) for each in found]))
+        click.echo(json_text([report.iteration_json(each) for each in found]))
     elif found:
-        report.print_table(report.iterations_table(found))
+        print_table(report.iterations_table(found))
     else:
         click.echo("There are no iterations yet. `hooktune demo` makes one.")
 
@@ -47,6 +48,7 @@ def runs(context: Context, iteration: str, as_json: bool) -> None:
 def best(context: Context, method: str | None, as_json: bool) -> None:
     """Show the best model of METHOD, or of each method: what its next iteration starts from."""
     from hooktune import report
+    from hooktune.listing import json_text, print_table
 
     tracker = context.tracker()
     known = sorted({each.name.method for each in tracker.iterations()})
@@ -55,9 +57,9 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
     winners = [tracker.starting_model(name) for name in known if method in (None, name)]
     rows = [report.run_json(each, tracker.has_model(each)) for each in winners if each]
     if as_json:
-        click.echo(report.as_json(rows))
+        click.echo(json_text(rows))
     elif rows:
-        report.print_table(report.best_table([each for each in winners if each]))
+        print_table(report.best_table([each for each in winners if each]))
     else:
         click.echo("There are no iterations yet. `hooktune demo` makes one.")
 
@@ -83,12 +85,13 @@ def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -
 def print_comparison(comparison: "Comparison", as_json: bool) -> None:
     """Print the methods of a batch side by side."""
     from hooktune import report
+    from hooktune.listing import json_text, print_table
 
     if as_json:
-        click.echo(report.as_json(report.comparison_json(comparison)))
+        click.echo(json_text(report.comparison_json(comparison)))
         return
     click.echo(f"batch {comparison.batch_id}")
-    report.print_table(report.comparison_table(comparison))
+    print_table(report.comparison_table(comparison))
     click.echo("\n".join(report.comparison_remarks(comparison)))
 
 
@@ -97,15 +100,16 @@ def print_runs(
 ) -> None:
     """Print the runs of an iteration, with or without what a reader must not miss."""
     from hooktune import report
+    from hooktune.listing import json_text, print_table
 
     found = tracker.runs(iteration)
     if as_json:
         with_model = tracker.runs_with_model(iteration)
         listed = [report.run_json(each, each.run_id in with_model) for each in found]
-        click.echo(report.as_json({**report.iteration_json(iteration), "runs": listed}))
+        click.echo(json_text({**report.iteration_json(iteration), "runs": listed}))
         return
     click.echo(printable(str(iteration.name)))
-    report.print_table(report.runs_table(iteration, found))
+    print_table(report.runs_table(iteration, found))
     for line in report.remarks(iteration, found) if remarks else []:
         click.echo(line)
 

@@ -31,14 +31,15 @@ def plugins(context: Context, check: bool, timeout: float | None, as_json: bool)
 
     from hooktune import report
     from hooktune.catalogue import read_catalogue
+    from hooktune.listing import json_text, print_table
 
     catalogue = read_catalogue(context.block)
     if check:
         _check_plugins(catalogue, timeout, as_json)
     elif as_json:
-        click.echo(report.as_json([asdict(entry) for entry in catalogue.entries]))
+        click.echo(json_text([asdict(entry) for entry in catalogue.entries]))
     else:
-        report.print_table(report.plugins_table(catalogue))
+        print_table(report.plugins_table(catalogue))
 
 
 @cli.command()
@@ -56,13 +57,14 @@ def new(name: str, to: Path) -> None:
 
 def _check_plugins(catalogue: "Catalogue", timeout: float | None, as_json: bool) -> None:
     from hooktune import report
+    from hooktune.listing import json_text, print_table
     from hooktune.plugin_check import check_plugins
 
     verdicts = check_plugins(catalogue.entries, timeout)
     if as_json:
-        click.echo(report.as_json([report.verdict_json(each) for each in verdicts]))
+        click.echo(json_text([report.verdict_json(each) for each in verdicts]))
     else:
-        report.print_table(report.verdicts_table(verdicts))
+        print_table(report.verdicts_table(verdicts))
     faulty = [each for each in verdicts if each.status in ("failed", "refused")]
     if faulty:
         names = ", ".join(f"{each.entry.name!r}" for each in faulty)

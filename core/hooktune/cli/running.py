@@ -90,13 +90,13 @@ def run(
     given = {name: value for name, value in choices.items() if value is not None}
     if max_runs is not None:
         given["max_runs"] = max_runs
-    given["params"] = _pairs(params)
     runner = Runner(context.tracking_uri, block=context.block, group=group, spool=context.spool)
     if not group.leads:
         # What there is to say, the leading process says.
         logging.getLogger("hooktune").setLevel(logging.CRITICAL)
     several = methods == (ALL_METHODS,) or len(methods) > 1
     try:
+        given["params"] = _pairs(params)
         if several:
             names = None if methods == (ALL_METHODS,) else methods
             outcomes = runner.run_all(names, folder, **given)

@@ -11,7 +11,7 @@ from hooktune.batch import Sessions
 from hooktune.log_blocks import block_of
 from hooktune.log_columns import LogColumns
 from hooktune.sessions import Item, Session
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -13,7 +13,7 @@ from hooktune.testing.params_check import check_params
 from hooktune.testing.report import Check, Fault, check_of
 from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.trial import SEED, Trial, embeddings
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import BaseModel
 
-from hooktune.active_run import Measure, TrackedRun
+from hooktune.active_run import TrackedRun
 from hooktune.batch import Floats, Sessions, TrainingBatch
 from hooktune.contract import Plugin, implementations
 from hooktune.errors import HooktuneError, PluginError
 from hooktune.host import Host
 from hooktune.markers import hookimpl
+from hooktune.measure import Measure
 from hooktune.metrics import MainMetric
 from hooktune.randomness import seeded
 from hooktune.scoring import score_results

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from hooktune.active_run import Measure, TrackedRun
+from hooktune.active_run import TrackedRun
 from hooktune.batch import Floats, Sessions, TrainingBatch, held_out_sessions
 from hooktune.catalogue import read_catalogue
 from hooktune.contract import imported_plugin
 from hooktune.host import Host
+from hooktune.measure import Measure
 from hooktune.metrics import MainMetric
 from hooktune.randomness import seeded
 from hooktune.scoring import score_results
@@ -24,7 +25,7 @@ from hooktune.settings import IterationSettings, MethodSettings
 from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
-from hooktune.tracker.models import quiet_loading
+from hooktune.tracker.loading import quiet_loading
 from hooktune.tracker.processes import scratch_folder
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from hooktune.tracker.experiments import (
     search_runs,
 )
 from hooktune.tracker.records import BEST_RUN_TAG, Iteration, RunRecord
+from hooktune.tracker.uploading import upload_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,7 +63,7 @@ def keep_if_best(
         return False
     # Whole already where this is done again, because the answer to an earlier call was lost.
     if not models.has_model(client, run):
-        models.upload_model(client, run, model, step)
+        upload_model(client, run, model, step)
     with decided_alone(client, iteration) as present:
         return settle(client, present, own=run.run_id) == run.run_id
 

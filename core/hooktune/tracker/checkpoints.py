@@ -13,7 +13,7 @@ from hooktune.checkpoint import Checkpoint
 from hooktune.errors import HooktuneError
 from hooktune.tracker.processes import scratch_folder
 from hooktune.tracker.records import CHECKPOINT_TAG, RunRecord
-from hooktune.tracker.store import answers
+from hooktune.tracker.store import answers, repository_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,13 +129,8 @@ class Checkpoints:
         return sorted((match[1] for match in found if match), reverse=True)
 
     def _repository(self) -> Any:
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        address, uri = (
-            self._client.get_run(self._run_id).info.artifact_uri,
-            self._client.tracking_uri,
-        )
-        return get_artifact_repository(address, tracking_uri=uri, registry_uri=uri)
+        address = self._client.get_run(self._run_id).info.artifact_uri
+        return repository_at(self._client.tracking_uri, address)
 
 
 def _proof(path: Path) -> dict[str, Any]:

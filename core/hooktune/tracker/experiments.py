@@ -111,6 +111,24 @@ def search_runs(
     return sorted(ours, key=lambda run: (run.started_at, run.run_id))
 
 
+def create_run(
+    client: "MlflowClient",
+    iteration: Iteration,
+    name: str,
+    tags: dict[str, str],
+    params: Mapping[str, Any],
+) -> str:
+    """Create a run of an iteration and return its id; one that cannot be described has failed."""
+    created = client.create_run(iteration.experiment_id, run_name=name, tags=tags)
+    run_id: str = created.info.run_id
+    try:
+        describe_run(client, run_id, iteration.name.batch_id, params)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    return run_id
+
+
 def describe_run(
     client: "MlflowClient", run_id: str, batch_id: str, params: Mapping[str, Any]
 ) -> None:

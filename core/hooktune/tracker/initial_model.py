@@ -10,6 +10,7 @@ from hooktune.tracker import experiments, models, notes, records
 from hooktune.tracker.claims import Claims
 from hooktune.tracker.processes import describe_process
 from hooktune.tracker.records import RunRecord
+from hooktune.tracker.uploading import upload_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +57,7 @@ def _upload(
     created = client.create_run(experiment_id, run_name=INITIAL_RUN, tags={**tags, **own})
     run = records.run_from_mlflow(created, client.tracking_uri)
     try:
-        models.upload_model(client, run, model)
+        upload_model(client, run, model)
     except BaseException:
         client.set_terminated(run.run_id, "FAILED")
         raise

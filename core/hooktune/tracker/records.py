@@ -98,7 +98,7 @@ class RunRecord:
         Raises:
             RequestError: The run has no model, or it was deleted.
         """
-        from hooktune.tracker.models import load_model
+        from hooktune.tracker.loading import load_model
 
         return load_model(self, device)
 

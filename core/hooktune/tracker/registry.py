@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.naming import registered_model_name
-from hooktune.tracker import models
 from hooktune.tracker.experiments import NOT_FOUND
+from hooktune.tracker.loading import check_model, load_model_at
+from hooktune.tracker.models import find_model
 from hooktune.tracker.records import METHOD_TAG, RunRecord
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def crown(
         UnsafeModelError: A file of the model is of no kind that is known to be safe.
         HooktuneError: The model was deleted in the meantime.
     """
-    models.check_model(run)
+    check_model(run)
     name = registered_model_name(method)
     _create_model(client, name, method)
-    logged = models.find_model(client, run.model_id)
+    logged = find_model(client, run.model_id)
     if logged is None:
         raise HooktuneError(f"The model of run {run.run_id} was deleted in the meantime.")
     own = {METHOD_TAG: method, PROMOTED_TAG: datetime.now(UTC).isoformat(timespec="seconds")}
@@ -123,7 +124,7 @@ def crown(
     )
     # From here on hooktune deletes it no more; another process may have, just before.
     try:
-        models.check_model(run)
+        check_model(run)
     except BaseException:
         client.delete_model_version(name, made.version)
         raise
@@ -152,7 +153,7 @@ def load_version(
     """
     address = client.get_model_version_download_uri(version.model, str(version.number))
     owner = f"version {version.number} of {version.model}"
-    return models.load_model_at(client.tracking_uri, address, owner, device)
+    return load_model_at(client.tracking_uri, address, owner, device)
 
 
 def _create_model(client: "MlflowClient", name: str, method: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from hooktune.errors import UnsafeModelError
+
 _SAFETENSORS: Final = ".safetensors"
 _TEXTS: Final = (".txt", ".md", ".yaml", ".jinja")
 _DESCRIPTION: Final = "MLmodel"
@@ -30,6 +32,23 @@ _NEVER_SET: Final = frozenset(
 )  # fmt: skip
 _NEVER_FALSE: Final = frozenset({"use_safetensors", "weights_only"})
 _MODULE: Final = re.compile(r"sentence_transformers(\.\w+)*\.(models|modules)(\.\w+)*\.[A-Z]\w*")
+
+
+def refuse_unsafe(owner: str, problem: str | None) -> None:
+    """Refuse a model that has a problem.
+
+    Args:
+        owner: Whose model it is, for the message.
+        problem: What one of the functions of this module has found, or None.
+
+    Raises:
+        UnsafeModelError: There is a problem.
+    """
+    if problem:
+        raise UnsafeModelError(
+            f"The model of {owner} is refused, and nothing of it was loaded: {problem}. A model "
+            "may hold safetensors, JSON and text, and modules of sentence-transformers alone."
+        )
 
 
 def problem_of_names(names: Iterable[str]) -> str | None:

@@ -171,7 +171,7 @@ class RunSpool:
 
     def keep_model(self, model: "SentenceTransformer") -> None:
         """Put the run's model in, as a sentence-transformers folder."""
-        from hooktune.tracker.models import quiet_loading
+        from hooktune.tracker.loading import quiet_loading
 
         self._open()
         part = self.folder / "model.part"
@@ -187,7 +187,7 @@ class RunSpool:
         Raises:
             UnsafeModelError: A file of it is of no kind that is known to be safe.
         """
-        from hooktune.tracker.models import load_folder
+        from hooktune.tracker.loading import load_folder
 
         return load_folder(self._model, f"run {self.run_id} in {self.folder}", "cpu")
 

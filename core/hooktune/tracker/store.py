@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from hooktune.errors import StoreError
@@ -114,6 +114,13 @@ def answers(uri: str) -> bool:
     except StoreError:
         return False
     return True
+
+
+def repository_at(tracking_uri: str, address: str) -> Any:
+    """Return MLflow's access to the files at an address of a store."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(address, tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
 def without_password(uri: str) -> str:

@@ -1,8 +1,7 @@
 """hooktune's view of one tracking store: what the host asks of it."""
 
-import logging
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,21 +9,21 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.errors import RequestError, StoreAwayError, StoreError
-from hooktune.naming import INITIAL_EXPERIMENT, IterationName
+from hooktune.errors import RequestError, StoreError
+from hooktune.naming import IterationName
 from hooktune.settings import IterationSettings
 from hooktune.tracker import best_model, experiments, initial_model, models, notes, records
 from hooktune.tracker.checkpoints import Checkpoints
 from hooktune.tracker.claims import Claims
 from hooktune.tracker.delivery import Courier, Delivered
+from hooktune.tracker.loading import export_model
 from hooktune.tracker.metric_log import MetricLog
 from hooktune.tracker.outage import patiently, write_points
-from hooktune.tracker.processes import describe_process, has_died
+from hooktune.tracker.processes import describe_process
 from hooktune.tracker.records import EndStatus, Iteration, RunRecord
 from hooktune.tracker.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracker.store import (
     ARTIFACT_FOLDER,
-    answers,
     database_file,
     open_client,
     resolve_tracking_uri,
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
-
-logger = logging.getLogger(__name__)
 
 _TAG_LENGTH: Final = 5000
 
@@ -248,55 +245,10 @@ class Tracker:
         }
         # Not tried again by itself: a reply that was lost would leave a second run.
         patiently(self.tracking_uri, lambda: None)
-        created = self.client.create_run(
-            iteration.experiment_id, run_name=name, tags={**tags, **own}
+        described = {**hyper_parameters, **params}
+        return self.run(
+            experiments.create_run(self.client, iteration, name, {**tags, **own}, described)
         )
-        run_id = created.info.run_id
-        try:
-            experiments.describe_run(
-                self.client, run_id, iteration.name.batch_id, {**hyper_parameters, **params}
-            )
-        except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
-            raise
-        return self.run(run_id)
-
-    def take_over(
-        self, iteration: Iteration, run_key: str, params: Mapping[str, Any]
-    ) -> RunRecord | None:
-        """Return the run that a process left behind when it died, to go on with it.
-
-        Where its model was whole already, nothing is left to do, and it is ended.
-
-        Args:
-            iteration: The iteration.
-            run_key: What this process claims.
-            params: All that is recorded as params, in case the process died before.
-        """
-        left = [
-            run
-            for run in self.runs(iteration)
-            if run.run_key == run_key and run.status == "RUNNING"
-        ]
-        for doubled in left[1:]:
-            self.end_run(doubled, "KILLED", "its process died")
-        if not left:
-            return None
-        run = left[0]
-        logger.info("taking over run %s, whose process is gone", run.run_id)
-        present = best_model.read_again(self.client, iteration)
-        is_over = run.run_id in {present.best_run, *self.runs_with_model(iteration)}
-        uploaded = models.models_by_run(self.client, [iteration.experiment_id])
-        for model in uploaded.get(run.run_id, []):
-            if not is_over or model.model_id != run.model_id:
-                models.delete_model(self.client, model.model_id)
-        if is_over:
-            with best_model.decided_alone(self.client, iteration) as present:
-                best_model.settle(self.client, present, own=run.run_id)
-            return self.end_run(run, "FINISHED")
-        self.tag(run, {records.PROCESS_TAG: describe_process()})
-        experiments.describe_run(self.client, run.run_id, iteration.name.batch_id, params)
-        return self.run(run.run_id)
 
     def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
         """Open the way by which metric points reach a run, each later than a time."""
@@ -319,11 +271,13 @@ class Tracker:
         """Store a figure of matplotlib as an artifact of a run.
 
         Raises:
-            StoreAwayError: The store does not answer; a figure is not worth waiting for it.
+            StoreAwayError: The store is away; a figure is not worth waiting for.
         """
-        if not answers(self.tracking_uri):
-            raise StoreAwayError(f"{without_password(self.tracking_uri)} does not answer")
-        self.client.log_figure(run.run_id, figure, file)
+        patiently(
+            self.tracking_uri,
+            lambda: self.client.log_figure(run.run_id, figure, file),
+            patience=0,
+        )
 
     def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
         """Return the steps and the values of all points of a metric, the first step first."""
@@ -367,40 +321,6 @@ class Tracker:
         """
         return [] if self.is_empty() else self._courier.sync()
 
-    def end_dead_runs(self, iteration: Iteration, resumable: Container[str] = ()) -> None:
-        """End the runs that processes of this machine left behind when they died.
-
-        A run that was marked the best has finished; the models of the others are deleted.
-
-        Args:
-            iteration: The iteration.
-            resumable: Keys of runs that are to be gone on with instead.
-        """
-        claims, ended = self.claims(iteration), False
-        for run in self.runs(iteration):
-            if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
-                continue
-            claim = claims.try_claim(run.run_key)
-            if claim is None:  # by somebody who goes on with it
-                continue
-            with claim:
-                if run.run_key not in resumable or run.run_id == iteration.best_run:
-                    logger.warning("run %s was left behind by a process that died", run.run_id)
-                    self.end_run(run, "KILLED", "its process died")
-                    ended = True
-        if ended:
-            with best_model.decided_alone(self.client, iteration) as iteration:
-                best_model.settle(self.client, iteration)
-
-    def sweep(self, iteration: Iteration) -> None:
-        """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
-        for name in (str(iteration.name), INITIAL_EXPERIMENT):
-            if experiment := experiments.find_experiment(self.client, name):
-                Claims(self.client, experiment.experiment_id).sweep()
-        for run in self.runs(iteration):
-            if run.status != "RUNNING":
-                self.checkpoints(run, 0).remove()
-
     # The best model
 
     def keep_if_best(self, run: RunRecord, model: "SentenceTransformer", step: int) -> bool:
@@ -440,7 +360,7 @@ class Tracker:
         Raises:
             RequestError: The run has no model, or the folder exists and is not empty.
         """
-        models.export_model(run, to)
+        export_model(run, to)
 
     def has_model(self, run: RunRecord) -> bool:
         """Tell whether a run's model is in the store."""
