@@ -6,8 +6,8 @@
 
 All contenders get the same made-up product-search sessions of 20 results (`product_search.py`),
 each in a process of its own, in turn: A B C A B C. Two workloads: `few` queries, whose sessions
-show the same items over and over, and `many` queries, each of which occurs once. With more
-`--sessions`, the queries of `many` occur several times. Nobody learns from sessions without a
+show the same items over and over, `many` queries, each of which occurs once, and `repeated` ones,
+each of which occurs four times. Nobody learns from sessions without a
 click, of which `few` has some; hooktune measures a few of them in each step.
 
 | contender | what it does |
@@ -213,7 +213,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workload", nargs="+", choices=WORKLOADS, default=[*WORKLOADS])
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sessions", type=int, help="training sessions; few: 160, many: 200")
+    parser.add_argument("--sessions", type=int, help="training sessions; few: 160, others: 200")
     parser.add_argument("--trainer-sessions", type=int, help="how many of them st-trainer gets")
     parser.add_argument("--model", help="the folder of another model than the method's own")
     parser.add_argument("--device", default="cpu")

@@ -83,6 +83,8 @@ WORKLOADS = {
     "few": Workload(queries=5, items=113, held_out=20, sessions=160),
     # Here each query occurs once, so that a mini-batch shows hardly any item twice.
     "many": Workload(queries=200, items=4_700, held_out=24, sessions=200),
+    # As in most logs, a query was asked several times, and its sessions share items.
+    "repeated": Workload(queries=50, items=1_175, held_out=24, sessions=200),
 }
 
 

@@ -40,7 +40,7 @@ def mini_batches(
     that saw one query alone would follow that query too far. These groups are shuffled. The sizes
     of the mini-batches differ by one at most, so that none is left with a noisy few.
 
-    Beside up to `size` sessions to learn from, a mini-batch has up to a quarter as many of those
+    Beside up to `size` sessions to learn from, a mini-batch has up to an eighth as many of those
     that are only measured, preferably of the same queries.
 
     Args:
@@ -57,7 +57,7 @@ def mini_batches(
     others = order[~learned[order]]
     first_ranks = rank[[step[0] for step in steps]]
     step_of_other = np.searchsorted(first_ranks[1:], rank[others], side="right")
-    room = max(1, size // 4)
+    room = max(1, size // 8)
     for number, step in enumerate(steps):
         places = np.concatenate([step, others[step_of_other == number][:room]])
         yield _mini_batch(batch, learned, places, negatives, random)
