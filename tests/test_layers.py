@@ -30,6 +30,7 @@ LAYERS = (
         "training",
         "training_params",
         "training_state",
+        "word_table",
     ),
     ("contract", "host", "observers", "plugin_check", "plugin_file", "tracker"),
     (

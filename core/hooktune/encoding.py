@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from hooktune.layer_cache import LayerCache, SplitModel, same_lowest_layers, spl
 from hooktune.progress import track
 from hooktune.ranks import ALONE, Group
 from hooktune.tokens import Task, Tokens, encoded_texts, on_device, prompt, tokenise
+from hooktune.word_table import WordTable, trained_words
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -173,9 +175,12 @@ class Reader:
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
+        table = self._word_table(column, rows[with_gradient])
         # One bar for all processes.
         for chunk in track(own, title) if title is not None and group.leads else own:
-            encode = partial(self._encode, column, rows[chunk], task)
+            encode = partial(
+                self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None
+            )
             if not with_gradient[chunk[0]]:
                 with torch.no_grad():
                     embeddings.append(encode())
@@ -190,7 +195,15 @@ class Reader:
         row_of[encoded] = np.arange(len(order))
         return row_of[place_of], joined
 
-    def _encode(self, column: _Column, rows: Ints, task: Task) -> torch.Tensor:
+    def _word_table(self, column: _Column, rows: Ints) -> WordTable | None:
+        words = trained_words(self.model)
+        if self.parts is not None or column.tokens is None or words is None or not len(rows):
+            return None
+        return WordTable(words, column.tokens.of_rows("input_ids", rows))
+
+    def _encode(
+        self, column: _Column, rows: Ints, task: Task, table: WordTable | None
+    ) -> torch.Tensor:
         model, device = self.model, self.model.device
         if column.tokens is None:
             texts = column.distinct.take(pa.array(rows)).to_pylist()
@@ -200,7 +213,8 @@ class Reader:
         else:
             model = self.parts.upper
             features = column.cache.features(self.parts, rows)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.in_bfloat16):
+        in_bfloat16 = torch.autocast(device.type, torch.bfloat16, enabled=self.in_bfloat16)
+        with in_bfloat16, table.used() if table else nullcontext():
             embeddings = model(features, task=task)["sentence_embedding"]
         return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
 

@@ -108,8 +108,11 @@ def adam_w(model: "SentenceTransformer", params: "TrainingParams") -> torch.opti
     if not groups:
         raise RequestError("No weight of the model is left to train: lower frozen_layers.")
     return torch.optim.AdamW(
-        {"params": weights, "lr": rate, "peak": rate, "weight_decay": decay}
-        for (rate, decay), weights in groups.items()
+        (
+            {"params": weights, "lr": rate, "peak": rate, "weight_decay": decay}
+            for (rate, decay), weights in groups.items()
+        ),
+        fused=True,
     )
 
 

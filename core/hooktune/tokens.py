@@ -64,6 +64,11 @@ class Tokens:
         is_token = (within >= 0) & (within < lengths[:, None])
         return starts[:, None] + np.where(is_token, within, 0), is_token
 
+    def of_rows(self, name: str, rows: Ints) -> Ints:
+        """Return one input's values of some rows, and what fills them up, in any order."""
+        places, is_token = self.places(rows)
+        return np.append(self.columns[name][places[is_token]], self.padding[name])
+
     def padded(self, rows: Ints) -> dict[str, Any]:
         """Return some rows as a model takes them: tensors with a row for each, on the CPU."""
         places, is_token = self.places(rows)
