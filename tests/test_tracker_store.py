@@ -187,3 +187,27 @@ assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
 def test_four_processes_may_open_a_new_store_at_once(tmp_path: Path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     subprocess.run([sys.executable, "-c", OPEN_FOUR_TIMES, uri], check=True, timeout=150)
+
+
+DIE_WHILE_WRITING = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")  # so that pages go to disk before the commit
+connection.execute("BEGIN")
+for number in range(2000):
+    connection.execute("INSERT INTO half_written VALUES (?, ?, 'x')", (f"{number}" * 9, "y" * 200))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_store_whose_writer_was_killed_is_taken_back_to_before(store_uri: str):
+    database = database_file(store_uri)
+
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE half_written (a, b, c)")
+        connection.commit()
+    subprocess.run([sys.executable, "-c", DIE_WHILE_WRITING, database], check=False)
+    assert Path(f"{database}-journal").stat().st_size > 0
+    assert Tracker(store_uri).iterations() == []
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM half_written").fetchone() == (0,)

@@ -162,7 +162,8 @@ def _opened_alone(database: Path | None) -> Iterator[None]:
 
 def _check_that_it_is_mlflows(database: Path) -> None:
     """Refuse a file that is something else, before MLflow writes its tables into it."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+    # Not read-only: where a process died while it wrote, SQLite has to take that back first.
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = {name for (name,) in rows}
     if tables and not tables & {"experiments", "alembic_version"}:
