@@ -59,6 +59,12 @@ class SilentRun:
         """Measure nothing."""
         return {}
 
+    def checkpoint(self, step: int, state: object) -> None:
+        """Keep nothing."""
+
+    def resumed(self) -> None:
+        """Begin anew."""
+
     def should_stop(self) -> bool:
         """Never."""
         return False
@@ -125,6 +131,7 @@ def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent
     from hooktune.active_run import TrackedRun
     from hooktune.testing.trial import NoProgress
     from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracker.spool import RunSpool
 
     class TimedRun(TrackedRun):
         def log(self, *args: Any, **kwargs: Any) -> None:
@@ -142,7 +149,8 @@ def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent
             with spent.on("log_scores"):
                 super().log_scores(model, sessions, scores, baseline, step)
 
-    metric_log = MetricLog(client, run_id)  # type: ignore[arg-type]
+    spool = RunSpool(Path(tempfile.gettempdir(), "hooktune-unused"))
+    metric_log = MetricLog(lambda points: client.log_batch(run_id, metrics=points), spool)
     run = TimedRun(SEED, MainMetric(), measure, metric_log, NoProgress(), Event())
     return run, metric_log.close
 

@@ -38,6 +38,19 @@ def test_those_before_the_checkpoint_do_not_come_again(tracker: Tracker, run: Ru
     assert stored.new_ones({"train_loss": 0.3}, 3) == {}
 
 
+def test_how_far_the_points_have_come_again_is_told(tracker: Tracker, run: RunRecord):
+    """What a second process keeps while it passes over points serves a third one."""
+    second = tracker.stored_points(run)
+    second.expect_after(1)
+    assert second.passed_until == 1
+    second.new_ones({"train_loss": 0.5}, 2)
+    assert second.passed_until == 2
+    third = tracker.stored_points(run)
+    third.expect_after(second.passed_until)
+    assert third.new_ones({"train_loss": 1 / 3, "test_mrr": 0.5}, 3) == {}
+    assert third.passed_until is None
+
+
 def test_a_run_without_points_has_none(tracker: Tracker):
     run = tracker.start_run(begin(tracker), "", "", {}, {}, {})
     stored = StoredPoints(tracker.client, run)

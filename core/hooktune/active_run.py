@@ -136,7 +136,7 @@ class TrackedRun:
             "last_step": self.last_step,
             "accumulator": self._accumulator.state(),
             "measured": {key.hex(): each.as_json() for key, each in self._measured.items()},
-            "logged_until": self.metric_log.last_time,
+            "logged_until": self._logged_until(),
         }
         try:
             # Whoever goes on from here does not log again what came before.
@@ -190,6 +190,11 @@ class TrackedRun:
             if self.group.size == 1:
                 raise
             self._failure = self._failure or error
+
+    def _logged_until(self) -> int:
+        """Return the time of the last point so far, logged now or by an earlier process."""
+        passed = None if self.stored is None else self.stored.passed_until
+        return self.metric_log.last_time if passed is None else passed
 
     def _add(self, metrics: Mapping[str, float], step: int) -> None:
         if self.stored is not None:

@@ -1,6 +1,5 @@
 """The metric points that a run has already, so that none is stored twice."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -25,19 +24,28 @@ class StoredPoints:
         ]
         self.last_time = max((time for *_, time in self._points), default=0)
         """When the last one was logged, in milliseconds since 1970."""
-        self._to_come: Counter[tuple[str, int]] = Counter()
+        self._to_come: dict[tuple[str, int], list[int]] = {}
         self.expect_after(0)
 
     def expect_after(self, time: int) -> None:
         """Tell that the points come again that were logged after a time, and not those before."""
-        self._to_come = Counter((name, step) for name, step, at in self._points if at > time)
+        self._to_come = {}
+        for name, step, at in sorted(self._points, key=lambda point: -point[2]):
+            if at > time:
+                self._to_come.setdefault((name, step), []).append(at)
+
+    @property
+    def passed_until(self) -> int | None:
+        """The time before which all points have come again; None where none is to come."""
+        left = [times[-1] for times in self._to_come.values() if times]
+        return min(left) - 1 if left else None
 
     def new_ones(self, metrics: Mapping[str, float], step: int) -> dict[str, float]:
         """Return those points of a step that are not in the store."""
         new = {}
         for name, value in metrics.items():
-            if self._to_come[name, step]:
-                self._to_come[name, step] -= 1
+            if times := self._to_come.get((name, step)):
+                times.pop()
             else:
                 new[name] = value
         return new
