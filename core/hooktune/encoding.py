@@ -19,7 +19,7 @@ from hooktune.batch import Ints, Mask
 from hooktune.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.progress import track
 from hooktune.ranks import ALONE, Group
-from hooktune.tokens import Task, Tokens, encoded_texts, on_device, prompt, tokenise
+from hooktune.tokens import Task, Tokens, encoded_texts, prompt, tokenise
 from hooktune.word_table import WordTable, trained_words
 
 if TYPE_CHECKING:
@@ -207,12 +207,13 @@ class Reader:
         model, device = self.model, self.model.device
         if column.tokens is None:
             texts = column.distinct.take(pa.array(rows)).to_pylist()
-            features = batch_to_device(encoded_texts(model, texts, task), device)
+            features = encoded_texts(model, texts, task)
         elif self.parts is None or column.cache is None:
-            features = on_device(device, column.tokens.padded(rows))
+            features = column.tokens.padded(rows)
         else:
             model = self.parts.upper
             features = column.cache.features(self.parts, rows)
+        features = batch_to_device(features, device)
         in_bfloat16 = torch.autocast(device.type, torch.bfloat16, enabled=self.in_bfloat16)
         with in_bfloat16, table.used() if table else nullcontext():
             embeddings = model(features, task=task)["sentence_embedding"]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
+from sentence_transformers.util import batch_to_device
 from torch import nn
 
 from hooktune.batch import Ints, Mask
 from hooktune.optimizer import transformer_layers
-from hooktune.tokens import Tokens, on_device, tokenise
+from hooktune.tokens import Tokens, tokenise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -86,7 +87,7 @@ def _width_if_equal(model: "SentenceTransformer", parts: SplitModel) -> int | No
     tokens = tokenise(model, [*_SAMPLE], "document")
     if tokens is None:
         return None
-    features = on_device(model.device, tokens.padded(np.arange(len(_SAMPLE))))
+    features = batch_to_device(tokens.padded(np.arange(len(_SAMPLE))), model.device)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -154,7 +155,7 @@ class LayerCache:
             self._states = torch.from_numpy(np.memmap(file, np.float32, "r+", shape=shape))
 
     def features(self, model: SplitModel, rows: Ints) -> dict[str, Any]:
-        """Return some texts as the upper part of a split model takes them."""
+        """Return some texts as the upper part of a split model takes them, on whatever device."""
         missing = rows[~self._is_known[rows]]
         if len(missing):
             self._compute(model, missing)
@@ -165,11 +166,11 @@ class LayerCache:
             "inputs_embeds": states,
             "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
         }
-        return on_device(model.upper.device, self._tokens.constants | given)
+        return self._tokens.constants | given
 
     def _compute(self, model: SplitModel, rows: Ints) -> None:
         places, is_token = self._tokens.places(rows)
-        states = model.states(on_device(model.lower.device, self._tokens.padded(rows)))
+        states = model.states(batch_to_device(self._tokens.padded(rows), model.lower.device))
         kept = states[torch.from_numpy(is_token).to(states.device)].float()
         where = torch.from_numpy(places[is_token]).to(self._states.device)
         self._states[where] = kept.to(self._states.device)

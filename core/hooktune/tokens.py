@@ -141,14 +141,6 @@ def _are_rows(features: dict[str, Any], count: int) -> bool:
     )
 
 
-def on_device(device: torch.device, features: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's inputs with their tensors on a device."""
-    return {
-        name: value.to(device) if torch.is_tensor(value) else value
-        for name, value in features.items()
-    }
-
-
 def prompt(model: "SentenceTransformer", task: Task) -> str | None:
     """Return what `encode_query` or `encode_document` puts before a text."""
     for name in (*_PROMPT_NAMES[task], model.default_prompt_name):
