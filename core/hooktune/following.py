@@ -77,7 +77,7 @@ def _fit(host: Host, settings: IterationSettings, start: Start, told: Fit, group
     try:
         with seeded_alone(settings.seed):
             run = FollowingRun(settings.seed, settings.main_metric, start.measure, group)
-            model = host.fit_batch(run, copy.deepcopy(start.model), start.training, params)
+            model = host.fit_batch(run, copy.deepcopy(start.encoder.model), start.training, params)
         run.evaluate(model, run.last_step)
     except Exception:
         # It fails in the leading process as well, which records why and goes on.

@@ -106,7 +106,7 @@ def run_iteration(
     encoder = TextEncoder(model, depth, group)
     start = measure_start(host, batch, in_test, settings, encoder)
     if starting_run is None:
-        starting_run = _upload_initial_model(tracker, host, request, start.model)
+        starting_run = _upload_initial_model(tracker, host, request, model)
         if not tracker.is_of_this_process(starting_run):
             return run_iteration(tracker, host, batch, request, stop, group)
     iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)

@@ -91,7 +91,9 @@ def run_once(
                 stored,
                 group,
             )
-            model = host.fit_batch(active, copy.deepcopy(start.model), start.training, params)
+            model = host.fit_batch(
+                active, copy.deepcopy(start.encoder.model), start.training, params
+            )
             active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
         measured = active.measured(model, active.last_step)
         metric_log.close()

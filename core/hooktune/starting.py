@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class Start:
     """What all runs of an iteration start from and are compared with."""
 
-    model: "SentenceTransformer"
     training: TrainingBatch
     measure: Measure
     encoder: TextEncoder
+    """Encodes by the starting model, and by those that are tuned from it."""
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
     similarities: Similarities
@@ -71,7 +71,7 @@ def measure_start(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
     similarities = count_similarities(measure.sessions, scores[in_test_results])
-    return Start(model, training, measure, encoder, metrics, similarities)
+    return Start(training, measure, encoder, metrics, similarities)
 
 
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
