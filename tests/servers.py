@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 
 def free_port() -> int:
@@ -24,6 +25,8 @@ def free_port() -> int:
 
 class MlflowServer:
     """`mlflow server` on this machine, which serves the artifacts too.
+
+    As a context manager it answers within the block, and has ended after it.
 
     Args:
         backend: The address of its database.
@@ -50,6 +53,18 @@ class MlflowServer:
             **(environment or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start it; it answers some seconds later."""

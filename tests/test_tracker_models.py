@@ -1,17 +1,12 @@
 """Models in a tracking store that is a server, artifacts and all."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from champions import no_host
+from servers import MlflowServer
 from tracked import METHOD, SHIFT, finish, start_run
 
 from hooktune import load_champion
@@ -25,32 +20,9 @@ from hooktune.tracker import Tracker
 def server_uri(tmp_path: Path, empty_store: Path) -> Iterator[str]:
     """An MLflow server of the test's own, which serves artifacts too."""
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--serve-artifacts",
-        "--artifacts-destination", str(tmp_path / "served"), "--workers", "1",
-    ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = (tmp_path / "server.log").open("w")
-    server = subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
-    )
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "server.log").read_text()
-                time.sleep(0.1)
-        yield uri
-    finally:
-        os.killpg(server.pid, 15)  # the server's own session: itself and its workers
-        server.wait(timeout=30)
-        log.close()
+    database, served = f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "served")
+    with MlflowServer(database, served, tmp_path / "server.log") as server:
+        yield server.uri
 
 
 def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):

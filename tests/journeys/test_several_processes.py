@@ -3,14 +3,11 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from servers import MlflowServer
 
 from hooktune.tracker import Tracker
 from hooktune.tracker.claims import CLAIM_PREFIX
@@ -103,37 +100,6 @@ def check(uri: str, outcomes: list[dict], artifacts: Path) -> None:
     assert len(tracker.client.search_runs([initial.experiment_id])) == 1
 
 
-@contextmanager
-def mlflow_server(folder: Path, empty_store: Path) -> Iterator[str]:
-    """Serve a new store in a folder, its artifacts under `served` too; gives the address."""
-    shutil.copy(empty_store, folder / "mlflow.db")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts",
-        "--artifacts-destination", str(folder / "served"), "--workers", "1",
-    ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-        uri = f"http://127.0.0.1:{port}"
-        try:
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, (folder / "server.log").read_text()
-                    time.sleep(0.1)
-            yield uri
-        finally:
-            os.killpg(server.pid, 15)  # the server's own session: itself and its workers
-            server.wait(timeout=30)
-
-
 def test_four_processes_on_a_new_sqlite_store_and_on_one_server(
     make_batch, tiny_model_folder: Path, tmp_path: Path, empty_store: Path
 ):
@@ -141,8 +107,11 @@ def test_four_processes_on_a_new_sqlite_store_and_on_one_server(
     store.mkdir()
     served.mkdir()
     local = f"sqlite:///{store}/mlflow.db"
-    with mlflow_server(served, empty_store) as remote:
-        outcomes = run_four_at_once([local, remote], batch, tiny_model_folder, tmp_path / "out")
+    shutil.copy(empty_store, served / "mlflow.db")
+    backend, artifacts = f"sqlite:///{served}/mlflow.db", str(served / "served")
+    with MlflowServer(backend, artifacts, served / "server.log") as server:
+        uris = [local, server.uri]
+        outcomes = run_four_at_once(uris, batch, tiny_model_folder, tmp_path / "out")
         check(local, outcomes[0], store / "mlruns")
-        check(remote, outcomes[1], served / "served")
+        check(server.uri, outcomes[1], served / "served")
     assert {path.name for path in store.iterdir()} == {"mlflow.db", "mlruns"}
