@@ -21,6 +21,7 @@ LAYERS = (
         "log_blocks",
         "log_columns",
         "optimizer",
+        "precision",
         "ranks",
         "release",
         "sampling",

@@ -21,8 +21,9 @@ from hooktune.training import train
 from hooktune.training_params import TrainingParams
 
 PARAMS = TrainingParams(
-    epochs=1, mini_batch_size=8, learning_rate=1e-3, frozen_layers=0, accumulated_mini_batches=2
-)
+    epochs=1, mini_batch_size=8, learning_rate=1e-3, frozen_layers=0, accumulated_mini_batches=2,
+    precision="float32",
+)  # fmt: skip
 # Made here, as transformers saves a model, which this takes, in the first process of a group alone.
 MODEL = tiny_model().eval()
 

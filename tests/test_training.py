@@ -140,7 +140,7 @@ def scores_of(model, mini_batch) -> torch.Tensor:
     return mini_batch_scores(TextEncoder(model).reader(model), mini_batch)
 
 
-FAST = TrainingParams(epochs=2, mini_batch_size=8, learning_rate=1e-3)
+FAST = TrainingParams(epochs=2, mini_batch_size=8, learning_rate=1e-3, precision="float32")
 
 
 def test_training_raises_the_main_metric_and_tracks_every_step(batch):
@@ -385,10 +385,26 @@ def test_gradients_of_several_mini_batches_are_accumulated(batch):
     assert any(not torch.equal(after[name], before[name]) for name in before)
 
 
-def test_training_in_bfloat16_learns_as_well(batch):
+def losses_in(precision: str, batch) -> list[float]:
+    """The training losses with a precision, of a training that makes its metric better."""
     run = recording(batch)
-    train(run, tiny_model(), batch, draw_clicked, FAST.model_copy(update={"precision": "bfloat16"}))
+    train(run, tiny_model(), batch, draw_clicked, FAST.model_copy(update={"precision": precision}))
     assert run.evaluated[-1][1] > run.evaluated[0][1] > 0
+    return [metrics["train_loss"] for _, metrics in run.logged]
+
+
+def test_training_in_bfloat16_learns_as_well(batch):
+    exact, near = losses_in("float32", batch), losses_in("bfloat16", batch)
+    assert near == pytest.approx(exact, abs=0.02)
+    assert near != exact
+
+
+@pytest.mark.parametrize(("gains", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_taken_where_the_hardware_gains_from_it(
+    monkeypatch, batch, gains: bool, precision: str
+):
+    monkeypatch.setattr("hooktune.training.gains_from_bfloat16", lambda device: gains)
+    assert losses_in("auto", batch) == losses_in(precision, batch)
 
 
 @pytest.mark.parametrize("kept_at", [1, 7, 20])

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hooktune.batch import Ints, Mask
 from hooktune.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
+from hooktune.precision import bfloat16_matrices
 from hooktune.progress import track
 from hooktune.ranks import ALONE, Group
 from hooktune.tokens import Task, Tokens, encoded_texts, prompt, tokenise
@@ -214,14 +215,16 @@ class Reader:
             model = self.parts.upper
             features = column.cache.features(self.parts, rows)
         features = batch_to_device(features, device)
-        in_bfloat16 = torch.autocast(device.type, torch.bfloat16, enabled=self.in_bfloat16)
-        with in_bfloat16, table.used() if table else nullcontext():
+        precision = bfloat16_matrices(device) if self.in_bfloat16 else nullcontext()
+        with precision, table.used() if table else nullcontext():
             embeddings = model(features, task=task)["sentence_embedding"]
         return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
 
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
         """Cut texts that are in order of length into groups which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
+        if self.in_bfloat16:
+            most *= 2  # its numbers take half as much room
         if (processes := self.encoder.group.size) > 1:
             # So that each has a share of a step whose texts would fit into one group.
             most = min(most, -(-int(lengths.sum()) // processes))

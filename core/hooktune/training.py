@@ -26,6 +26,7 @@ from hooktune.optimizer import (
     lowest_layers,
     set_learning_rate,
 )
+from hooktune.precision import gains_from_bfloat16
 from hooktune.randomness import seeded
 from hooktune.ranks import Group
 from hooktune.sampling import MiniBatch, mini_batches, step_count
@@ -122,13 +123,9 @@ def _reader(model: "SentenceTransformer", batch: TrainingBatch, params: Training
     known = batch.encoder
     encoder = known if isinstance(known, TextEncoder) else TextEncoder(model, depth)
     reader = encoder.reader(model, depth)
-    return replace(reader, in_bfloat16=_in_bfloat16(model.device, params.precision))
-
-
-def _in_bfloat16(device: torch.device, precision: str) -> bool:
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"
+    is_auto = params.precision == "auto"
+    precision = "bfloat16" if is_auto and gains_from_bfloat16(model.device) else params.precision
+    return replace(reader, in_bfloat16=precision == "bfloat16")
 
 
 def _learned_sessions(sessions: Sessions, params: TrainingParams) -> Mask:

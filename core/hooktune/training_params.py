@@ -83,9 +83,10 @@ class TrainingParams(BaseModel):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="In which numbers a step multiplies matrices. 'bfloat16' takes about half the "
-        "time on hardware that has it, and gives each similarity an error of some thousandths. "
-        "'auto' takes it on accelerators that have it. Test metrics always use float32.",
+        description="In which numbers a step multiplies matrices. 'bfloat16' takes two thirds of "
+        "the time or less on accelerators and processors that have it, and gives each similarity "
+        "in training an error of some thousandths. 'auto' takes it where the hardware has it, and "
+        "else float32. Test metrics always use float32.",
     )
     negatives_per_session: int | None = Field(
         default=None,

@@ -38,13 +38,14 @@ def test_two_processes_track_one_run_with_the_metrics_of_one_process(
 ):
     batch = make_batch()
     Runner(store_uri).run(
-        METHOD, batch, max_runs=1, device="cpu", params={"mini_batch_size": 4},
-        initial_model=str(tiny_model_folder),
+        METHOD, batch, max_runs=1, device="cpu", initial_model=str(tiny_model_folder),
+        params={"mini_batch_size": 4, "precision": "float32"},
     )  # fmt: skip
     other = shutil.copy(empty_store, tmp_path / "other.db")
     done = hooktune(
         "--tracking-uri", f"sqlite:///{other}", "run", METHOD, batch, "--max-runs", 1,
         "--device", "cpu", "--devices", 2, "--param", "mini_batch_size=4",
+        "--param", "precision=float32",
         "--initial-model", tiny_model_folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
