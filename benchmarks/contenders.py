@@ -15,8 +15,10 @@ click, of which `few` has some; hooktune measures a few of them in each step.
 | untuned | loads the model and measures it, so that this can be told from the rest |
 | plain | a plain torch loop, all layers trained, one epoch: the reference (`plain_loop.py`) |
 | hooktune | the method with the same work: all layers, all results, the same mini-batches |
+| hooktune-float32 | the same in float32, where `hooktune` takes bfloat16 if the machine has it |
 | plain-frozen | the plain loop, the lower 4 layers frozen and their outputs kept, several epochs |
 | hooktune-frozen | the method, the lower 4 layers frozen, several epochs |
+| hooktune-frozen-float32 | the same in float32 |
 | hooktune-default | the method as it is shipped, but not measured meanwhile |
 | hooktune-tracked | `hooktune`, as a whole run: released batch, SQLite store, best model kept |
 | st-trainer | sentence-transformers' Trainer on the triplets of the sessions (`st_trainer.py`) |
@@ -52,8 +54,8 @@ TRAINER_SHARE = 4
 TRAINING = ("first pass", "training")
 PHASES = ("load", "baseline", "first pass", "training", "evaluation")
 CONTENDERS = (
-    "untuned", "plain", "hooktune", "plain-frozen", "hooktune-frozen", "hooktune-default",
-    "hooktune-tracked", "st-trainer",
+    "untuned", "plain", "hooktune", "hooktune-float32", "plain-frozen", "hooktune-frozen",
+    "hooktune-frozen-float32", "hooktune-default", "hooktune-tracked", "st-trainer",
 )  # fmt: skip
 
 
@@ -167,7 +169,7 @@ def contend(arguments: argparse.Namespace) -> dict[str, Any]:
         parts = Parts(parts.train.take(np.arange(count)), parts.test)
     model = load_model(arguments.model, arguments.device)
     phases.end("load")
-    epochs = FROZEN_EPOCHS if name.endswith("-frozen") else 1
+    epochs = FROZEN_EPOCHS if "-frozen" in name else 1
     sessions = 0.0
     if name != "untuned":
         sessions = FITS[name](model, parts, pace, phases, epochs)

@@ -30,7 +30,7 @@ import numpy as np
 from contenders import save_tiny_model
 from cranfield_judgements import Grades, all_similarities, judged_ndcg, read_grades, read_items
 from hooktune import Sessions
-from hooktune.batch import held_out_sessions
+from hooktune.batch import Floats, held_out_sessions
 from hooktune.release import open_batch, release_batch
 from measuring import Pace, Phases, in_own_process, median, now, print_machine, print_table
 from product_search import Parts
@@ -44,7 +44,7 @@ CONTENDERS = ("plain", "plain-frozen", "hooktune-default", "st-trainer")
 FURTHER = ("hooktune", "hooktune-frozen")
 # More held-out queries than by default, since the mean of a few dozen moves by chance.
 TEST_RATIO = 0.4
-TRIED_STEPS = 3
+TRIED_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.quick:
             arguments.model, arguments.cpu_seconds, arguments.rounds = save_tiny_model(folder), 4, 1
+        untuned = Path(folder, "untuned.npy")
+        save_untuned(arguments, untuned)
         reports: dict[str, list[dict[str, Any]]] = {each: [] for each in arguments.contenders}
         for seed in range(arguments.rounds):
             for name, found in reports.items():
                 command = [str(arguments.data), "--contender", name, "--seed", str(seed)]
                 command += ["--cpu-seconds", str(arguments.cpu_seconds)]
-                command += ["--device", arguments.device]
+                command += ["--device", arguments.device, "--untuned", str(untuned)]
+                command += ["--max-tokens", str(arguments.max_tokens)]
                 command += ["--model", arguments.model] if arguments.model else []
                 found.append(in_own_process(__file__, command))
     print(f"\n{arguments.cpu_seconds:.0f} CPU seconds, medians of {arguments.rounds} rounds")
@@ -77,6 +80,21 @@ def main() -> None:
     for measure in ("clicks", "judged"):
         print(f"the gain of NDCG@10 by {measure} in each round")
         print_table([_gains(name, measure, found) for name, found in reports.items()])
+
+
+def save_untuned(arguments: argparse.Namespace, file: Path) -> None:
+    """Save the similarities under the untuned model, which are the same for all contenders."""
+    grades = read_grades(arguments.data / "qrels.tsv")
+    items = read_items(arguments.data / "items.jsonl")
+    np.save(file, all_similarities(_untuned(arguments), items, grades))
+
+
+def _untuned(arguments: argparse.Namespace) -> "SentenceTransformer":
+    from hooktune_loop import load_model
+
+    model = load_model(arguments.model, arguments.device)
+    model.max_seq_length = min(arguments.max_tokens, model.max_seq_length or arguments.max_tokens)
+    return model
 
 
 def _row(name: str, reports: list[dict[str, Any]]) -> dict[str, object]:
@@ -102,7 +120,6 @@ def _gains(name: str, measure: str, reports: list[dict[str, Any]]) -> dict[str, 
 def contend(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one contender for the time there is, in this process, and report on it."""
     from fits import FITS
-    from hooktune_loop import load_model
 
     with tempfile.TemporaryDirectory() as folder:
         released = Path(folder, "batch")
@@ -112,8 +129,7 @@ def contend(arguments: argparse.Namespace) -> dict[str, Any]:
     parts = Parts(sessions.take(~in_test), sessions.take(in_test))
     grades = read_grades(arguments.data / "qrels.tsv")
     items = read_items(arguments.data / "items.jsonl")
-    model, fit = load_model(arguments.model, arguments.device), FITS[arguments.contender]
-    before = measured(model, items, grades, parts.test)
+    model, fit = _untuned(arguments), FITS[arguments.contender]
     plan = plan_for(fit, model, parts, arguments.cpu_seconds)
     drawn = np.random.default_rng(arguments.seed).permutation(len(parts.train))[: plan.sessions]
     pace = Pace(cpu_budget=arguments.cpu_seconds)
@@ -122,8 +138,8 @@ def contend(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "training": asdict(training),
         "sessions": learned,
-        "before": before,
-        "after": measured(model, items, grades, parts.test),
+        "before": measured(np.load(arguments.untuned), items, grades, parts.test),
+        "after": measured(all_similarities(model, items, grades), items, grades, parts.test),
     }
 
 
@@ -142,12 +158,11 @@ def plan_for(fit: "Fit", model: "SentenceTransformer", parts: Parts, cpu_seconds
 
 
 def measured(
-    model: "SentenceTransformer", items: dict[str, str], grades: Grades, test: Sessions
+    similarities: Floats, items: dict[str, str], grades: Grades, test: Sessions
 ) -> dict[str, float]:
-    """Return NDCG@10 on held-out queries by clicks and by judgements; each text is encoded once."""
+    """Return NDCG@10 on held-out queries, by clicks and by judgements."""
     from hooktune_metrics.ranking import ranking_quality
 
-    similarities = all_similarities(model, items, grades)
     row = {query: place for place, query in enumerate(grades)}
     column = {text: place for place, text in enumerate(items.values())}
     rows = np.array([row.get(query, -1) for query in test.queries.to_pylist()])
@@ -171,11 +186,13 @@ def _arguments() -> argparse.Namespace:
     known = (*CONTENDERS, *FURTHER)
     parser.add_argument("--contenders", nargs="+", choices=known, default=CONTENDERS)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--max-tokens", type=int, default=256, help="where texts are cut off")
     parser.add_argument("--model", help="the folder of another model than the method's own")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true", help="try it: tiny model, 4 CPU seconds")
     parser.add_argument("--contender", choices=known, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--untuned", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 

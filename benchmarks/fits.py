@@ -73,8 +73,12 @@ def steps_per_epoch(parts: Parts) -> int:
 FITS: Mapping[str, Fit] = {
     "plain": _plain,
     "hooktune": _hooktune(ALL_LAYERS),
+    "hooktune-float32": _hooktune({**ALL_LAYERS, "precision": "float32"}),
     "plain-frozen": _plain_frozen,
     "hooktune-frozen": _hooktune({**ALL_LAYERS, "frozen_layers": 4}),
+    "hooktune-frozen-float32": _hooktune(
+        {**ALL_LAYERS, "frozen_layers": 4, "precision": "float32"}
+    ),
     "hooktune-default": _hooktune({"evaluations_per_epoch": 0}),
     "st-trainer": _st_trainer,
 }

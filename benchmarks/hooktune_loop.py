@@ -30,8 +30,9 @@ ALL_LAYERS: Mapping[str, Any] = {
     "frozen_layers": 0,
     "negatives_per_session": None,
     "evaluations_per_epoch": 0,
+    "confidence": "constant",
 }
-"""The work of the plain loop: all layers, all results, nothing measured meanwhile."""
+"""The work of the plain loop: all layers, all results, all pairs alike, nothing measured."""
 BATCH_ID = "0" * 24
 
 

@@ -104,7 +104,7 @@ def _train(
 
 
 def _loss(encode: Encode, sessions: Sessions) -> torch.Tensor:
-    """Return the loss of the Default Fine Tuning Method by its defaults, session by session."""
+    """Return the default method's loss with all pairs counting alike, session by session."""
     queries, query_of = np.unique(sessions.query_index, return_inverse=True)
     items, item_of = np.unique(sessions.item_index, return_inverse=True)
     of_queries = _embed(encode, sessions.queries.take(queries).to_pylist())
@@ -116,7 +116,7 @@ def _loss(encode: Encode, sessions: Sessions) -> torch.Tensor:
         clicked = torch.from_numpy(sessions.clicked[shown]).to(scores.device)
         difference = scores[clicked][:, None] - scores[~clicked][None, :]
         attraction = (1 - scores[clicked]).mean()
-        losses.append(torch.sigmoid(3.0 * (0.1 - difference)).mean() + 0.3 * attraction)
+        losses.append(torch.sigmoid(3.0 * (0.1 - difference)).mean() + 0.05 * attraction)
     return torch.stack(losses).mean()
 
 
