@@ -23,13 +23,15 @@ def test_an_older_torch_that_cannot_tell_stays_with_float32(monkeypatch):
 
 
 def test_matrices_are_bfloat16_and_attention_is_float32_within():
-    vectors = torch.randn(1, 2, 5, 8)
+    mask = torch.randn(5, 5)
     with bfloat16_matrices(CPU):
-        projected = nn.Linear(8, 8)(vectors)
-        attended = scaled_dot_product_attention(projected, projected, projected)
+        projected = nn.Linear(8, 8)(torch.randn(1, 2, 5, 8))
+        # A model that is in bfloat16 itself adds a mask of its kind.
+        given = mask.to(torch.bfloat16)
+        attended = scaled_dot_product_attention(projected, projected, projected, attn_mask=given)
     assert projected.dtype == attended.dtype == torch.bfloat16
     exact = projected.float()
-    exact = scaled_dot_product_attention(exact, exact, exact)
+    exact = scaled_dot_product_attention(exact, exact, exact, attn_mask=given.float())
     # Nothing but the rounding of the result is left.
     assert torch.equal(attended, exact.to(torch.bfloat16))
 

@@ -50,7 +50,12 @@ class _AttentionInFloat32(TorchFunctionMode):
         kwargs = kwargs or {}
         if function is not scaled_dot_product_attention:
             return function(*args, **kwargs)
-        dtype = args[0].dtype
+        exact = {name: _in_float32(value) for name, value in kwargs.items()}
         with torch.autocast("cpu", enabled=False):
-            attended = function(*(each.float() for each in args), **kwargs)
-        return attended.to(dtype)
+            attended = function(*map(_in_float32, args), **exact)
+        return attended.to(torch.bfloat16)
+
+
+def _in_float32(value: Any) -> Any:
+    is_bfloat16 = torch.is_tensor(value) and value.dtype == torch.bfloat16
+    return value.float() if is_bfloat16 else value
