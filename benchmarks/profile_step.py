@@ -7,7 +7,7 @@ Contenders of `contenders.py` train for two epochs on the sessions of `many` que
 one is looked at, twice: with timers around the parts of a step, and with torch's FLOP counter
 (`torch.utils.flop_counter`), which counts matrix multiplications forward and backward; padding and
 what frozen layers are run for count like the rest. The peak is the best of several products of two
-large float32 matrices with the same threads.
+large matrices with the same threads, in float32 and in bfloat16.
 """
 
 import argparse
@@ -64,8 +64,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(save_tiny_model(folder) if arguments.quick else None, arguments.device)
     parts = made_up_parts(WORKLOADS["many"].of(arguments.sessions))
-    peak = matrix_peak(arguments.device, 512 if arguments.quick else MATRIX)
-    print(f"{len(parts.train)} sessions; peak of float32 matrix products {peak / 1e9:.0f} GFLOP/s")
+    size = 512 if arguments.quick else MATRIX
+    peaks = {
+        name: matrix_peak(arguments.device, size, dtype)
+        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+    }
+    print(f"{len(parts.train)} sessions")
+    print({f"peak in {name}": f"{peak / 1e9:.0f} GFLOP/s" for name, peak in peaks.items()})
     rows, limits = [], []
     for name in arguments.contenders:
         seconds, parts_seconds = timed_steps(name, model, parts)
@@ -80,7 +85,10 @@ def main() -> None:
                 "contender": name,
                 "GFLOP a step": flops / steps / 1e9,
                 "GFLOP/s": flops / seconds / 1e9,
-                "of the peak": f"{100 * flops / seconds / peak:.1f} %",
+                **{
+                    f"of the {name} peak": f"{100 * flops / seconds / peak:.1f} %"
+                    for name, peak in peaks.items()
+                },
             }
         )
     print_table(rows)
@@ -154,9 +162,9 @@ def _timed(owner: Any, name: str, part: str, spent: Spent) -> Iterator[None]:
             delattr(owner, name)
 
 
-def matrix_peak(device: str, size: int) -> float:
+def matrix_peak(device: str, size: int, dtype: torch.dtype) -> float:
     """Return the most floating-point operations a second that a large matrix product reaches."""
-    left, right = torch.randn(2, size, size, device=device)
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
     best = 0.0
     for _ in range(7):
         started = time.perf_counter()
