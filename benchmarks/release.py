@@ -108,7 +108,7 @@ def _print_measured(part: str, folder: Path) -> None:
     started = time.perf_counter()
     PARTS[part](folder)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     count = read_manifest(folder / "batch").counts.sessions
     speed, cpu = count / seconds, time.process_time()
     print(f"{part:<12}{seconds:>10.1f}{cpu:>10.1f}{speed:>12.0f}{peak:>10.2f}", flush=True)
