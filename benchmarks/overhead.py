@@ -83,7 +83,7 @@ class TimedClient:
             self.client.log_batch(*args, **kwargs)
 
 
-def track(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
+def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
     from hooktune.measure import Measure
@@ -96,7 +96,7 @@ def track(workload: Workload, arguments: argparse.Namespace, folder: Path) -> No
     batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
     measure = Measure(host, parts.test, score_results(model, parts.test))
     client = open_client(f"sqlite:///{folder / 'tracking.db'}")
-    experiment = client.create_experiment(f"tracking {workload.queries}")
+    experiment = client.create_experiment(f"tracking {name}")
     space = host.hyper_parameters()
     assert space is not None
     rows: dict[str, list[dict[str, float]]] = {"silent": [], "tracked": []}
@@ -211,8 +211,8 @@ def main() -> None:
             for each, workload in WORKLOADS.items()
         }
         if "tracking" in arguments.part:
-            for workload in workloads.values():
-                track(workload, arguments, folder)
+            for each, workload in workloads.items():
+                track(each, workload, arguments, folder)
         if "host" in arguments.part:
             measure_host(workloads["many"], arguments, folder)
 
