@@ -17,6 +17,7 @@ import pyarrow as pa
 from hooktune import Sessions
 from hooktune.scoring import similarities
 from hooktune_metrics.distance_shift import distance_shift
+from measuring import peak_memory
 
 RESULTS = 20
 
@@ -38,7 +39,7 @@ def main() -> None:
     started = time.perf_counter()
     figures = distance_shift(sessions, tuned, baseline)
     of_metric = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
     print(f"{len(sessions)} sessions of {RESULTS} results, {arguments.items} items")
     before, after = seconds
     print(f"similarities {before:.1f} s before and {after:.1f} s after, CPU {cpu_seconds:.1f} s")

@@ -130,9 +130,13 @@ def cost_of_process(command: Sequence[str], **options: Any) -> tuple[Cost, int]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
+    return Cost(used.ru_utime + used.ru_stime, wall), peak_memory(used)
+
+
+def peak_memory(used: resource.struct_rusage) -> int:
+    """Return the greatest resident memory of a process, in bytes."""
     # Linux counts in units of 1,024 bytes, macOS in bytes.
-    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Cost(used.ru_utime + used.ru_stime, wall), peak
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:

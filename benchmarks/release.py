@@ -19,6 +19,7 @@ import numpy as np
 
 from hooktune.batch import held_out_sessions
 from hooktune.release import open_batch, read_manifest, release_batch
+from measuring import peak_memory
 
 AT_ONCE = 10_000
 MINI_BATCH = 1_000
@@ -108,7 +109,7 @@ def _print_measured(part: str, folder: Path) -> None:
     started = time.perf_counter()
     PARTS[part](folder)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
     count = read_manifest(folder / "batch").counts.sessions
     speed, cpu = count / seconds, time.process_time()
     print(f"{part:<12}{seconds:>10.1f}{cpu:>10.1f}{speed:>12.0f}{peak:>10.2f}", flush=True)

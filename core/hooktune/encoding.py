@@ -223,8 +223,8 @@ class Reader:
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
         """Cut texts that are in order of length into groups which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
-        if self.in_bfloat16:
-            most *= 2  # its numbers take half as much room
+        if self.in_bfloat16 and self.model.device.type == "cpu":
+            most *= 2  # its numbers take half as much of the cache
         if (processes := self.encoder.group.size) > 1:
             # So that each has a share of a step whose texts would fit into one group.
             most = min(most, -(-int(lengths.sum()) // processes))
