@@ -159,7 +159,7 @@ def contend(arguments: argparse.Namespace) -> dict[str, Any]:
         return contend_tracked(workload, phases, arguments)
     # Imported here, so that the parent stays small and each process counts its imports.
     from fits import FITS, steps_per_epoch
-    from hooktune.scoring import score_results
+    from hooktune.training.scoring import score_results
     from hooktune_loop import load_model
     from hooktune_metrics.ranking import ranking_quality
 

@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hooktune import Runner
-from hooktune.batch import held_out_sessions
-from hooktune.release import open_batch, release_batch
+from hooktune.contract.sessions import held_out_sessions
+from hooktune.data.release import open_batch, release_batch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

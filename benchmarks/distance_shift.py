@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hooktune import Sessions
-from hooktune.scoring import similarities
+from hooktune.training.scoring import similarities
 from hooktune_metrics.distance_shift import distance_shift
 from measuring import peak_memory
 

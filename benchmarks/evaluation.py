@@ -27,12 +27,12 @@ import torch
 
 from contenders import save_tiny_model
 from hooktune import MainMetric, Sessions
-from hooktune.active_run import TrackedRun
-from hooktune.encoding import TextEncoder
-from hooktune.measure import Measure
-from hooktune.optimizer import frozen, lowest_layers
-from hooktune.scoring import score_results
+from hooktune.evaluation.measure import Measure
+from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.testing.trial import NoProgress
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.optimizer import frozen, lowest_layers
+from hooktune.training.scoring import score_results
 from hooktune_loop import PacedPoints, load_model, open_default
 from measuring import Cost, Pace, median, now, print_machine, print_table
 from product_search import SEED, Workload, made_up_parts
@@ -40,7 +40,7 @@ from product_search import SEED, Workload, made_up_parts
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracking.outbox.metric_log import MetricLog
 
 WORKLOAD = Workload(queries=50, items=1_400, held_out=1, sessions=1_000)
 QUICK = Workload(queries=10, items=230, held_out=1, sessions=40)

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, cast
 from sentence_transformers import SentenceTransformer
 
 from hooktune import MainMetric, MethodSettings, TrainingBatch
-from hooktune.active_run import TrackedRun
-from hooktune.catalogue import read_catalogue
-from hooktune.encoding import TextEncoder
-from hooktune.host import Host, open_host
-from hooktune.measure import Measure
-from hooktune.optimizer import frozen_layer_count
-from hooktune.randomness import seeded
-from hooktune.scoring import score_results
+from hooktune.contract.seeding import seeded
+from hooktune.evaluation.measure import Measure
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.plugin.catalogue import read_catalogue
+from hooktune.plugin.host import Host, open_host
 from hooktune.testing.trial import NoProgress
-from hooktune.tracker.loading import quiet_loading
+from hooktune.tracking.models.loading import quiet_loading
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.optimizer import frozen_layer_count
+from hooktune.training.scoring import score_results
 from measuring import Pace, Phases
 from product_search import SEED, Parts
 
 if TYPE_CHECKING:
-    from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracking.outbox.metric_log import MetricLog
 
 METHOD = "Default Fine Tuning Method"
 ALL_LAYERS: Mapping[str, Any] = {

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune import Sessions
-    from hooktune.batch import Floats
-    from hooktune.measure import Measure
+    from hooktune.contract.sessions import Floats
+    from hooktune.evaluation.measure import Measure
 
 DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
 
@@ -86,9 +86,9 @@ class TimedClient:
 def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
-    from hooktune.measure import Measure
-    from hooktune.scoring import score_results
-    from hooktune.tracker.store import open_client
+    from hooktune.evaluation.measure import Measure
+    from hooktune.tracking.connection import open_client
+    from hooktune.training.scoring import score_results
     from hooktune_loop import BATCH_ID, load_model, open_default
 
     parts, host = made_up_parts(workload), open_default()
@@ -128,10 +128,10 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
 def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent) -> Any:
     """Return a tracked run whose calls are timed, and what ends its writing."""
     from hooktune import MainMetric
-    from hooktune.active_run import TrackedRun
+    from hooktune.iteration.tracked_run import TrackedRun
     from hooktune.testing.trial import NoProgress
-    from hooktune.tracker.metric_log import MetricLog
-    from hooktune.tracker.spool import RunSpool
+    from hooktune.tracking.outbox.metric_log import MetricLog
+    from hooktune.tracking.outbox.spool import RunSpool
 
     class TimedRun(TrackedRun):
         def log(self, *args: Any, **kwargs: Any) -> None:
@@ -171,8 +171,9 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from hooktune import measure, starting
-    from hooktune.scoring import score_results
+    from hooktune.evaluation import baseline as starting
+    from hooktune.evaluation import measure
+    from hooktune.training.scoring import score_results
     from tracked_run import run_tracked
 
     phases, spent = Phases(), Spent()

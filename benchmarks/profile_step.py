@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from contenders import save_tiny_model
 from fits import FITS, steps_per_epoch
-from hooktune.active_run import TrackedRun
-from hooktune.layer_cache import LayerCache
-from hooktune.tokens import Tokens
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.training.layer_cache import LayerCache
+from hooktune.training.tokens import Tokens
 from hooktune_loop import load_model
 from measuring import Pace, Phases, Spent, print_machine, print_table
 from product_search import WORKLOADS, Parts, made_up_parts

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from hooktune.batch import held_out_sessions
-from hooktune.release import open_batch, read_manifest, release_batch
+from hooktune.contract.sessions import held_out_sessions
+from hooktune.data.release import open_batch, read_manifest, release_batch
 from measuring import peak_memory
 
 AT_ONCE = 10_000

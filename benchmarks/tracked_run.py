@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hooktune import Runner, hookimpl
-from hooktune.iteration_work import IterationResult
-from hooktune.release import release_batch
+from hooktune.data.release import release_batch
+from hooktune.iteration.lead import IterationResult
 from hooktune_loop import METHOD
 from measuring import Phases
 from product_search import SEED, Workload, test_ratio, write_log

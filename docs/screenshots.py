@@ -12,9 +12,9 @@ from pathlib import Path
 
 from browser import Browser, free_port, open_browser, started
 
-from hooktune.figures import SIMILARITIES_FILE
-from hooktune.tracker import Tracker
-from hooktune.tracker.saved_view import TRAINING_PAGES, view_address
+from hooktune.evaluation.figures import SIMILARITIES_FILE
+from hooktune.tracking import Tracker
+from hooktune.tracking.saved_view import TRAINING_PAGES, view_address
 
 PICTURES = Path(__file__).parent / "pictures"
 ASSISTANT = "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1"  # it would cover a quarter of the page

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from sentence_transformers import SentenceTransformer
 
 from hooktune import MainMetric, SearchRange, TrainingParams, hookimpl, train
-from hooktune.randomness import seeded
+from hooktune.contract.seeding import seeded
 
 
 def softmax_loss(sessions, scores):

@@ -3,11 +3,12 @@
 import torch
 from tracked import METHOD, SHIFT, begin
 
-from hooktune.host import Host
-from hooktune.metrics import RANKING_METRIC
-from hooktune.promotion import Promotion, promote
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.evaluation.promotion import Promotion, promote
+from hooktune.plugin.host import Host
 from hooktune.testing import tiny_model
-from hooktune.tracker import Iteration, RunRecord, Tracker, registry
+from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking.models import champions as registry
 
 
 def no_host() -> Host:

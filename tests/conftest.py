@@ -47,7 +47,7 @@ def write_log(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 @pytest.fixture
 def make_batch(tmp_path: Path, write_log: Callable[..., tuple[Path, Path]]) -> MakeBatch:
     """Releases a made-up log as a batch; returns its folder."""
-    from hooktune.release import release_batch
+    from hooktune.data.release import release_batch
 
     def make(seed: int = 0, **sizes: Any) -> Path:
         log, items = write_log(seed, **sizes)
@@ -61,7 +61,7 @@ def make_batch(tmp_path: Path, write_log: Callable[..., tuple[Path, Path]]) -> M
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database file of an empty tracking store, whose making takes seconds."""
-    from hooktune.tracker import Tracker
+    from hooktune.tracking import Tracker
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     Tracker(f"sqlite:///{file}").client.search_experiments()

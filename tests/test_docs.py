@@ -10,7 +10,7 @@ import click
 import pytest
 
 from hooktune.cli import cli
-from hooktune.contract import HOOKS, REQUIRED_HOOKS
+from hooktune.plugin.checks import HOOKS, REQUIRED_HOOKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

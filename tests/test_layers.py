@@ -1,110 +1,110 @@
-"""Imports inside the host go one way: from the top layer down."""
+"""The house: which room of the host may import which, and that no two files stand in a circle."""
 
 import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 import hooktune
 
-LAYERS = (
-    ("errors", "markers", "plain_text", "sessions"),
-    ("batch", "checkpoint", "hookspecs", "metrics", "naming", "randomness", "settings", "progress"),
-    (
-        "batch_tables",
-        "catalogue",
-        "encoding",
-        "formats",
-        "layer_cache",
-        "listing",
-        "log_blocks",
-        "log_columns",
-        "optimizer",
-        "precision",
-        "ranks",
-        "release",
-        "sampling",
-        "scoring",
-        "search",
-        "tokens",
-        "training",
-        "training_params",
-        "training_state",
-        "word_table",
+# Each room with the rooms that it may import, beside the leaves and itself.
+ROOMS = {
+    "contract": (),
+    "data": ("contract",),
+    "plugin": ("contract",),
+    "training": ("contract",),
+    "tracking": ("contract",),
+    "evaluation": ("contract", "data", "plugin", "training", "tracking"),
+    "iteration": ("contract", "data", "plugin", "training", "tracking", "evaluation"),
+    "testing": ("contract", "data", "plugin", "training", "tracking", "evaluation", "iteration"),
+    "demo": ("contract", "data", "plugin", "training", "tracking", "evaluation", "iteration"),
+    "cli": (
+        "contract", "data", "plugin", "training", "tracking", "evaluation", "iteration", "testing",
+        "demo",
     ),
-    ("contract", "host", "observers", "plugin_check", "plugin_file", "tracker"),
-    (
-        "active_run",
-        "comparison",
-        "demo_data",
-        "demo_log",
-        "figures",
-        "following",
-        "iteration_work",
-        "lockstep",
-        "measure",
-        "one_run",
-        "planning",
-        "promotion",
-        "report",
-        "runner",
-        "scaffold",
-        "starting",
-        "sharing",
-        "testing",
-    ),
-    ("cli", "demo", "pytest_plugin", "terminal", "__main__"),
-)
-LAYER_OF = {module: number for number, modules in enumerate(LAYERS) for module in modules}
+}  # fmt: skip
+LEAVES = ("_lazy", "_version", "errors", "naming", "plain_text", "processes", "progress")
+ENTRANCES = ("__init__", "__main__")
 SOURCES = Path(hooktune.__file__).parent
+FILES = {
+    path.relative_to(SOURCES).with_suffix("").as_posix().replace("/", "."): path
+    for path in sorted(SOURCES.rglob("*.py"))
+    if "templates" not in path.parts
+}
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(SOURCES).parts[0].removesuffix(".py")
+def room_of(module: str) -> str:
+    return module.split(".")[0]
 
 
-def imported_modules(path: Path) -> set[str]:
-    """The modules of the host that a file imports when it is imported itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "hooktune":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hooktune."):
-            names.add(node.module.split(".")[1])
+def file_of(dotted: str) -> str | None:
+    """The module of the host that an imported name is, or is in; None for a package's own name."""
+    module = dotted.removeprefix("hooktune").lstrip(".")
+    while module and module not in FILES:
+        if f"{module}.__init__" in FILES:
+            return f"{module}.__init__"
+        module = module.rpartition(".")[0]
+    return module or None
+
+
+def imported_files(module: str) -> set[str]:
+    """The modules of the host that a file imports: at once, lazily, or for its types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and room_of(node.module or "") == "hooktune":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("hooktune.")}
-    return (names & LAYER_OF.keys()) - {module_of(path)}
+            names = [a.name for a in node.names if room_of(a.name) == "hooktune"]
+        for name in names:
+            found.add(file_of(name) or "__init__")
+    return found - {module}
 
 
-FILES = sorted(path for path in SOURCES.rglob("*.py") if "templates" not in path.parts)
-INNER = [path for path in FILES if module_of(path) != "__init__"]
+IMPORTS = {module: imported_files(module) for module in FILES}
 
 
-@pytest.mark.parametrize("path", INNER, ids=lambda path: str(path.relative_to(SOURCES)))
-def test_a_module_imports_only_its_own_layer_and_those_below(path: Path):
-    own = LAYER_OF[module_of(path)]
-    above = {name for name in imported_modules(path) if LAYER_OF[name] > own}
-    assert not above
+def test_the_rooms_are_those_of_the_design():
+    folders = {path.name for path in SOURCES.iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(ROOMS)
+    modules = {path.stem for path in SOURCES.glob("*.py")}
+    assert modules == {*LEAVES, *ENTRANCES}
+    assert len(modules) <= 10
 
 
-def test_there_is_no_circle():
-    graph: dict[str, set[str]] = {}
-    for path in INNER:
-        graph.setdefault(module_of(path), set()).update(imported_modules(path))
-    TopologicalSorter(graph).prepare()
+@pytest.mark.parametrize("module", [module for module in FILES if module not in ENTRANCES])
+def test_a_file_imports_only_its_own_room_and_those_below(module: str):
+    room = room_of(module)
+    allowed = {"errors"} if room in LEAVES else {room, *LEAVES, *ROOMS[room]}
+    assert {each for each in IMPORTS[module] if room_of(each) not in allowed} == set()
 
 
-def test_only_the_tracker_imports_mlflow():
-    importing = {
-        module_of(path)
-        for path in INNER
+def test_no_two_files_stand_in_a_circle():
+    inner = {module: IMPORTS[module] - {"__init__"} for module in FILES if module != "__init__"}
+    TopologicalSorter(inner).prepare()
+
+
+def test_files_are_short():
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES.values()]
+    assert max(lengths) <= 330
+    assert median(lengths) <= 130
+
+
+def importing(package: str) -> set[str]:
+    """The rooms and leaves in which a package is imported, lazily too."""
+    return {
+        room_of(module)
+        for module, path in FILES.items()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlflow")
-        or (isinstance(node, ast.Import) and any(a.name.startswith("mlflow") for a in node.names))
+        if (isinstance(node, ast.ImportFrom) and room_of(node.module or "") == package)
+        or (isinstance(node, ast.Import) and any(room_of(a.name) == package for a in node.names))
     }
-    assert importing == {"tracker"}
+
+
+def test_only_the_tracking_room_imports_mlflow():
+    assert importing("mlflow") == {"tracking"}
 
 
 @pytest.mark.parametrize("plugin", ["hooktune_default", "hooktune_metrics"])

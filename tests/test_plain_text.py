@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hooktune.cli import main
-from hooktune.listing import json_text
+from hooktune.cli.tables import json_text
+from hooktune.cli.terminal import say, set_up_logging
 from hooktune.plain_text import markdown, markdown_code, printable, printable_lines
-from hooktune.terminal import say, set_up_logging
 
 NASTY = "<script>alert(1)</script>\x1b[2J\r\x9b2J\n| **b** [x](javascript:y) `c`\u202e\ud800"
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from hooktune.contract.settings import IterationSettings
 from hooktune.naming import IterationName
-from hooktune.settings import IterationSettings
 from hooktune.testing import tiny_model
-from hooktune.tracker import Iteration, RunRecord, Tracker
-from hooktune.tracker.store import database_file
+from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking.connection import database_file
 
 METHOD = "Some Method"
 SHIFT = "test_not_irrelevant_dist_shift"

@@ -4,63 +4,58 @@ Importing this package imports neither torch nor mlflow nor any plugin: each pub
 from its module when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from hooktune._lazy import lazy_names
+from hooktune._version import __version__
 
 if TYPE_CHECKING:
-    from hooktune.batch import Batch as Batch
-    from hooktune.batch import Sessions as Sessions
-    from hooktune.batch import TrainingBatch as TrainingBatch
-    from hooktune.checkpoint import Checkpoint as Checkpoint
+    from hooktune.contract.checkpoint import Checkpoint as Checkpoint
+    from hooktune.contract.hooks import ActiveRun as ActiveRun
+    from hooktune.contract.hooks import hookimpl as hookimpl
+    from hooktune.contract.metric import MainMetric as MainMetric
+    from hooktune.contract.params import TrainingParams as TrainingParams
+    from hooktune.contract.seeding import seeded as seeded
+    from hooktune.contract.sessions import Batch as Batch
+    from hooktune.contract.sessions import Sessions as Sessions
+    from hooktune.contract.sessions import TrainingBatch as TrainingBatch
+    from hooktune.contract.settings import MethodSettings as MethodSettings
+    from hooktune.contract.settings import SearchChoices as SearchChoices
+    from hooktune.contract.settings import SearchRange as SearchRange
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
     from hooktune.errors import RequestError as RequestError
-    from hooktune.hookspecs import ActiveRun as ActiveRun
-    from hooktune.markers import hookimpl as hookimpl
-    from hooktune.metrics import MainMetric as MainMetric
-    from hooktune.promotion import load_champion as load_champion
-    from hooktune.randomness import seeded as seeded
-    from hooktune.runner import Runner as Runner
-    from hooktune.settings import MethodSettings as MethodSettings
-    from hooktune.settings import SearchChoices as SearchChoices
-    from hooktune.settings import SearchRange as SearchRange
-    from hooktune.training import Loss as Loss
-    from hooktune.training import train as train
-    from hooktune.training_params import TrainingParams as TrainingParams
-
-__version__: Final = "0.1.0"
+    from hooktune.evaluation.promotion import load_champion as load_champion
+    from hooktune.iteration.runner import Runner as Runner
+    from hooktune.training.loop import Loss as Loss
+    from hooktune.training.loop import train as train
 
 _HOME: Final = {
-    "ActiveRun": "hookspecs",
-    "Batch": "batch",
-    "Checkpoint": "checkpoint",
+    "ActiveRun": "contract.hooks",
+    "Batch": "contract.sessions",
+    "Checkpoint": "contract.checkpoint",
     "HooktuneError": "errors",
-    "Loss": "training",
-    "MainMetric": "metrics",
-    "MethodSettings": "settings",
+    "Loss": "training.loop",
+    "MainMetric": "contract.metric",
+    "MethodSettings": "contract.settings",
     "PluginError": "errors",
     "RequestError": "errors",
-    "Runner": "runner",
-    "SearchChoices": "settings",
-    "SearchRange": "settings",
-    "Sessions": "batch",
-    "TrainingBatch": "batch",
-    "TrainingParams": "training_params",
-    "hookimpl": "markers",
-    "load_champion": "promotion",
-    "seeded": "randomness",
-    "train": "training",
+    "Runner": "iteration.runner",
+    "SearchChoices": "contract.settings",
+    "SearchRange": "contract.settings",
+    "Sessions": "contract.sessions",
+    "TrainingBatch": "contract.sessions",
+    "TrainingParams": "contract.params",
+    "hookimpl": "contract.hooks",
+    "load_champion": "evaluation.promotion",
+    "seeded": "contract.seeding",
+    "train": "training.loop",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -82,7 +82,7 @@ def add_adapters(model: "SentenceTransformer", params: Params, seed: int) -> "li
     from sentence_transformers.base.modules import Transformer
 
     from hooktune import RequestError
-    from hooktune.randomness import seeded
+    from hooktune.contract.seeding import seeded
 
     transformers = [module for module in model.modules() if isinstance(module, Transformer)]
     if not transformers:

@@ -5,14 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hooktune import (
-    ActiveRun,
-    MethodSettings,
-    RequestError,
-    Sessions,
-    TrainingBatch,
-    hookimpl,
-)
+from hooktune import ActiveRun, MethodSettings, RequestError, Sessions, TrainingBatch, hookimpl
 from hooktune_default.params import Params
 
 if TYPE_CHECKING:

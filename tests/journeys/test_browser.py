@@ -10,13 +10,13 @@ import pytest
 from browser import CHROMIUM, DRIVER, Browser, free_port, open_browser, started, wait_until
 
 from hooktune import Runner
-from hooktune.figures import EVALUATIONS_FILE, SIMILARITIES_FILE
-from hooktune.iteration_work import IterationResult
+from hooktune.data.release import release_batch
+from hooktune.evaluation.figures import EVALUATIONS_FILE, SIMILARITIES_FILE
+from hooktune.iteration.lead import IterationResult
 from hooktune.plain_text import markdown
-from hooktune.release import release_batch
 from hooktune.testing import made_up_log, tiny_model
-from hooktune.tracker.records import NOTE_TAG
-from hooktune.tracker.saved_view import view_address
+from hooktune.tracking.records import NOTE_TAG
+from hooktune.tracking.saved_view import view_address
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER),

@@ -7,8 +7,8 @@ import pytest
 from tracked import METHOD, finish, model_folders
 
 from hooktune.cli import main
-from hooktune.tracker import Tracker
-from hooktune.tracker.store import database_file
+from hooktune.tracking import Tracker
+from hooktune.tracking.connection import database_file
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "crowded_store.py"
 BATCH_ID = f"{1:024x}"

@@ -34,8 +34,8 @@ from pathlib import Path
 import torch, mlflow.sentence_transformers, sentence_transformers
 import hooktune_default, hooktune_metrics
 from mlflow import MlflowClient
-from hooktune.runner import Runner
-from hooktune.tracker import Tracker
+from hooktune.iteration.runner import Runner
+from hooktune.tracking import Tracker
 
 torch.set_num_threads(1)
 given = json.loads(sys.argv[1])

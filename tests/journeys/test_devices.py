@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hooktune import Runner
-from hooktune.tracker import Tracker
+from hooktune.tracking import Tracker
 
 METHOD = "Default Fine Tuning Method"
 

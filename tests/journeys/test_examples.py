@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hooktune.tracker import Tracker
+from hooktune.tracking import Tracker
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 METHODS = {"LoRA", "Linear Adapter", "Sentence Transformers Trainer"}

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from tracked import METHOD, finish
 
 from hooktune.cli import main
+from hooktune.contract.settings import IterationSettings
+from hooktune.data.assembly import SESSION_WITH_LOST_CLICK, SESSION_WITHOUT_RESULT
+from hooktune.data.jsonl import read_sessions
+from hooktune.data.release import open_batch, read_manifest
 from hooktune.errors import RequestError
-from hooktune.formats import read_sessions
-from hooktune.log_columns import SESSION_WITH_LOST_CLICK, SESSION_WITHOUT_RESULT
 from hooktune.naming import IterationName, check_method_name, parse_experiment_name
-from hooktune.release import open_batch, read_manifest
-from hooktune.settings import IterationSettings
 from hooktune.testing import made_up_log
-from hooktune.tracker import Tracker
+from hooktune.tracking import Tracker
 
 FILES = int(os.environ.get("HOOKTUNE_FUZZ", "200"))
 NAMES = max(FILES // 10, 1)

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from hooktune import Runner
-from hooktune.runner import IterationResult
+from hooktune.iteration.runner import IterationResult
 
 METHOD = "Default Fine Tuning Method"
 TRACKED = {

@@ -13,8 +13,8 @@ from tracked import METHOD, SHIFT
 
 from hooktune import Runner, load_champion
 from hooktune.cli import main
-from hooktune.metrics import RANKING_METRIC
-from hooktune.tracker import Tracker
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.tracking import Tracker
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tracked import METHOD, begin, do_run
 from hooktune import Runner, hookimpl, load_champion
 from hooktune.cli import main
 from hooktune.testing import tiny_model
-from hooktune.tracker import Tracker
+from hooktune.tracking import Tracker
 
 BUCKET = "models"
 KEYS = {

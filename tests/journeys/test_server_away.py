@@ -15,7 +15,7 @@ from servers import MlflowServer
 from hooktune import Runner, hookimpl
 from hooktune.cli import main
 from hooktune.testing import tiny_model
-from hooktune.tracker import Tracker, outage
+from hooktune.tracking import Tracker, outage
 
 LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
 AWAY = 30.0 if LONG else 3.0

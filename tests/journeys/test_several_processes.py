@@ -9,8 +9,8 @@ from pathlib import Path
 
 from servers import MlflowServer
 
-from hooktune.tracker import Tracker
-from hooktune.tracker.claims import CLAIM_PREFIX
+from hooktune.tracking import Tracker
+from hooktune.tracking.claims import CLAIM_PREFIX
 
 METHOD = "Default Fine Tuning Method"
 SHIFT = "test_not_irrelevant_dist_shift"
@@ -21,7 +21,7 @@ FOUR_AT_ONCE = """
 import json, os, sys, traceback
 import torch, mlflow.sentence_transformers, sentence_transformers
 import hooktune_default, hooktune_metrics
-from hooktune.runner import Runner
+from hooktune.iteration.runner import Runner
 
 torch.set_num_threads(1)
 batch, model, runs, folder, *uris = sys.argv[1:]

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from plugin_zoo import GOOD, METHODS, opened_zoo
 
-from hooktune import RequestError, Runner, contract, hookspecs, host
-from hooktune.markers import hookspec
+from hooktune import RequestError, Runner
+from hooktune.contract import hooks as hookspecs
+from hooktune.contract.hooks import hookspec
+from hooktune.plugin import checks as contract
+from hooktune.plugin import host
 
 BUNDLED = "Default Fine Tuning Method"
 QUICK = {"max_runs": 1, "params": {"learning_rate": 1e-3}, "device": "cpu"}

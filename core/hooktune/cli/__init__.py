@@ -11,7 +11,7 @@ import click
 
 from hooktune.cli import batches, listings, models, plugins, running, server
 from hooktune.cli.group import cli
-from hooktune.terminal import be_quiet_elsewhere, explain, interrupt, say
+from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
 
 __all__ = ["batches", "cli", "listings", "main", "models", "plugins", "running", "server"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hooktune.cli.group import PATH, cli, json_option
-from hooktune.terminal import say
+from hooktune.cli.terminal import say
 
 
 @cli.group()
@@ -29,8 +29,8 @@ def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
 
     Prints the batch id.
     """
-    from hooktune.log_columns import describe_set_aside
-    from hooktune.release import release_batch
+    from hooktune.data.assembly import describe_set_aside
+    from hooktune.data.release import release_batch
 
     manifest = release_batch(log, items, to, text=text)
     if manifest.set_aside:
@@ -43,9 +43,9 @@ def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
 @json_option
 def batch_show(folder: Path, as_json: bool) -> None:
     """Show what is in the batch in FOLDER, after checking that it is as it was released."""
-    from hooktune import report
-    from hooktune.listing import json_text
-    from hooktune.release import open_batch, read_manifest
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text
+    from hooktune.data.release import open_batch, read_manifest
 
     open_batch(folder)
     manifest = read_manifest(folder)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hooktune import __version__
-from hooktune.terminal import set_up_logging
+from hooktune._version import __version__
+from hooktune.cli.terminal import set_up_logging
 
 if TYPE_CHECKING:
-    from hooktune.tracker import Tracker
+    from hooktune.tracking import Tracker
 
 PATH = click.Path(path_type=Path)
 
@@ -29,7 +29,7 @@ class Context:
 
     def tracker(self) -> "Tracker":
         """Return the tracking store; nothing is opened yet."""
-        from hooktune.tracker import Tracker
+        from hooktune.tracking import Tracker
 
         return Tracker(self.tracking_uri, self.spool)
 

@@ -10,8 +10,8 @@ from hooktune.errors import RequestError, did_you_mean
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
-    from hooktune.comparison import Comparison
-    from hooktune.tracker import Iteration, Tracker
+    from hooktune.evaluation.comparison import Comparison
+    from hooktune.tracking import Iteration, Tracker
 
 
 @cli.command()
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def iterations(context: Context, as_json: bool) -> None:
     """List the iterations of all methods."""
-    from hooktune import report
-    from hooktune.listing import json_text, print_table
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
 
     found = context.tracker().iterations()
     if as_json:
@@ -47,8 +47,8 @@ def runs(context: Context, iteration: str, as_json: bool) -> None:
 @click.pass_obj
 def best(context: Context, method: str | None, as_json: bool) -> None:
     """Show the best model of METHOD, or of each method: what its next iteration starts from."""
-    from hooktune import report
-    from hooktune.listing import json_text, print_table
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
 
     tracker = context.tracker()
     known = sorted({each.name.method for each in tracker.iterations()})
@@ -71,9 +71,9 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
 @click.pass_obj
 def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
     """Show all methods that ran on a batch side by side, and which one is the best."""
-    from hooktune import comparison
+    from hooktune.data.release import read_manifest
+    from hooktune.evaluation import comparison
     from hooktune.naming import is_batch_id
-    from hooktune.release import read_manifest
 
     batch_id = batch if is_batch_id(batch) else read_manifest(Path(batch)).batch_id
     compared = comparison.compare(context.tracker(), batch_id)
@@ -84,8 +84,8 @@ def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -
 
 def print_comparison(comparison: "Comparison", as_json: bool) -> None:
     """Print the methods of a batch side by side."""
-    from hooktune import report
-    from hooktune.listing import json_text, print_table
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
 
     if as_json:
         click.echo(json_text(report.comparison_json(comparison)))
@@ -99,8 +99,8 @@ def print_runs(
     tracker: "Tracker", iteration: "Iteration", as_json: bool, *, remarks: bool = True
 ) -> None:
     """Print the runs of an iteration, with or without what a reader must not miss."""
-    from hooktune import report
-    from hooktune.listing import json_text, print_table
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
 
     found = tracker.runs(iteration)
     if as_json:

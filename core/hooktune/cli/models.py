@@ -10,7 +10,7 @@ from hooktune.errors import RequestError, did_you_mean
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
-    from hooktune.tracker import Tracker
+    from hooktune.tracking import Tracker
 
 
 @cli.command()
@@ -37,8 +37,8 @@ def promote(
 
     METHOD may be left out where there is only one. The exit status is 1 when the champion stays.
     """
-    from hooktune import report
-    from hooktune.runner import Runner
+    from hooktune.cli import rows as report
+    from hooktune.iteration.runner import Runner
 
     runner = Runner(context.tracking_uri, block=context.block)
     method = _only_method(runner.tracker) if method is None else method
@@ -51,7 +51,7 @@ def promote(
 @click.pass_obj
 def rollback(context: Context, method: str | None) -> None:
     """Make the champion of METHOD that was before the present one the champion again."""
-    from hooktune.promotion import roll_back
+    from hooktune.evaluation.promotion import roll_back
 
     tracker = context.tracker()
     method = _only_method(tracker) if method is None else method

@@ -9,7 +9,7 @@ from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.errors import HooktuneError
 
 if TYPE_CHECKING:
-    from hooktune.catalogue import Catalogue
+    from hooktune.plugin.catalogue import Catalogue
 
 
 @cli.command()
@@ -29,9 +29,9 @@ def plugins(context: Context, check: bool, timeout: float | None, as_json: bool)
     """
     from dataclasses import asdict
 
-    from hooktune import report
-    from hooktune.catalogue import read_catalogue
-    from hooktune.listing import json_text, print_table
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
+    from hooktune.plugin.catalogue import read_catalogue
 
     catalogue = read_catalogue(context.block)
     if check:
@@ -49,16 +49,16 @@ def plugins(context: Context, check: bool, timeout: float | None, as_json: bool)
 )
 def new(name: str, to: Path) -> None:
     """Write a package with a method called NAME, to start from."""
-    from hooktune.scaffold import write_package
+    from hooktune.plugin.scaffold import write_package
 
     folder = write_package(name, to)
     click.echo(f"{folder} holds the method {name!r}. README.md in it says what to do next.")
 
 
 def _check_plugins(catalogue: "Catalogue", timeout: float | None, as_json: bool) -> None:
-    from hooktune import report
-    from hooktune.listing import json_text, print_table
-    from hooktune.plugin_check import check_plugins
+    from hooktune.cli import rows as report
+    from hooktune.cli.tables import json_text, print_table
+    from hooktune.plugin.isolation import check_plugins
 
     verdicts = check_plugins(catalogue.entries, timeout)
     if as_json:

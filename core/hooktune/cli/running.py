@@ -13,9 +13,9 @@ from hooktune.cli.listings import print_comparison, print_runs
 from hooktune.errors import HooktuneError, RequestError
 
 if TYPE_CHECKING:
-    from hooktune.iteration_work import IterationResult
-    from hooktune.runner import MethodOutcome
-    from hooktune.tracker import Tracker
+    from hooktune.iteration.lead import IterationResult
+    from hooktune.iteration.runner import MethodOutcome
+    from hooktune.tracking import Tracker
 
 ALL_METHODS = "all"
 
@@ -80,12 +80,12 @@ def run(
     METHOD is the display name of an installed method or the path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
-    from hooktune.ranks import is_launched, join_group
+    from hooktune.training.process_group import is_launched, join_group
 
     if devices > 1 and not is_launched():
         raise SystemExit(launch(context.arguments, devices))
     group = join_group(choices.get("device"))
-    from hooktune.runner import Runner
+    from hooktune.iteration.runner import Runner
 
     given = {name: value for name, value in choices.items() if value is not None}
     if max_runs is not None:
@@ -132,8 +132,8 @@ def run(
 @click.pass_obj
 def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
     """Go the whole way on made-up clicks in a search engine over Python's standard library."""
-    from hooktune.demo import run_demo
-    from hooktune.runner import Runner
+    from hooktune.demo.journey import run_demo
+    from hooktune.iteration.runner import Runner
 
     runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
     result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
@@ -142,7 +142,7 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
 
 
 def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
-    from hooktune import report
+    from hooktune.cli import rows as report
 
     print_runs(tracker, result.iteration, as_json, remarks=False)
     if not as_json:
@@ -158,7 +158,7 @@ def _check_that_a_run_has_finished(result: "IterationResult") -> None:
 
 
 def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
-    from hooktune.comparison import compare
+    from hooktune.evaluation.comparison import compare
 
     results = [each.result for each in outcomes if each.result]
     failures = [f"{each.method}: {each.error}" for each in outcomes if each.error]

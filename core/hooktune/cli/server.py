@@ -11,7 +11,7 @@ from hooktune.errors import HooktuneError
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
-    from hooktune.tracker.delivery import Delivered
+    from hooktune.tracking.outbox.outbox import Delivered
 
 
 @cli.command()

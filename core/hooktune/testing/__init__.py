@@ -6,20 +6,35 @@
         check_method("My Method")
 
 Each check runs the plugin for real, on a model of a few thousand weights and on made-up sessions,
-without any tracking store. pytest finds the fixtures of `hooktune.pytest_plugin` by itself.
+without any tracking store. pytest finds the fixtures of `hooktune.testing.pytest_plugin` by itself.
 """
 
-from hooktune.testing.checks import check_extension, check_method
-from hooktune.testing.made_up import made_up_log, made_up_sessions, tiny_model
-from hooktune.testing.report import CheckResult, ContractError, Report
+from typing import TYPE_CHECKING, Final
 
-__all__ = [
-    "CheckResult",
-    "ContractError",
-    "Report",
-    "check_extension",
-    "check_method",
-    "made_up_log",
-    "made_up_sessions",
-    "tiny_model",
-]
+from hooktune._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hooktune.testing.checks import check_extension as check_extension
+    from hooktune.testing.checks import check_method as check_method
+    from hooktune.testing.made_up import made_up_log as made_up_log
+    from hooktune.testing.made_up import made_up_sessions as made_up_sessions
+    from hooktune.testing.made_up import tiny_model as tiny_model
+    from hooktune.testing.report import CheckResult as CheckResult
+    from hooktune.testing.report import ContractError as ContractError
+    from hooktune.testing.report import Report as Report
+
+_HOME: Final = {
+    "CheckResult": "report",
+    "ContractError": "report",
+    "Report": "report",
+    "check_extension": "checks",
+    "check_method": "checks",
+    "made_up_log": "made_up",
+    "made_up_sessions": "made_up",
+    "tiny_model": "made_up",
+}
+
+__all__ = [*sorted(_HOME)]
+
+# pytest imports the plugin in this package at every start.
+__getattr__ = lazy_names(__name__, _HOME)

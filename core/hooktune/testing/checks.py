@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hooktune.contract import implementations
+from hooktune.plugin.checks import implementations
 from hooktune.testing.made_up import tiny_model
 from hooktune.testing.method_checks import METHOD_CHECKS
 from hooktune.testing.metric_checks import EXTENSION_CHECKS, METRIC_CHECKS, MetricTrial

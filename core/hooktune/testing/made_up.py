@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hooktune.batch import Sessions
-from hooktune.log_blocks import block_of
-from hooktune.log_columns import LogColumns
-from hooktune.sessions import Item, Session
-from hooktune.tracker.loading import quiet_loading
+from hooktune.contract.sessions import Sessions
+from hooktune.data.arrow_reader import block_of
+from hooktune.data.assembly import LogColumns
+from hooktune.data.log_schema import Item, Session
+from hooktune.tracking.models.loading import quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hooktune.batch import Sessions
-from hooktune.contract import problem_of_metrics
+from hooktune.contract.sessions import Sessions
 from hooktune.errors import HooktuneError
+from hooktune.plugin.checks import problem_of_metrics
+from hooktune.processes import scratch_folder
 from hooktune.testing import sessions_to_survive
 from hooktune.testing.params_check import check_params
 from hooktune.testing.report import Check, Fault, check_of
 from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.trial import SEED, Trial, embeddings
-from hooktune.tracker.loading import quiet_loading
-from hooktune.tracker.processes import scratch_folder
+from hooktune.tracking.models.loading import quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

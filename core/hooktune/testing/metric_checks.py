@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import BaseModel
 
-from hooktune.active_run import TrackedRun
-from hooktune.batch import Floats, Sessions, TrainingBatch
-from hooktune.contract import Plugin, implementations
+from hooktune.contract.hooks import hookimpl
+from hooktune.contract.metric import MainMetric
+from hooktune.contract.seeding import seeded
+from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
+from hooktune.contract.settings import MethodSettings
 from hooktune.errors import HooktuneError, PluginError
-from hooktune.host import Host
-from hooktune.markers import hookimpl
-from hooktune.measure import Measure
-from hooktune.metrics import MainMetric
-from hooktune.randomness import seeded
-from hooktune.scoring import score_results
-from hooktune.settings import MethodSettings
+from hooktune.evaluation.measure import Measure
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.plugin.checks import Plugin, implementations
+from hooktune.plugin.host import Host
 from hooktune.testing.made_up import made_up_sessions, tiny_model
 from hooktune.testing.report import Check, Fault, check_of
 from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.testing.trial import SEED, NoProgress, Points, Stop, digests
+from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracking.outbox.metric_log import MetricLog
 
 _PREFIXES: Final = ("train_", "test_")
 _FAILING: Final = "f" * 24

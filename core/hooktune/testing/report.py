@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from hooktune.contract.seeding import seeded
 from hooktune.errors import HooktuneError, RequestError, did_you_mean
-from hooktune.randomness import seeded
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
 
 T = TypeVar("T", contravariant=True)

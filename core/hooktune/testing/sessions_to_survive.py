@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hooktune.batch import Sessions
+from hooktune.contract.sessions import Sessions
 from hooktune.testing.made_up import made_up_log, made_up_sessions, sessions_of
 
 _UNICODE = (

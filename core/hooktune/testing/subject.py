@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from hooktune.catalogue import PluginEntry, PluginKind, read_catalogue
-from hooktune.contract import Plugin, given_plugin, imported_plugin
 from hooktune.errors import RequestError, did_you_mean
-from hooktune.plugin_file import SUFFIX, plugin_from_file
+from hooktune.plugin.catalogue import PluginEntry, PluginKind, read_catalogue
+from hooktune.plugin.checks import Plugin, given_plugin, imported_plugin
+from hooktune.plugin.file import SUFFIX, plugin_from_file
 
 
 @dataclass(frozen=True)

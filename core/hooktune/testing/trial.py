@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from hooktune.active_run import TrackedRun
-from hooktune.batch import Floats, Sessions, TrainingBatch, held_out_sessions
-from hooktune.catalogue import read_catalogue
-from hooktune.contract import imported_plugin
-from hooktune.host import Host
-from hooktune.measure import Measure
-from hooktune.metrics import MainMetric
-from hooktune.randomness import seeded
-from hooktune.scoring import score_results
-from hooktune.search import parse_params
-from hooktune.settings import IterationSettings, MethodSettings
+from hooktune.contract.metric import MainMetric
+from hooktune.contract.seeding import seeded
+from hooktune.contract.sessions import Floats, Sessions, TrainingBatch, held_out_sessions
+from hooktune.contract.settings import IterationSettings, MethodSettings
+from hooktune.evaluation.measure import Measure
+from hooktune.iteration.search import parse_params
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.plugin.catalogue import read_catalogue
+from hooktune.plugin.checks import imported_plugin
+from hooktune.plugin.host import Host
+from hooktune.processes import scratch_folder
 from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
-from hooktune.tracker.loading import quiet_loading
-from hooktune.tracker.processes import scratch_folder
+from hooktune.tracking.models.loading import quiet_loading
+from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.tracker.metric_log import MetricLog
+    from hooktune.tracking.outbox.metric_log import MetricLog
 
 SEED: Final = 7
 _BATCH_ID: Final = "0" * 24

@@ -1,0 +1,208 @@
+"""The hooks: what a plugin may implement, when hooktune calls it, and what it has to return.
+
+An implementation is a function or a method marked with `@hooktune.hookimpl`. It takes only those
+of a hook's arguments that it needs, by name. Later versions may add arguments to a hook and never
+remove one.
+
+Any plugin may put a wrapper around any hook, marked with `@hooktune.hookimpl(wrapper=True)`. It
+observes: the hook's result goes on unchanged, whatever the wrapper returns or raises. Around
+`compute_metrics` it runs once for each plugin that implements the hook.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.contract.checkpoint import Checkpoint, StateGiver
+    from hooktune.contract.metric import Accumulation, MainMetric
+    from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
+    from hooktune.contract.settings import MethodSettings
+
+PROJECT_NAME: Final = "hooktune"
+
+hookspec = pluggy.HookspecMarker(PROJECT_NAME)
+hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
+
+
+class ActiveRun(Protocol):
+    """The run that a method is at work for: it takes the method's figures and answers questions."""
+
+    @property
+    def seed(self) -> int:
+        """The seed that everything random in the run is to follow."""
+        ...
+
+    @property
+    def main_metric(self) -> "MainMetric":
+        """The metric by which the returned model will be judged."""
+        ...
+
+    def expect_steps(self, count: int) -> None:
+        """Tell how many steps the run will take at most; progress is shown against it."""
+        ...
+
+    def use_loss(self, loss: "Callable[[Sessions, Floats], float]") -> None:
+        """Give the loss as a function of sessions and their scores.
+
+        From then on each evaluation logs it as `test_loss`.
+        """
+        ...
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: "Iterable[Accumulation]" = ("mean", "sliding"),
+    ) -> None:
+        """Track one point of each metric, and its running figures.
+
+        Args:
+            metrics: Numbers by name; a name takes letters, digits, blanks and `_-.:/`.
+            step: The training step that they belong to, from 1.
+            accumulate: Which running figures to track beside them.
+        """
+        ...
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: "Sessions",
+        scores: "Floats",
+        baseline: "Floats",
+        step: int,
+    ) -> None:
+        """Track the metrics of a mini-batch, with the prefix `train_`.
+
+        Args:
+            model: The model that gave the scores.
+            sessions: The mini-batch.
+            scores: Its results' similarities before the step's update; one for each shown result.
+            baseline: The same results' entries of `batch.baseline`.
+            step: The training step, from 1.
+        """
+        ...
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
+        """Measure a model on the test sessions, track the result at this step and return it."""
+        ...
+
+    def checkpoint(self, step: int, state: "StateGiver") -> None:
+        """Keep the state of the training in the store, if it is due, in case the process dies.
+
+        To be called after each step; most calls cost nothing.
+
+        Args:
+            step: How many steps are done.
+            state: Called when it is due. Returns tensors by name, and a mapping that JSON can hold:
+                all that the loop needs to go on from there as if nothing had happened.
+        """
+        ...
+
+    def resumed(self) -> "Checkpoint | None":
+        """Return the state to go on from, or None for a run that begins now.
+
+        What was logged before that step is in the store already. To be called once, before the
+        first step, by a method that calls `checkpoint`.
+        """
+        ...
+
+    def should_stop(self) -> bool:
+        """Tell whether the user asked to stop; a method then returns its model soon."""
+        ...
+
+
+@hookspec(firstresult=True)
+def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":  # type: ignore[empty-body]
+    """Return the model that the method starts from.
+
+    Called when the method has no initial model in the tracking store, once for each store; the
+    host uploads what is returned and loads it from there ever after.
+
+    Args:
+        settings: The initial model that the user named, if any, the seed and the device.
+
+    Returns:
+        A `SentenceTransformer`.
+
+    Since 0.1. Implemented by a method; required.
+    """
+
+
+@hookspec(firstresult=True)
+def hyper_parameters() -> "type[BaseModel]":  # type: ignore[empty-body]
+    """Return the pydantic model class that describes the method's hyper-parameters.
+
+    Called in each iteration before any run, perhaps more than once. Each field carries its type,
+    default, bounds and description; one that is worth searching carries a `SearchRange` or
+    `SearchChoices`.
+
+    Returns:
+        A class, every field of which has a default.
+
+    Since 0.1. Implemented by a method that has any.
+    """
+
+
+@hookspec(firstresult=True)
+def main_metric() -> "MainMetric":  # type: ignore[empty-body]
+    """Return the metric that decides which of the method's models is best, with its direction.
+
+    Called once in each iteration, where the user chose no main metric.
+
+    Returns:
+        A `MainMetric`; the default is `test_not_irrelevant_dist_shift`, higher is better.
+
+    Since 0.1. Implemented by a method that is not to be judged by the default.
+    """
+
+
+@hookspec(firstresult=True)
+def fit_batch(  # type: ignore[empty-body]
+    run: ActiveRun, model: "SentenceTransformer", batch: "TrainingBatch", params: "BaseModel | None"
+) -> "SentenceTransformer":
+    """Tune a model on the batch's training sessions and return it.
+
+    Called once in each run, and again where its process died. The host evaluates what is returned,
+    whatever the method measured.
+
+    Args:
+        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`, `checkpoint`,
+            `resumed`.
+        model: A copy of the starting model, which the method may change in place.
+        batch: The training sessions, and the baseline similarity of each of their results.
+        params: An instance of the class that `hyper_parameters` returned; None without that hook.
+
+    Returns:
+        The tuned `SentenceTransformer`.
+
+    Since 0.1. Implemented by a method; required.
+    """
+
+
+@hookspec
+def compute_metrics(  # type: ignore[empty-body]
+    model: "SentenceTransformer", sessions: "Sessions", scores: "Floats", baseline: "Floats"
+) -> dict[str, float]:
+    """Measure a model on some sessions.
+
+    Called at each evaluation with the test sessions, and at each step of the host's training loop
+    with the mini-batch, whose negatives the method may have down-sampled. So it should be quick.
+
+    Args:
+        model: The model being measured.
+        sessions: S sessions that show R results altogether, as columns.
+        scores: For each of the R results, its similarity to its query under `model`, float32. The
+            host has encoded each distinct text once, for all plugins.
+        baseline: For each of the R results, its similarity before tuning, float32.
+
+    Returns:
+        A flat dict of numbers without prefix; the host adds `train_` or `test_`. A figure that is
+        undefined for these sessions is left out. Two plugins giving one name is an error.
+
+    Since 0.1. Implemented by any plugin.
+    """

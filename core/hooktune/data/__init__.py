@@ -1,0 +1,1 @@
+"""A log becomes an immutable batch folder, and is opened and split again."""

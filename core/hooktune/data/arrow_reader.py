@@ -1,0 +1,315 @@
+"""The sessions of a log as columns, read a block of lines at a time.
+
+What a session is, `log_schema` says alone. Arrow reads a block many times as fast as an object is
+made of each line; wherever it cannot be sure that it read what pydantic would, the block is read
+line by line, which also names the line that is wrong.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+from pydantic import TypeAdapter, ValidationError
+
+from hooktune.contract.sessions import Floats, Ints, Mask
+from hooktune.data.jsonl import (
+    Lines,
+    checked_sessions,
+    read_line_blocks,
+    read_sessions,
+    stated_lines,
+)
+from hooktune.data.log_schema import Identifier, Query, Rank, Session
+from hooktune.errors import DataError
+
+_SAMPLE: Final = 64
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+_QUERIES: TypeAdapter[list[str]] = TypeAdapter(list[Query])
+_RANK: TypeAdapter[float] = TypeAdapter(Rank)
+# Arrow takes more words for numbers that are none than pydantic does.
+_MAY_BE_NULL: Final = (b"user_id", b"created_at", b"rank")
+_NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:Inf|NaN|Infinity)\s*[,\]}]")
+
+
+@dataclass(frozen=True, eq=False)
+class SessionBlock:
+    """Some sessions as a log states them: S sessions that show R results and have E events."""
+
+    session_ids: pa.StringArray
+    queries: pa.StringArray
+    object_ids: pa.StringArray
+    """The distinct names of the shown items and of those with events."""
+    lengths: Ints
+    """For each of the S sessions, how many results it shows."""
+    shown: Ints
+    """For each of the R results, the place of its item in `object_ids`."""
+    rank: Floats
+    """For each of the R results, its recorded score; NaN where there is none."""
+    event_counts: Ints
+    """For each of the S sessions, how many events it has."""
+    event_on: Ints
+    """For each of the E events, the place of its item in `object_ids`."""
+
+    @cached_property
+    def _first_showings(self) -> tuple[Ints, Ints]:
+        """Sorted keys of all pairs of a session and an item it shows, and their first results."""
+        return np.unique(self._keys(self.lengths, self.shown), return_index=True)
+
+    def _keys(self, counts: Ints, items: Ints) -> Ints:
+        session = np.repeat(np.arange(len(counts)), counts)
+        return session * len(self.object_ids) + items
+
+    @property
+    def is_first(self) -> Mask:
+        """For each of the R results, whether its session shows its item there first."""
+        first = np.zeros(len(self.shown), dtype=bool)
+        first[self._first_showings[1]] = True
+        return first
+
+    @cached_property
+    def event_results(self) -> Ints:
+        """For each of the E events, the result it is on; -1 where its session shows none such."""
+        keys, results = self._first_showings
+        if not len(keys):
+            return np.full(len(self.event_on), -1)
+        wanted = self._keys(self.event_counts, self.event_on)
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[place] == wanted, results[place], -1)
+
+
+def read_session_blocks(path: Path) -> Iterator[SessionBlock]:
+    """Read the sessions of a log as columns, many lines at a time.
+
+    Args:
+        path: The log, as `read_sessions` takes it.
+
+    Yields:
+        The sessions in the file's order.
+
+    Raises:
+        DataError: The file or one of its lines cannot be used, or two lines have one session id.
+    """
+    session_ids: list[pa.StringArray] = []
+    schema = None
+    for number, lines in read_line_blocks(path):
+        block, schema = _read_block(lines, schema)
+        problem = None
+        if block is None:
+            sessions, problem = _read_one_by_one(path, number, lines)
+            block = block_of(sessions)
+        session_ids.append(block.session_ids)
+        if problem is not None:
+            _refuse_repeated(path, session_ids)
+            raise problem
+        yield block
+    _refuse_repeated(path, session_ids)
+
+
+def _read_one_by_one(
+    path: Path, first_number: int, lines: Lines
+) -> tuple[list[Session], DataError | None]:
+    """Return the sessions of some lines up to the first that cannot be used, and why not."""
+    sessions = []
+    try:
+        for _, session in checked_sessions(path, first_number, lines):
+            sessions.append(session)
+    except DataError as error:
+        return sessions, error
+    return sessions, None
+
+
+def _refuse_repeated(path: Path, session_ids: list[pa.StringArray]) -> None:
+    """Read a log once more if a session id comes twice, to name the lines."""
+    ids = pa.chunked_array(session_ids, pa.string())
+    if pc.count_distinct(ids).as_py() < len(ids):
+        for _ in read_sessions(path):
+            pass
+
+
+def block_of(sessions: Sequence[Session]) -> SessionBlock:
+    """Return sessions as columns."""
+    results = [result for session in sessions for result in session.search_results]
+    events = [event for session in sessions for event in session.events]
+    return _block(
+        pa.array([session.session_id for session in sessions], pa.string()),
+        pa.array([session.search_query for session in sessions], pa.string()),
+        np.array([len(session.search_results) for session in sessions], dtype=np.int64),
+        pa.array([result.object_id for result in results], pa.string()),
+        pa.array([result.rank for result in results], pa.float64()),
+        np.array([len(session.events) for session in sessions], dtype=np.int64),
+        pa.array([event.object_id for event in events], pa.string()),
+    )
+
+
+def _block(
+    session_ids: pa.StringArray,
+    queries: pa.StringArray,
+    lengths: Ints,
+    shown: pa.StringArray,
+    rank: pa.DoubleArray,
+    event_counts: Ints,
+    event_on: pa.StringArray,
+) -> SessionBlock:
+    names = pa.concat_arrays([shown, event_on]).dictionary_encode()
+    places = names.indices.to_numpy()
+    return SessionBlock(
+        session_ids,
+        queries,
+        names.dictionary,
+        lengths,
+        places[: len(shown)],
+        rank.to_numpy(zero_copy_only=False).astype(np.float32),
+        event_counts,
+        places[len(shown) :],
+    )
+
+
+class _NotSureError(Exception):
+    """Arrow may have read something else than pydantic would, or read what it refuses."""
+
+
+def _read_block(
+    lines: Lines, schema: pa.Schema | None
+) -> tuple[SessionBlock | None, pa.Schema | None]:
+    """Read lines by Arrow; return None if they are to be read one by one.
+
+    Args:
+        lines: The lines of a log.
+        schema: That of the block before, if there was one; returned beside is that of this block.
+    """
+    content = stated_lines(lines)
+    # A line that opens and ends with a brace holds whole objects, and so many rows, one each.
+    if not all(line.startswith(b"{") and line.endswith(b"}") for line in content):
+        return None, schema
+    text = b"\n".join(content)
+    for tried in (schema, _schema_of(content[:_SAMPLE])):
+        if tried is not None:
+            try:
+                table = _parse(text, tried)
+                return _checked_block(table, text, len(content)), tried
+            except (_NotSureError, pa.ArrowException, ValidationError, UnicodeDecodeError):
+                pass
+    return None, None
+
+
+def _parse(text: bytes, schema: pa.Schema | None) -> pa.Table:
+    behaviour = "infer" if schema is None else "ignore"
+    return pj.read_json(
+        pa.BufferReader(text),
+        pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=behaviour),
+    )
+
+
+def _schema_of(lines: Sequence[bytes]) -> pa.Schema | None:
+    """Return the types in which a log states the fields that are read, judged by some lines."""
+    try:
+        given = pa.struct(_parse(b"\n".join(lines), None).schema)
+    except pa.ArrowException:
+        given = pa.struct([])
+    result, event = (_entry_in(given, name) for name in ("search_results", "events"))
+    results = pa.struct([_text_in(result, "object_id"), ("rank", pa.float64())])
+    events = pa.struct(
+        [_text_in(event, name) for name in ("object_id", "event_type", "created_at")]
+    )
+    texts = ("session_id", "search_query", "user_id", "created_at")
+    return pa.schema(
+        [
+            *(_text_in(given, name) for name in texts),
+            ("search_results", pa.list_(results)),
+            ("events", pa.list_(events)),
+        ]
+    )
+
+
+def _text_in(given: pa.StructType, name: str) -> pa.Field:
+    """Return a text's field as the lines state it: as texts, or all as numbers of one kind."""
+    place = given.get_field_index(name)
+    kind = given.field(place).type if place >= 0 else pa.string()
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return pa.field(name, kind if is_number else pa.string())
+
+
+def _entry_in(given: pa.StructType, name: str) -> pa.StructType:
+    place = given.get_field_index(name)
+    kind = given.field(place).type if place >= 0 else pa.null()
+    entry = kind.value_type if pa.types.is_list(kind) else pa.null()
+    return entry if pa.types.is_struct(entry) else pa.struct([])
+
+
+def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
+    """Return what Arrow read, if it is what pydantic would have read.
+
+    Raises:
+        _NotSureError, ValidationError, UnicodeDecodeError: It may not be.
+    """
+    text.decode("utf-8")
+    odd_number = (b"Inf" in text or b"NaN" in text) and _NO_NUMBER.search(text)
+    column = {name: table[name].combine_chunks() for name in table.column_names}
+    results, events = column["search_results"], column["events"]
+    shown, on = results.flatten(), events.flatten()
+    # Arrow does not tell a field that is null from one that is missing.
+    optional = events.null_count + on.field("event_type").null_count
+    if (
+        table.num_rows != rows
+        or odd_number
+        or results.null_count
+        or shown.null_count
+        or on.null_count
+        or (optional and not _has_no_odd_null(text))
+    ):
+        raise _NotSureError
+    rank = shown.field("rank")
+    # Both rules hold for all numbers, or all texts, between two for which they hold.
+    extremes = pc.min_max(rank)
+    for value in (extremes["min"].as_py(), extremes["max"].as_py()):
+        if value is not None:
+            _RANK.validate_python(value)
+    queries = _texts(column["search_query"]).dictionary_encode()
+    stripped = pa.array(_QUERIES.validate_python(queries.dictionary.to_pylist()), pa.string())
+    block = _block(
+        _identifiers(column["session_id"]),
+        stripped.take(queries.indices),
+        results.value_lengths().to_numpy(),
+        _identifiers(shown.field("object_id")),
+        rank,
+        events.value_lengths().fill_null(0).to_numpy(),
+        _identifiers(on.field("object_id")),
+    )
+    if (block.event_results < 0).any():
+        raise _NotSureError
+    return block
+
+
+def _has_no_odd_null(text: bytes) -> bool:
+    """Tell whether all nulls of a text plainly are values of fields that may be null."""
+    plain = sum(
+        text.count(b'"%s":%snull' % (field, space))
+        for field in _MAY_BE_NULL
+        for space in (b" ", b"")
+    )
+    return text.count(b"null") == plain
+
+
+def _identifiers(names: pa.Array) -> pa.StringArray:
+    texts = _texts(names)
+    lengths = pc.utf8_length(texts)
+    extremes: Any = pc.min_max(lengths)
+    for length in (extremes["min"], extremes["max"]):
+        if length.is_valid:
+            _IDENTIFIER.validate_python(texts[pc.index(lengths, length).as_py()].as_py())
+    return texts
+
+
+def _texts(values: pa.Array) -> pa.StringArray:
+    # How a whole number is written is beyond doubt, unlike how another one is.
+    if values.null_count or pa.types.is_floating(values.type):
+        raise _NotSureError
+    return values.cast(pa.string())

@@ -1,0 +1,164 @@
+"""The columns that the sessions and items of a log grow into while it is read."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hooktune.contract.sessions import Ints, Mask, Sessions
+from hooktune.data.arrow_reader import SessionBlock
+from hooktune.data.log_schema import Item
+from hooktune.data.parquet import append_numbers, joined_texts
+
+SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
+SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
+RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
+REPEATED_RESULT: Final = "result repeated within its session"
+
+_ITEMS_AT_ONCE: Final = 8_192
+
+
+def describe_set_aside(set_aside: dict[str, int]) -> str:
+    """Say in words how much of a log was set aside, and why."""
+    return ", ".join(f"{count} x {reason}" for reason, count in set_aside.items())
+
+
+@dataclass
+class LogColumns:
+    """Takes in all sessions of a log, then its items, and gives what of it can be released.
+
+    Numbers grow in arrays and texts in Arrow's blocks, so that no Python object is kept for any
+    session, result or item.
+    """
+
+    session_ids: list[pa.StringArray] = field(default_factory=list)
+    queries: list[pa.StringArray] = field(default_factory=list)
+    """The queries of all sessions."""
+    object_ids: pa.LargeStringArray = field(default_factory=lambda: pa.array([], pa.large_string()))
+    """The names of all shown items."""
+    texts: list[pa.LargeStringArray] = field(default_factory=list)
+    """The texts of the shown items that are known."""
+    text_items: "array[int]" = field(default_factory=lambda: array("i"))
+    """For each text, the place of its item in `object_ids`."""
+    lengths: "array[int]" = field(default_factory=lambda: array("i"))
+    repeated: "array[int]" = field(default_factory=lambda: array("i"))
+    item_index: "array[int]" = field(default_factory=lambda: array("i"))
+    positions: "array[int]" = field(default_factory=lambda: array("i"))
+    clicks: "array[int]" = field(default_factory=lambda: array("i"))
+    rank: "array[float]" = field(default_factory=lambda: array("f"))
+
+    def add_block(self, block: SessionBlock) -> None:
+        """Append sessions; of a result that one of them repeats, only the first is taken."""
+        first = block.is_first
+        clicks = np.bincount(block.event_results, minlength=len(first))
+        positions = np.arange(len(first)) - np.repeat(
+            np.cumsum(block.lengths) - block.lengths, block.lengths
+        )
+        session = np.repeat(np.arange(len(block.lengths)), block.lengths)
+        lengths = np.bincount(session[first], minlength=len(block.lengths))
+        places = self._places(block.object_ids.cast(pa.large_string()))
+        self.session_ids.append(block.session_ids)
+        self.queries.append(block.queries)
+        append_numbers(self.lengths, lengths)
+        append_numbers(self.repeated, block.lengths - lengths)
+        append_numbers(self.item_index, places[block.shown[first]])
+        append_numbers(self.positions, positions[first] + 1)
+        append_numbers(self.clicks, clicks[first])
+        append_numbers(self.rank, block.rank[first])
+
+    def add_items(self, items: Iterable[Item]) -> None:
+        """Keep the texts of the items that a session shows, each item being given once."""
+        for some in _batched(items, _ITEMS_AT_ONCE):
+            names = pa.array([item.object_id for item in some], pa.large_string())
+            places = pc.index_in(names, value_set=self.object_ids)
+            texts = pa.array([item.text for item in some], pa.large_string())
+            self.texts.append(texts.filter(places.is_valid()))
+            append_numbers(self.text_items, places.drop_null().to_numpy())
+
+    def usable_sessions(self) -> tuple[Sessions, pa.LargeStringArray, dict[str, int]]:
+        """Return what can be released, in an order that the log's own order has no part in.
+
+        A result whose item is unknown is dropped. A session that would lose a click with it is set
+        aside whole, for it would pass for one with less, or nothing, found relevant.
+
+        Sessions are sorted by id, queries stand in the order of their first use, and items, of
+        which only the used ones are kept, are sorted by their names.
+
+        Returns:
+            The sessions, the names of their items, and how much was set aside by reason.
+        """
+        sessions = self._sessions()
+        is_known = np.zeros(len(self.object_ids), dtype=bool)
+        is_known[np.asarray(self.text_items)] = True
+        known = is_known[sessions.item_index]
+        unknown_results = sessions.sum_per_session(~known)
+        lost_click = sessions.sum_per_session(sessions.clicked & ~known) > 0
+        empty = (unknown_results == sessions.lengths) & ~lost_click
+        kept = ~lost_click & ~empty
+        set_aside = {
+            SESSION_WITH_LOST_CLICK: int(lost_click.sum()),
+            SESSION_WITHOUT_RESULT: int(empty.sum()),
+            RESULT_WITHOUT_ITEM: int(unknown_results[kept].sum()),
+            REPEATED_RESULT: int(np.asarray(self.repeated)[kept].sum()),
+        }
+        if not known.all():
+            sessions = sessions.keep_results(known)
+        ordered, object_ids = self._in_canonical_order(sessions, kept)
+        return ordered, object_ids, {reason: count for reason, count in set_aside.items() if count}
+
+    def _sessions(self) -> Sessions:
+        """Return all sessions, each with a query of its own and with names in place of texts."""
+        return Sessions(
+            queries=joined_texts(self.queries),
+            items=self.object_ids,
+            session_ids=joined_texts(self.session_ids),
+            query_index=np.arange(len(self.lengths)),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]),
+            item_index=np.asarray(self.item_index),
+            clicks=np.asarray(self.clicks),
+            rank=np.asarray(self.rank),
+            shown_at=np.asarray(self.positions),
+        )
+
+    def _in_canonical_order(
+        self, sessions: Sessions, kept: Mask
+    ) -> tuple[Sessions, pa.LargeStringArray]:
+        order = pc.sort_indices(sessions.session_ids).to_numpy()
+        sessions = sessions.take(order[kept[order]])
+        queries = sessions.queries.take(pa.array(sessions.query_index)).dictionary_encode()
+        is_used = np.zeros(len(self.object_ids), dtype=bool)
+        is_used[sessions.item_index] = True
+        used = np.flatnonzero(is_used)
+        used = used[pc.sort_indices(self.object_ids.take(pa.array(used))).to_numpy()]
+        new_place = np.zeros(len(self.object_ids), dtype=np.int32)
+        new_place[used] = np.arange(len(used))
+        text_place = np.zeros(len(self.object_ids), dtype=np.int64)
+        text_place[np.asarray(self.text_items)] = np.arange(len(self.text_items))
+        ordered = replace(
+            sessions,
+            queries=queries.dictionary,
+            query_index=queries.indices.to_numpy(),
+            items=joined_texts(self.texts).take(pa.array(text_place[used])),
+            item_index=new_place[sessions.item_index],
+        )
+        return ordered, self.object_ids.take(pa.array(used))
+
+    def _places(self, names: pa.LargeStringArray) -> Ints:
+        """Return the places of distinct names in `object_ids`, to which new ones are added."""
+        found = pc.index_in(names, value_set=self.object_ids)
+        places: Ints = found.fill_null(-1).to_numpy().copy()
+        is_new = places < 0
+        places[is_new] = len(self.object_ids) + np.arange(is_new.sum())
+        self.object_ids = pa.concat_arrays([self.object_ids, names.filter(pa.array(is_new))])
+        return places
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while some := list(islice(remaining, size)):
+        yield some

@@ -1,0 +1,1 @@
+"""A model is measured against its start, and what that is worth."""

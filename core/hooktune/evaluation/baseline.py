@@ -1,0 +1,83 @@
+"""What all runs of an iteration start from and are compared with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hooktune.contract.params import TrainingParams
+from hooktune.contract.sessions import Batch, Mask, TrainingBatch
+from hooktune.contract.settings import IterationSettings
+from hooktune.errors import RequestError
+from hooktune.evaluation.figures import Similarities, count_similarities
+from hooktune.evaluation.measure import Measure
+from hooktune.plugin.host import Host
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.optimizer import frozen_layer_count
+from hooktune.training.scoring import score_results
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What all runs of an iteration start from and are compared with."""
+
+    training: TrainingBatch
+    measure: Measure
+    encoder: TextEncoder
+    """Encodes by the starting model, and by those that are tuned from it."""
+    metrics: dict[str, float]
+    """Those of the starting model on the test sessions."""
+    similarities: Similarities
+    """As the starting model sees the test sessions."""
+
+
+def measure_start(
+    host: Host,
+    batch: Batch,
+    in_test: Mask,
+    settings: IterationSettings,
+    encoder: TextEncoder,
+) -> Start:
+    """Measure the starting model: the baseline of all runs.
+
+    Args:
+        host: The plugins that compute metrics.
+        batch: The released batch.
+        in_test: For each of its sessions, whether it is held out for testing.
+        settings: What the iteration is about.
+        encoder: Encodes by the starting model, and keeps what it finds for the runs.
+
+    Raises:
+        RequestError: No plugin computes the main metric.
+    """
+    model, sessions = encoder.model, batch.sessions
+    test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
+    scores = score_results(model, sessions, encoder, title="starting model")
+    baseline = scores if settings.baseline == "starting" else sessions.rank
+    in_test_results = sessions.result_places(test)
+    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
+    metrics = measure.of_scores(model, scores[in_test_results])
+    main = settings.main_metric.name
+    if main not in metrics and main != "test_loss":
+        raise RequestError(
+            f"No plugin computes the main metric {main!r} on this batch. There are: "
+            f"{', '.join(sorted(metrics))}."
+        )
+    training = TrainingBatch(
+        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
+    )
+    similarities = count_similarities(measure.sessions, scores[in_test_results])
+    return Start(training, measure, encoder, metrics, similarities)
+
+
+def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
+    """Return how many of a model's lowest layers none of the runs is going to train."""
+    depths = [
+        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
+        for each in candidates
+    ]
+    return min(depths)

@@ -1,0 +1,194 @@
+"""All methods that ran on one batch, side by side."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.errors import RequestError
+from hooktune.evaluation.figures import new_figure
+
+if TYPE_CHECKING:
+    from hooktune.tracking import Iteration, RunRecord, Tracker
+
+METRICS: Final = ("test_dist_shift_gap", RANKING_METRIC, "test_mrr")
+"""What is shown of each method beside its main metric."""
+
+
+@dataclass(frozen=True)
+class MethodOnBatch:
+    """One method on the batch: its iteration, and the run that stands for it."""
+
+    iteration: "Iteration"
+    run: "RunRecord | None"
+    """The best run, or where none beats the starting model the best of the others; None where no
+    run has finished."""
+
+    @property
+    def method(self) -> str:
+        """The method's display name."""
+        return self.iteration.name.method
+
+    @property
+    def improved(self) -> bool:
+        """Whether the run beats the starting model, so that its model is kept."""
+        return self.run is not None and self.run.run_id == self.iteration.best_run
+
+    def metric(self, name: str) -> float | None:
+        """Return a metric of the run, or None where it has none."""
+        return None if self.run is None else self.run.metrics.get(name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods that ran on a batch, the best first, or by name where they do not compare."""
+
+    batch_id: str
+    methods: tuple[MethodOnBatch, ...]
+    winner: MethodOnBatch | None
+    """The best method by the main metric; None where no run beats its starting model, or where the
+    methods do not compare."""
+    obstacles: tuple[str, ...]
+    """Why the methods do not compare; empty where they do."""
+    notes: tuple[str, ...]
+    """What else to mind."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are shown: the main ones first."""
+        mains = (each.iteration.settings.main_metric.name for each in self.methods)
+        return tuple(dict.fromkeys((*mains, *METRICS)))
+
+    @property
+    def starting_metrics(self) -> dict[str, float]:
+        """The shown metrics that all starting models have in common."""
+        first, *others = (each.iteration.starting_metrics for each in self.methods)
+        return {
+            name: first[name]
+            for name in self.metrics
+            if name in first and all(_equal(first[name], other.get(name)) for other in others)
+        }
+
+
+def compare(tracker: "Tracker", batch_id: str) -> Comparison:
+    """Put all methods that ran on a batch side by side.
+
+    Args:
+        tracker: The tracking store.
+        batch_id: The batch.
+
+    Raises:
+        RequestError: No method has run on it.
+    """
+    all_iterations = tracker.iterations()
+    iterations = [each for each in all_iterations if each.name.batch_id == batch_id]
+    if not iterations:
+        known = sorted({each.name.batch_id for each in all_iterations})
+        raise RequestError(
+            f"No method has run on the batch {batch_id}. "
+            + (f"There are runs on: {', '.join(known)}." if known else "There are no runs yet.")
+        )
+    methods = [MethodOnBatch(each, _chosen_run(tracker, each)) for each in iterations]
+    methods.sort(key=lambda each: each.method)
+    obstacles = tuple(_obstacles(iterations))
+    winner = None
+    if not obstacles:
+        main = iterations[0].settings.main_metric
+        methods.sort(key=lambda each: main.sort_key(each.metric(main.name)))
+        winner = next((each for each in methods if each.improved), None)
+    notes = [*_notes(methods), *([] if obstacles else _notes_on_the_start(iterations))]
+    return Comparison(batch_id, tuple(methods), winner, obstacles, tuple(notes))
+
+
+def plot_comparison(comparison: Comparison, file: Path) -> None:
+    """Draw each metric as a panel with a bar for each method, and store it as a PNG.
+
+    A dashed line shows the starting model, where all have the same.
+
+    Raises:
+        RequestError: The file cannot be written.
+    """
+    names = comparison.metrics
+    methods = comparison.methods[::-1]  # bars are drawn from below
+    figure = new_figure(3 * len(names) + 2, 0.5 * len(methods) + 1.8)
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
+        values = [each.metric(name) for each in methods]
+        bars = panel.barh(
+            range(len(methods)),
+            [math.nan if value is None else value for value in values],
+            color=["C0" if each == comparison.winner else "0.65" for each in methods],
+        )
+        texts = ["–" if value is None else f"{value:.3f}" for value in values]
+        panel.bar_label(bars, texts, padding=3, fontsize="small")
+        panel.margins(x=0.25)
+        panel.set_title(name, fontsize="small", parse_math=False)
+        if name in comparison.starting_metrics:
+            panel.axvline(comparison.starting_metrics[name], color="black", linestyle="--", lw=0.8)
+    labels = [
+        f"{each.method} (winner)" if each == comparison.winner else each.method for each in methods
+    ]
+    panels[0].set_yticks(range(len(methods)), labels, parse_math=False)
+    figure.suptitle(f"batch {comparison.batch_id}", fontsize="medium")
+    try:
+        figure.savefig(file, format="png")
+    except OSError as error:
+        raise RequestError(f"The plot cannot be written: {error}.") from error
+
+
+def _chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None":
+    best = tracker.best(iteration)
+    if best is not None:
+        return best
+    main = iteration.settings.main_metric
+    finished = [run for run in tracker.runs(iteration) if run.status == "FINISHED"]
+    return min(finished, key=lambda run: main.sort_key(run.metrics.get(main.name)), default=None)
+
+
+def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
+    """Say in which settings iterations differ, so that the same figure means different things."""
+    ways = {
+        "main_metric": "are judged by different main metrics",
+        "seed": "have different seeds, and so other test queries",
+        "test_ratio": "hold out different shares of the queries",
+        "baseline": "measure distance shift from different baselines",
+    }
+    for name, words in ways.items():
+        methods: dict[str, list[str]] = {}
+        for each in iterations:
+            methods.setdefault(str(getattr(each.settings, name)), []).append(each.name.method)
+        if len(methods) > 1:
+            listed = "; ".join(
+                f"{text}: {', '.join(sorted(each))}" for text, each in sorted(methods.items())
+            )
+            yield f"The methods {words} ({listed})."
+
+
+def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
+    for each in methods:
+        if each.run is None:
+            yield f"No run of {each.method} has finished."
+        elif not each.improved:
+            yield f"No run of {each.method} beats its starting model, which stays."
+        elif each.run.warning:
+            yield f"! {each.method} {each.run.warning}."
+
+
+def _notes_on_the_start(iterations: "Iterable[Iteration]") -> Iterable[str]:
+    starting = [each.starting_metrics for each in iterations]
+    if not all(
+        _equal(starting[0].get(name), other.get(name)) for name in METRICS for other in starting
+    ):
+        yield (
+            "The methods started from different models. What is measured from there, the distance "
+            f"shift and its gap, does not compare; {RANKING_METRIC} and test_mrr do."
+        )
+
+
+def _equal(value: float | None, other: float | None) -> bool:
+    if value is None or other is None:
+        return value is other
+    # The same model may be uploaded by each method, and measured on another day.
+    return math.isclose(value, other, rel_tol=1e-4, abs_tol=1e-6)

@@ -1,0 +1,151 @@
+"""The figures of a run's page in MLflow: its similarities and evaluations beside the start's."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.sessions import Floats, Ints, Sessions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from hooktune.tracking import Iteration, RunRecord, Tracker
+
+logger = logging.getLogger(__name__)
+
+SIMILARITIES_FILE: Final = "figures/similarities.png"
+EVALUATIONS_FILE: Final = "figures/evaluations.png"
+
+_BINS: Final = 400
+_MOST_BARS: Final = 40
+_LEAST, _GREATEST = -1.0, 1.0
+_KINDS: Final = (("clicked", "C0"), ("not clicked", "C1"))
+
+
+@dataclass(frozen=True, eq=False)
+class Similarities:
+    """How the similarities of shown results to their queries are spread.
+
+    Each array counts the results in each of 400 equal parts of -1 to 1.
+    """
+
+    clicked: Ints
+    others: Ints
+
+
+def count_similarities(sessions: Sessions, scores: Floats) -> Similarities:
+    """Count the results of some sessions by their similarity.
+
+    Args:
+        sessions: Sessions that show R results altogether.
+        scores: For each of them its similarity; a NaN is counted nowhere.
+    """
+    clipped = np.clip(scores, _LEAST, _GREATEST)  # rounding may lead a little outside
+
+    def counts(which: Floats) -> Ints:
+        return np.histogram(which, bins=_BINS, range=(_LEAST, _GREATEST))[0]
+
+    return Similarities(counts(clipped[sessions.clicked]), counts(clipped[~sessions.clicked]))
+
+
+def draw_run(
+    tracker: "Tracker",
+    iteration: "Iteration",
+    run: "RunRecord",
+    before: Similarities,
+    after: Similarities,
+) -> None:
+    """Store the figures of a run; all that they show is in its metrics, so a failure only warns.
+
+    Args:
+        tracker: The tracking store.
+        iteration: The run's iteration.
+        run: A run whose metrics are stored.
+        before: The similarities of the test sessions' results under the starting model.
+        after: The same under the run's model.
+    """
+    metrics = (iteration.settings.main_metric.name, "test_dist_shift_gap", RANKING_METRIC)
+    try:
+        tracker.log_figure(run, draw_similarities(before, after), SIMILARITIES_FILE)
+        histories = {name: tracker.metric_history(run, name) for name in dict.fromkeys(metrics)}
+        figure = draw_evaluations(histories, iteration.starting_metrics)
+        tracker.log_figure(run, figure, EVALUATIONS_FILE)
+    except Exception as error:
+        logger.warning("the figures of run %s could not be stored: %s", run.run_id, error)
+
+
+def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
+    """Draw how far apart clicked and other results are, before tuning and after it."""
+    figure = new_figure(8, 5)
+    panels: Sequence[Axes] = figure.subplots(2, 1, sharex=True, sharey=True)
+    bars = _bar_edges(before.clicked + before.others + after.clicked + after.others)
+    edges = np.linspace(_LEAST, _GREATEST, _BINS + 1)
+    titles = ("starting model", "this run")
+    for panel, title, similarities in zip(panels, titles, (before, after), strict=True):
+        panel.set_title(title, fontsize="medium", loc="left")
+        panel.set_ylabel("share of results")
+        for (kind, colour), counts in zip(
+            _KINDS, (similarities.clicked, similarities.others), strict=True
+        ):
+            if total := counts.sum():
+                mean = (counts * (edges[:-1] + edges[1:]) / 2).sum() / total
+                shares = np.add.reduceat(counts, bars[:-1]) / total
+                label = f"{kind}, mean {mean:.3f}"
+                panel.stairs(shares, edges[bars], fill=True, alpha=0.4, color=colour)
+                panel.stairs(shares, edges[bars], color=colour, label=label)
+                panel.axvline(mean, color=colour, linestyle="--", linewidth=1)
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(frameon=False, fontsize="small")
+    panels[0].set_xlim(edges[bars[0]], edges[bars[-1]])
+    panels[1].set_xlabel("similarity of a shown result to its query, test sessions")
+    return figure
+
+
+def _bar_edges(counts: Ints) -> Ints:
+    """Return the edges of so few bars that they can be told apart, around all that is counted."""
+    used = np.flatnonzero(counts)
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, _BINS)
+    width = -(-(last - first) // _MOST_BARS)
+    edges: Ints = np.arange(first, last + width, width)
+    return np.minimum(edges, _BINS)
+
+
+def draw_evaluations(
+    histories: Mapping[str, Sequence[tuple[int, float]]], starting: Mapping[str, float]
+) -> "Figure":
+    """Draw metrics over the evaluations of a run, each beside the starting model's value.
+
+    Args:
+        histories: For each metric its steps and values.
+        starting: The starting model's metrics.
+    """
+    figure = new_figure(8, 2.2 * len(histories) + 0.4)
+    panels = figure.subplots(len(histories), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, (name, history) in zip(panels, histories.items(), strict=True):
+        panel.set_title(name, fontsize="medium", loc="left", parse_math=False)
+        steps, values = [step for step, _ in history], [value for _, value in history]
+        panel.plot(steps, values, marker="o", markersize=4, label="this run")
+        if name in starting:
+            text = f"starting model, {starting[name]:.4f}"
+            panel.axhline(starting[name], color="0.3", linestyle="--", linewidth=1, label=text)
+        panel.legend(frameon=False, fontsize="small")
+        panel.margins(y=0.2)
+    panels[-1].set_xlabel("training step")
+    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches, which draws itself as a PNG."""
+    # matplotlib's own objects, since pyplot keeps state and picks a screen for the whole process.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -1,0 +1,88 @@
+"""Measuring a model on the test sessions, against a baseline that stays."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hooktune.contract.sessions import Floats, Sessions
+from hooktune.evaluation.figures import Similarities, count_similarities
+from hooktune.plugin.host import Host
+from hooktune.training.scoring import score_results
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.training.encoder import TextEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What came of measuring a model on the test sessions."""
+
+    metrics: dict[str, float]
+    """With the prefix `test_`."""
+    similarities: Similarities
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
+        return {"metrics": self.metrics, "similarities": counts}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Measured":
+        """Return what `as_json` was called on."""
+        counts = {name: np.array(each) for name, each in values["similarities"].items()}
+        return Measured(values["metrics"], Similarities(**counts))
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """Measures a model on fixed sessions against a fixed baseline.
+
+    Args:
+        host: The plugins that compute metrics.
+        sessions: The sessions.
+        baseline: The similarity of each of their results before tuning.
+        encoder: What is known already of the sessions' texts.
+    """
+
+    host: Host
+    sessions: Sessions
+    baseline: Floats
+    encoder: "TextEncoder | None" = None
+
+    def __call__(
+        self,
+        model: "SentenceTransformer",
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics of a model, with the prefix `test_`."""
+        return self.of_scores(model, self.scores(model), loss)
+
+    def scores(self, model: "SentenceTransformer") -> Floats:
+        """Return the similarity of each of the sessions' results; of a group, all must call it."""
+        return score_results(model, self.sessions, self.encoder)
+
+    def in_full(
+        self,
+        model: "SentenceTransformer",
+        scores: Floats,
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> Measured:
+        """Return all that comes of the scores that a model gives."""
+        metrics = self.of_scores(model, scores, loss)
+        return Measured(metrics, count_similarities(self.sessions, scores))
+
+    def of_scores(
+        self,
+        model: "SentenceTransformer",
+        scores: Floats,
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics that these scores give, with the prefix `test_`."""
+        metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
+        if loss is not None:
+            metrics["loss"] = loss(self.sessions, scores)
+        return {f"test_{name}": value for name, value in metrics.items()}

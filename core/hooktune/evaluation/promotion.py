@@ -1,0 +1,290 @@
+"""Handing over the best: which model of a method is the champion, and how it is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hooktune.contract.metric import RANKING_METRIC, MainMetric
+from hooktune.contract.sessions import Batch, Floats, held_out_sessions
+from hooktune.errors import HooktuneError, RequestError
+from hooktune.evaluation.measure import Measure
+from hooktune.naming import iteration_name
+from hooktune.plain_text import markdown, markdown_code
+from hooktune.plugin.host import Host
+from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking.models import champions as registry
+from hooktune.tracking.models.champions import Version
+from hooktune.tracking.records import BATCH_TAG, MAIN_METRIC_TAG, to_json
+from hooktune.training.scoring import score_results
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a model and the one that it is to replace reach on the same sessions."""
+
+    main_metric: MainMetric
+    candidate: dict[str, float]
+    present: dict[str, float]
+    rival: str
+    """What the candidate is compared with, in words."""
+    sessions: str
+    """What both were measured on, in words."""
+
+    def objections(self) -> list[str]:
+        """Say what speaks against the candidate; nothing where it is better."""
+        main = self.main_metric
+        said = []
+        if not main.beats(self.candidate.get(main.name), self.present.get(main.name)):
+            said.append(f"it does not beat {self.rival} by {main.name} {self._values(main.name)}")
+        ranking = MainMetric(RANKING_METRIC)
+        before, value = self.present.get(RANKING_METRIC), self.candidate.get(RANKING_METRIC)
+        if before is None or value is None:
+            said.append(
+                f"{RANKING_METRIC} is not known of both, so that their ranking can't be told"
+            )
+        elif value != before and not ranking.beats(value, before):
+            said.append(f"it ranks worse than {self.rival} {self._values(RANKING_METRIC)}")
+        return said
+
+    def _values(self, name: str) -> str:
+        values = (self.candidate.get(name), self.present.get(name))
+        candidate, present = ("none" if each is None else f"{each:.4f}" for each in values)
+        return f"({candidate} against {present} on {self.sessions})"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a promotion came to."""
+
+    champion: Version
+    run: RunRecord
+    """The run whose model is the champion."""
+    replaced: Version | None
+    contest: Contest | None
+    """None where nothing could be compared and the promotion was forced."""
+    is_new: bool
+    """False where the model was the champion already."""
+
+
+def promote(
+    tracker: Tracker,
+    method: str,
+    open_host: Callable[[], Host],
+    batch: Batch | None = None,
+    *,
+    force: bool = False,
+    device: str | None = None,
+) -> Promotion:
+    """Make the best model of a method its champion, if it is better than the present one.
+
+    Args:
+        tracker: The tracking store.
+        method: The method's display name.
+        open_host: Opens the plugins; called only if the models have to be measured.
+        batch: Sessions to measure both on; needed where no iteration has measured both.
+        force: Promote it whatever the comparison says.
+        device: The torch device to measure on.
+
+    Raises:
+        RequestError: There is nothing to promote, or a batch is needed to compare.
+        HooktuneError: The model is not better, and the champion stays.
+    """
+    run = tracker.starting_model(method)
+    if run is None:
+        raise RequestError(f"{method!r} has no model yet. `hooktune run` makes one.")
+    champion = registry.find_champion(tracker.client, method)
+    if champion is not None and champion.run_id == run.run_id:
+        return Promotion(champion, run, None, None, is_new=False)
+    contest, objections = None, []
+    try:
+        contest = _compare(tracker, run, champion, open_host, batch, device)
+        objections = contest.objections()
+    except HooktuneError as error:
+        if not force:
+            raise
+        objections = [str(error)]
+    if earlier := registry.rolled_back(tracker.client, method, run):
+        objections.append(f"it was the champion as version {earlier.number} and was rolled back")
+    if objections and not force:
+        raise HooktuneError(
+            f"The model of run {run.run_id} is not promoted: {'; '.join(objections)}. "
+            "--force promotes it all the same."
+        )
+    decision = "forced" if objections else "better"
+    tags = {
+        BATCH_TAG: run.batch_id or "",
+        "hooktune.decision": decision,
+        "hooktune.objections": "; ".join(objections)[:4000],
+        **_contest_tags(contest),
+    }
+    note = _note(method, run, contest, objections)
+    made = registry.crown(
+        tracker.client, method, run, champion, {key: tags[key] for key in tags if tags[key]}, note
+    )
+    return Promotion(made, run, champion, contest, is_new=True)
+
+
+def roll_back(tracker: Tracker, method: str) -> tuple[Version, Version]:
+    """Make the champion before the present one the champion again.
+
+    Returns:
+        The champion until now, and the one from now on.
+
+    Raises:
+        RequestError: There is no champion, or none before it.
+    """
+    champion = None if tracker.is_empty() else registry.find_champion(tracker.client, method)
+    if champion is None:
+        raise RequestError(f"{method!r} has no champion. `hooktune promote` makes one.")
+    if champion.replaced is None:
+        raise RequestError(
+            f"Version {champion.number} of {champion.model} replaced no champion, so that there "
+            "is none to go back to. Move its alias in MLflow to choose freely."
+        )
+    earlier = registry.find_version(tracker.client, champion.model, champion.replaced)
+    if earlier is None:
+        raise RequestError(
+            f"Version {champion.replaced} of {champion.model}, the champion before, was deleted "
+            "in MLflow. Move the alias there to choose another one."
+        )
+    registry.load_version(tracker.client, earlier, "cpu")
+    registry.step_back(tracker.client, champion, earlier)
+    return champion, earlier
+
+
+def load_champion(
+    method: str, tracking_uri: str | None = None, *, device: str | None = None
+) -> "SentenceTransformer":
+    """Load a method's champion, to serve it.
+
+    Args:
+        method: The method's display name.
+        tracking_uri: The MLflow store, as `Runner` takes it.
+        device: A torch device; by default the best one that there is.
+
+    Raises:
+        RequestError: The method has no champion.
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    tracker = Tracker(tracking_uri)
+    champion = None if tracker.is_empty() else registry.find_champion(tracker.client, method)
+    if champion is None:
+        raise RequestError(f"{method!r} has no champion. `hooktune promote` makes one.")
+    return registry.load_version(tracker.client, champion, device)
+
+
+def _compare(
+    tracker: Tracker,
+    run: RunRecord,
+    champion: Version | None,
+    open_host: Callable[[], Host],
+    batch: Batch | None,
+    device: str | None,
+) -> Contest:
+    iteration = _iteration_of(tracker, run)
+    if iteration is None:
+        raise RequestError(
+            f"No run of {run.method!r} has beaten its initial model, so that there is nothing to "
+            "promote. --force promotes the initial model."
+        )
+    main = iteration.settings.main_metric
+    own_sessions = f"the test sessions of batch {iteration.name.batch_id}"
+    if champion is None:
+        return Contest(
+            main, run.metrics, iteration.starting_metrics, "its starting model", own_sessions
+        )
+    rival = f"the champion, version {champion.number},"
+    if batch is not None:
+        return _measure(tracker, run, champion, iteration, open_host(), batch, rival, device)
+    if champion.run_id == iteration.starting_run:
+        return Contest(main, run.metrics, iteration.starting_metrics, rival, own_sessions)
+    siblings = {each.run_id: each for each in tracker.runs(iteration)}
+    if champion.run_id in siblings:
+        present = siblings[champion.run_id].metrics
+        return Contest(main, run.metrics, present, rival, own_sessions)
+    raise RequestError(
+        f"The champion (version {champion.number}, run {champion.run_id}) and the best model "
+        f"(run {run.run_id}) were never measured on the same sessions. Give a released batch to "
+        "measure both on: --batch DIR."
+    )
+
+
+def _measure(
+    tracker: Tracker,
+    run: RunRecord,
+    champion: Version,
+    iteration: Iteration,
+    host: Host,
+    batch: Batch,
+    rival: str,
+    device: str | None,
+) -> Contest:
+    """Measure both on sessions that the method was not trained on, from the champion's scores."""
+    sessions, main = batch.sessions, iteration.settings.main_metric
+    trained_on = tracker.iteration(iteration_name(run.method, batch.batch_id))
+    words = f"all sessions of batch {batch.batch_id}"
+    if trained_on is not None:
+        split = trained_on.settings
+        sessions = sessions.take(
+            np.flatnonzero(held_out_sessions(sessions, split.test_ratio, split.seed))
+        )
+        words = f"the test sessions of batch {batch.batch_id}"
+    present_model = registry.load_version(tracker.client, champion, device)
+    present = score_results(present_model, sessions)
+    baseline: Floats = present
+    if iteration.settings.baseline == "recorded" and not np.isnan(sessions.rank).any():
+        baseline = sessions.rank
+    measure = Measure(host, sessions, baseline)
+    present_metrics = measure.of_scores(present_model, present)
+    candidate_metrics = measure(run.load_model(device))
+    if main.name not in candidate_metrics:
+        raise RequestError(
+            f"No plugin computes the main metric {main.name!r} on batch {batch.batch_id}, so that "
+            "the models cannot be compared by it. --force promotes the model all the same."
+        )
+    return Contest(main, candidate_metrics, present_metrics, rival, words)
+
+
+def _iteration_of(tracker: Tracker, run: RunRecord) -> Iteration | None:
+    if run.batch_id is None:
+        return None
+    return tracker.iteration(iteration_name(run.method, run.batch_id))
+
+
+def _contest_tags(contest: Contest | None) -> dict[str, str]:
+    if contest is None:
+        return {}
+    names = (contest.main_metric.name, RANKING_METRIC)
+    both = {"candidate": contest.candidate, "present": contest.present}
+    values = {
+        who: {name: metrics[name] for name in names if name in metrics}
+        for who, metrics in both.items()
+    }
+    return {
+        MAIN_METRIC_TAG: str(contest.main_metric),
+        "hooktune.compared_with": contest.rival.rstrip(","),
+        "hooktune.compared_on": contest.sessions,
+        "hooktune.compared_metrics": to_json(values),
+    }
+
+
+def _note(method: str, run: RunRecord, contest: Contest | None, objections: list[str]) -> str:
+    lines = [f"The model of run {markdown_code(run.run_id)} of {markdown(method)}."]
+    if contest is not None:
+        lines += [
+            f"Compared on {contest.sessions}:",
+            f"| metric | {contest.rival.rstrip(',')} | this model |\n|---|---|---|\n"
+            + "\n".join(
+                f"| {markdown_code(name)} | {contest.present.get(name, float('nan')):.4f} "
+                f"| {contest.candidate.get(name, float('nan')):.4f} |"
+                for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC))
+            ),
+        ]
+    if objections:
+        lines.append(f"**Forced**, though {markdown('; '.join(objections), 1000)}.")
+    return "\n\n".join(lines)

@@ -1,0 +1,146 @@
+"""The part in an iteration of a process that follows another one: it trains along, and is mute."""
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hooktune.contract.checkpoint import Checkpoint, StateGiver
+from hooktune.contract.metric import Accumulation, MainMetric
+from hooktune.contract.seeding import seeded_alone
+from hooktune.contract.sessions import Batch, Floats, Sessions, held_out_sessions
+from hooktune.contract.settings import IterationSettings
+from hooktune.errors import HooktuneError
+from hooktune.evaluation.baseline import Start, measure_start
+from hooktune.evaluation.measure import Measure, Measured
+from hooktune.iteration.lead import IterationResult
+from hooktune.iteration.messages import Beginning, Ending, Fit, Waiting, unpacked_model
+from hooktune.plugin.host import Host
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.process_group import Group
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+
+def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
+    """Take part in what the leading process does with `run_iteration`.
+
+    Args:
+        host: The same plugins as there.
+        batch: The same batch.
+        group: The processes that train together.
+
+    Returns:
+        What `run_iteration` has returned there.
+
+    Raises:
+        HooktuneError: The leading process has failed.
+    """
+    begun: tuple[IterationSettings, Start] | None = None
+    failure: HooktuneError | None = None
+    while True:
+        told = group.share()
+        if isinstance(told, Ending):
+            if told.error is not None:
+                raise told.error
+            result: IterationResult = told.result
+            return result
+        if isinstance(told, Beginning):
+            try:
+                begun = told.settings, _begin(host, batch, told, group)
+            except HooktuneError as error:
+                # It fails in the leading process as well, which says how the iteration ends.
+                begun, failure = None, error
+        elif isinstance(told, Fit) and begun is not None:
+            _fit(host, *begun, told, group)
+        elif not isinstance(told, Waiting):
+            raise failure or HooktuneError(
+                f"Process {group.rank} cannot follow the leading one, which is at another step: "
+                f"{type(told).__name__}. Give the same command again."
+            )
+
+
+def _begin(host: Host, batch: Batch, told: Beginning, group: Group) -> Start:
+    model = unpacked_model(told.model, group.device)
+    encoder = TextEncoder(model, told.frozen_layers, group)
+    in_test = held_out_sessions(batch.sessions, told.settings.test_ratio, told.settings.seed)
+    return measure_start(host, batch, in_test, told.settings, encoder)
+
+
+def _fit(host: Host, settings: IterationSettings, start: Start, told: Fit, group: Group) -> None:
+    space = host.hyper_parameters()
+    params = None if space is None or told.params is None else space.model_validate(told.params)
+    try:
+        with seeded_alone(settings.seed):
+            run = FollowingRun(settings.seed, settings.main_metric, start.measure, group)
+            model = host.fit_batch(run, copy.deepcopy(start.encoder.model), start.training, params)
+        run.evaluate(model, run.last_step)
+    except Exception:
+        # It fails in the leading process as well, which records why and goes on.
+        logger.debug("the run has failed in process %d", group.rank, exc_info=True)
+
+
+@dataclass(eq=False)
+class FollowingRun:
+    """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
+
+    Args:
+        seed: As that of the leading process, as are the other arguments.
+        main_metric: Chooses the best weights.
+        measure: Measures models on the test sessions.
+        group: The processes that train together.
+    """
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    group: Group
+    last_step: int = 0
+
+    def expect_steps(self, count: int) -> None:
+        """Do nothing."""
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """Do nothing."""
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """Do nothing."""
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """Do nothing."""
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+        """Encode a share of the texts, where the leading process encodes, and return its result."""
+        measured: Measured | None = self.group.lead()
+        if measured is None:
+            self.measure.scores(model)
+            measured = self.group.lead()
+        return dict(measured.metrics) if measured else {}
+
+    def checkpoint(self, step: int, state: StateGiver) -> None:
+        """Do nothing: the leading process has the same state."""
+
+    def resumed(self) -> Checkpoint | None:
+        """Return what the leading process goes on from."""
+        found: Checkpoint | None = self.group.lead()
+        return found
+
+    def should_stop(self) -> bool:
+        """Return the leading process's answer."""
+        return bool(self.group.lead())

@@ -1,0 +1,194 @@
+"""One run, from its claim to its end: whatever ends it, what it has tracked stays."""
+
+import copy
+import json
+import logging
+import re
+import traceback
+from contextlib import suppress
+from importlib.metadata import version
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.contract.metric import ranking_warning
+from hooktune.contract.seeding import seeded_alone
+from hooktune.errors import ClaimLostError, HooktuneError, in_words
+from hooktune.evaluation.baseline import Start
+from hooktune.evaluation.figures import draw_run
+from hooktune.iteration.messages import Fit
+from hooktune.iteration.plan import describe_params, run_key
+from hooktune.iteration.takeover import take_over
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.plain_text import printable_lines
+from hooktune.plugin.host import Host
+from hooktune.progress import RunBar
+from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking.claims import Claim
+from hooktune.tracking.records import EndStatus
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+logger = logging.getLogger(__name__)
+
+_TAG_KEY_LENGTH: Final = 200
+_VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
+
+
+def run_once(
+    tracker: Tracker,
+    iteration: Iteration,
+    start: Start,
+    params: "BaseModel | None",
+    title: str,
+    stop: Event,
+    claim: Claim,
+    checkpoint_every: float,
+) -> None:
+    """Do one run, or the rest of one whose process died; what it has tracked stays.
+
+    Args:
+        tracker: The tracking store.
+        iteration: The iteration, as the store has it.
+        start: What the run starts from and is compared with.
+        params: Its hyper-parameters.
+        title: What a progress bar and messages call it.
+        stop: Set from outside to end it.
+        claim: That of the run's key, which this process holds.
+        checkpoint_every: After how many seconds its state is kept.
+
+    Raises:
+        ClaimLostError: Another process took this one for dead, and has the run now.
+    """
+    host, settings = start.measure.host, iteration.settings
+    values, facts = _values(params), _facts(iteration, start)
+    key = method_run_key(host, params, iteration.starting_run)
+    run = take_over(tracker, iteration, key, {**values, **facts})
+    if run is not None and run.status != "RUNNING":
+        return
+    stored = None if run is None else tracker.stored_points(run)
+    if run is None:
+        run = tracker.start_run(
+            iteration, describe_params(params), key, values, facts, plugin_tags(host)
+        )
+    logger.info("%s: %s", title, run.name)
+    metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
+    try:
+        manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
+        tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
+        with RunBar(title) as bar, seeded_alone(settings.seed):
+            group = start.encoder.group
+            group.share(Fit(None if params is None else values))
+            active = TrackedRun(
+                settings.seed,
+                settings.main_metric,
+                start.measure,
+                metric_log,
+                bar,
+                stop,
+                claim.check,
+                tracker.checkpoints(run, checkpoint_every),
+                stored,
+                group,
+            )
+            model = host.fit_batch(
+                active, copy.deepcopy(start.encoder.model), start.training, params
+            )
+            active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
+        measured = active.measured(model, active.last_step)
+        metric_log.close()
+        if metric_log.error:
+            raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
+        claim.confirm()
+        if stop.is_set():
+            _end_run(tracker, run, host, claim, "KILLED", "stopped")
+            return
+        if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
+            tracker.warn(run, warning)
+        draw_run(tracker, iteration, run, start.similarities, measured.similarities)
+        tracker.keep_if_best(run, model, active.last_step)
+        _end_run(tracker, run, host, claim, "FINISHED")
+    except ClaimLostError:
+        metric_log.close()
+        raise
+    except Exception as error:
+        metric_log.close()
+        claim.confirm()
+        logger.error("%s failed (%s): %s", title, run.name, error)
+        logger.debug("the traceback of %s", title, exc_info=True)
+        _store_traceback(tracker, run, error)
+        _end_run(tracker, run, host, claim, "FAILED", in_words(error))
+    except BaseException as interruption:
+        metric_log.close(patience=0)
+        failure = f"interrupted ({type(interruption).__name__})"
+        with suppress(ClaimLostError):
+            _end_run(tracker, run, host, claim, "KILLED", failure)
+        raise
+
+
+def _end_run(
+    tracker: Tracker,
+    run: RunRecord,
+    host: Host,
+    claim: Claim,
+    status: EndStatus,
+    failure: str | None = None,
+) -> None:
+    """End a run, if it is still this process's own."""
+    claim.confirm()
+    tracker.tag(run, _failure_tags(host))
+    tracker.end_run(run, status, failure)
+
+
+def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
+    try:
+        text = printable_lines("".join(traceback.format_exception(error)))
+        tracker.log_text(run, text, "traceback.txt")
+    except Exception as second:
+        # The disk that the run failed on may be full still; the failure itself is a tag.
+        logger.warning("the traceback of run %s could not be stored: %s", run.run_id, second)
+
+
+def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
+    """Return what is recorded on each run beside its hyper-parameters."""
+    settings = iteration.settings
+    return {
+        "hooktune.starting_run": iteration.starting_run,
+        "hooktune.seed": settings.seed,
+        "hooktune.test_ratio": settings.test_ratio,
+        "hooktune.baseline": settings.baseline,
+        "hooktune.main_metric": str(settings.main_metric),
+        "hooktune.train_sessions": len(start.training.train),
+        "hooktune.test_sessions": len(start.measure.sessions),
+        **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
+    }
+
+
+def _values(params: "BaseModel | None") -> dict[str, Any]:
+    return {} if params is None else params.model_dump(mode="json")
+
+
+def method_run_key(host: Host, params: "BaseModel | None", starting_run: str) -> str:
+    """Return what tells the runs of a method in one iteration apart: same key, same work."""
+    # Who writes a method in a file edits and runs it in turns.
+    code = {"hooktune.method": host.method.version} if host.method.from_file else {}
+    return run_key(_values(params) | code, starting_run)
+
+
+def plugin_tags(host: Host) -> dict[str, str]:
+    """Return the tags that name a host's plugins and where they come from."""
+    return {_tag_key("hooktune.plugin", each.name): each.origin for each in host.plugins}
+
+
+def _failure_tags(host: Host) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for failure in host.failures:
+        key = _tag_key("hooktune.plugin_failure", failure.name)
+        tags[key] = "\n".join(filter(None, [tags.get(key), str(failure)]))
+    return tags
+
+
+def _tag_key(prefix: str, name: str) -> str:
+    # A plugin's name may have characters that MLflow takes in no key.
+    legal = re.sub(r"[^\w. -]", "_", name)
+    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]

@@ -1,0 +1,91 @@
+"""What becomes of the runs that processes left behind when they died."""
+
+import logging
+from collections.abc import Container, Mapping
+from typing import Any
+
+from hooktune.naming import INITIAL_EXPERIMENT
+from hooktune.processes import describe_process, has_died
+from hooktune.tracking import queries as experiments
+from hooktune.tracking import records
+from hooktune.tracking.claims import Claims
+from hooktune.tracking.models import best as best_model
+from hooktune.tracking.models.files import delete_model, models_by_run
+from hooktune.tracking.records import Iteration, RunRecord
+from hooktune.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+def take_over(
+    tracker: Tracker, iteration: Iteration, run_key: str, params: Mapping[str, Any]
+) -> RunRecord | None:
+    """Return the run that a process left behind when it died, to go on with it.
+
+    Where its model was whole already, nothing is left to do, and it is ended.
+
+    Args:
+        tracker: The tracking store.
+        iteration: The iteration.
+        run_key: What this process claims.
+        params: All that is recorded as params, in case the process died before.
+    """
+    left = [
+        run for run in tracker.runs(iteration) if run.run_key == run_key and run.status == "RUNNING"
+    ]
+    for doubled in left[1:]:
+        tracker.end_run(doubled, "KILLED", "its process died")
+    if not left:
+        return None
+    run = left[0]
+    logger.info("taking over run %s, whose process is gone", run.run_id)
+    present = best_model.read_again(tracker.client, iteration)
+    is_over = run.run_id in {present.best_run, *tracker.runs_with_model(iteration)}
+    uploaded = models_by_run(tracker.client, [iteration.experiment_id])
+    for model in uploaded.get(run.run_id, []):
+        if not is_over or model.model_id != run.model_id:
+            delete_model(tracker.client, model.model_id)
+    if is_over:
+        with best_model.decided_alone(tracker.client, iteration) as present:
+            best_model.settle(tracker.client, present, own=run.run_id)
+        return tracker.end_run(run, "FINISHED")
+    tracker.tag(run, {records.PROCESS_TAG: describe_process()})
+    experiments.describe_run(tracker.client, run.run_id, iteration.name.batch_id, params)
+    return tracker.run(run.run_id)
+
+
+def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[str] = ()) -> None:
+    """End the runs that processes of this machine left behind when they died.
+
+    A run that was marked the best has finished; the models of the others are deleted.
+
+    Args:
+        tracker: The tracking store.
+        iteration: The iteration.
+        resumable: Keys of runs that are to be gone on with instead.
+    """
+    claims, ended = tracker.claims(iteration), False
+    for run in tracker.runs(iteration):
+        if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
+            continue
+        claim = claims.try_claim(run.run_key)
+        if claim is None:  # by somebody who goes on with it
+            continue
+        with claim:
+            if run.run_key not in resumable or run.run_id == iteration.best_run:
+                logger.warning("run %s was left behind by a process that died", run.run_id)
+                tracker.end_run(run, "KILLED", "its process died")
+                ended = True
+    if ended:
+        with best_model.decided_alone(tracker.client, iteration) as iteration:
+            best_model.settle(tracker.client, iteration)
+
+
+def sweep(tracker: Tracker, iteration: Iteration) -> None:
+    """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
+    for name in (str(iteration.name), INITIAL_EXPERIMENT):
+        if experiment := experiments.find_experiment(tracker.client, name):
+            Claims(tracker.client, experiment.experiment_id).sweep()
+    for run in tracker.runs(iteration):
+        if run.status != "RUNNING":
+            tracker.checkpoints(run, 0).remove()

@@ -1,0 +1,214 @@
+"""The run that a method is at work for: where its figures go, and what it goes on from."""
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hooktune.contract.checkpoint import Checkpoint, StateGiver
+from hooktune.contract.metric import Accumulation, Accumulator, MainMetric
+from hooktune.contract.sessions import Floats, Sessions
+from hooktune.errors import HooktuneError
+from hooktune.evaluation.measure import Measure, Measured
+from hooktune.training.process_group import ALONE, Group
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.tracking.checkpoints import Checkpoints
+    from hooktune.tracking.outbox.metric_log import MetricLog
+    from hooktune.tracking.stored_points import StoredPoints
+
+logger = logging.getLogger(__name__)
+
+
+class RunProgress(Protocol):
+    """Shows how far a run has come."""
+
+    def expect(self, steps: int) -> None:
+        """Take how many steps there will be at most."""
+        ...
+
+    def show(self, step: int, loss: float) -> None:
+        """Take how many steps are done, and the present loss."""
+        ...
+
+
+@dataclass(eq=False)
+class TrackedRun:
+    """What `fit_batch` gets as `run`: see `hooktune.contract.hooks.ActiveRun`."""
+
+    seed: int
+    main_metric: MainMetric
+    measure: Measure
+    metric_log: "MetricLog"
+    progress: RunProgress
+    stop: Event
+    check: Callable[[], None] = lambda: None
+    """Raises where the run is no longer this process's own."""
+    checkpoints: "Checkpoints | None" = None
+    """Where the state is kept; None where it is not."""
+    stored: "StoredPoints | None" = None
+    """What an earlier process has logged; None for a run that begins now."""
+    group: Group = ALONE
+    last_step: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _loss: Callable[[Sessions, Floats], float] | None = None
+    _accumulator: Accumulator = field(default_factory=Accumulator)
+    _measured: dict[bytes, Measured] = field(default_factory=dict)
+    _failure: Exception | None = None
+    """What has failed here and not in the processes that follow, which are to be told."""
+
+    def expect_steps(self, count: int) -> None:
+        """See `ActiveRun.expect_steps`."""
+        self.progress.expect(count)
+
+    def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
+        """See `ActiveRun.use_loss`."""
+        self._loss = loss
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """See `ActiveRun.log`."""
+        with self._keeping_failure():
+            self.check()
+            self.last_step = max(self.last_step, step)
+            figures = self._accumulator.add(metrics, accumulate)
+            self._add(figures, step)
+            if "train_loss" in metrics:
+                self.progress.show(step, figures.get("sliding_train_loss", math.nan))
+
+    def log_scores(
+        self,
+        model: "SentenceTransformer",
+        sessions: Sessions,
+        scores: Floats,
+        baseline: Floats,
+        step: int,
+    ) -> None:
+        """See `ActiveRun.log_scores`."""
+        with self._keeping_failure():
+            metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
+            self.log({f"train_{name}": value for name, value in metrics.items()}, step)
+
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
+        """See `ActiveRun.evaluate`."""
+        return dict(self.measured(model, step).metrics)
+
+    def measured(self, model: "SentenceTransformer", step: int) -> Measured:
+        """Evaluate a model; one that was measured before is not encoded again."""
+        key = _fingerprint(model)
+        measured: Measured | None = self._lead(lambda: self._measured.get(key))
+        if measured is None:
+            scores = self.measure.scores(model)
+            measured = self._lead(lambda: self.measure.in_full(model, scores, self._loss))
+            self._measured[key] = measured
+        self.last_step = max(self.last_step, step)
+        with self._keeping_failure():
+            self._add(measured.metrics, step)
+        return measured
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, in all the processes that were at work on it."""
+        return time.monotonic() - self._began
+
+    def checkpoint(self, step: int, state: StateGiver) -> None:
+        """See `ActiveRun.checkpoint`."""
+        if self.checkpoints is not None and self.checkpoints.is_due():
+            with self._keeping_failure():
+                self._keep(step, state, self.checkpoints)
+
+    def _keep(self, step: int, state: StateGiver, checkpoints: "Checkpoints") -> None:
+        self.check()
+        tensors, facts = state()
+        own = {
+            "seconds": self.seconds,
+            "last_step": self.last_step,
+            "accumulator": self._accumulator.state(),
+            "measured": {key.hex(): each.as_json() for key, each in self._measured.items()},
+            "logged_until": self._logged_until(),
+        }
+        try:
+            # Whoever goes on from here does not log again what came before.
+            self.metric_log.flush()
+        except HooktuneError as error:
+            logger.warning("no checkpoint is kept now: %s", error)
+            return
+        checkpoints.write(Checkpoint(step, tensors, {"run": own, "method": facts}))
+
+    def resumed(self) -> Checkpoint | None:
+        """See `ActiveRun.resumed`."""
+        resumed: Checkpoint | None = self._lead(self._resume)
+        return resumed
+
+    def _resume(self) -> Checkpoint | None:
+        found = None if self.checkpoints is None else self.checkpoints.read()
+        if found is None:
+            return None
+        own = found.facts["run"]
+        self._began = time.monotonic() - own["seconds"]
+        self.last_step = own["last_step"]
+        self._accumulator.restore(own["accumulator"])
+        self._measured = {
+            bytes.fromhex(key): Measured.from_json(value) for key, value in own["measured"].items()
+        }
+        if self.stored is not None:
+            self.stored.expect_after(own["logged_until"])
+        logger.info("going on after step %d", found.step)
+        return Checkpoint(found.step, found.tensors, found.facts["method"])
+
+    def should_stop(self) -> bool:
+        """See `ActiveRun.should_stop`."""
+        return bool(self._lead(self.stop.is_set))
+
+    def _lead(self, work: Callable[[], Any]) -> Any:
+        """Do what the processes that follow wait for, and tell them what has failed till then."""
+
+        def work_or_fail() -> Any:
+            if self._failure is not None:
+                raise self._failure
+            return work()
+
+        return self.group.lead(work_or_fail)
+
+    @contextmanager
+    def _keeping_failure(self) -> Iterator[None]:
+        """Keep a failure until the next call that all processes make, as one alone would hang."""
+        try:
+            yield
+        except Exception as error:
+            if self.group.size == 1:
+                raise
+            self._failure = self._failure or error
+
+    def _logged_until(self) -> int:
+        """Return the time of the last point so far, logged now or by an earlier process."""
+        passed = None if self.stored is None else self.stored.passed_until
+        return self.metric_log.last_time if passed is None else passed
+
+    def _add(self, metrics: Mapping[str, float], step: int) -> None:
+        if self.stored is not None:
+            metrics = self.stored.new_ones(metrics, step)
+        if metrics:
+            self.metric_log.add(metrics, step)
+
+
+def _fingerprint(model: "SentenceTransformer") -> bytes:
+    """Return a digest of a model's weights."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.digest()

@@ -1,0 +1,1 @@
+"""Plugins are found, checked, isolated, wrapped and called."""

@@ -1,0 +1,263 @@
+"""One iteration's plugins: a fresh plugin manager, and a typed method for each hook.
+
+Nothing else in hooktune calls a hook.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from hooktune.contract import hooks as hookspecs
+from hooktune.contract.hooks import PROJECT_NAME
+from hooktune.contract.metric import MainMetric
+from hooktune.errors import PluginError, PluginRequestError
+from hooktune.naming import check_method_name
+from hooktune.plugin.catalogue import Catalogue
+from hooktune.plugin.checks import (
+    Plugin,
+    PluginFailure,
+    implementations,
+    imported_plugin,
+    kind_of,
+    problem_of_metrics,
+    problem_of_schema,
+)
+from hooktune.plugin.proxy import stand_in
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from sentence_transformers import SentenceTransformer
+
+    from hooktune.contract.hooks import ActiveRun
+    from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
+    from hooktune.contract.settings import MethodSettings
+
+logger = logging.getLogger(__name__)
+
+
+class Host:
+    """The plugins of one iteration: the chosen method and the extensions.
+
+    An extension that breaks the contract is left out and recorded in `failures`, as is the failure
+    of a wrapper; neither stops anything.
+
+    Args:
+        method: The chosen method.
+        extensions: The plugins that bring metrics or observe.
+        failures: What is left out already.
+
+    Raises:
+        PluginRequestError: The method breaks the contract.
+    """
+
+    def __init__(
+        self,
+        method: Plugin,
+        extensions: Iterable[Plugin] = (),
+        failures: Iterable[PluginFailure] = (),
+    ) -> None:
+        self.method = method
+        self._failures: list[PluginFailure] = []
+        for failure in failures:
+            self._record(failure)
+        checked = {method: implementations(method)}
+        for extension in sorted(extensions, key=lambda plugin: plugin.name):
+            # A method's module may stand under both groups; chosen, it takes part once.
+            if extension.object is method.object:
+                continue
+            try:
+                checked[extension] = implementations(extension)
+            except PluginRequestError as error:
+                self._record(_failure(extension, str(error)))
+        self.plugins: tuple[Plugin, ...] = tuple(checked)
+        """What takes part: the method, then the extensions by name."""
+        self._manager = pluggy.PluginManager(PROJECT_NAME)
+        self._manager.add_hookspecs(hookspecs)
+        metric_givers: dict[Plugin, object] = {}
+        for plugin, found in checked.items():
+            own = [each for each in found if not each.is_wrapper]
+            wrappers = [each for each in found if each.is_wrapper]
+            self._register(plugin, "wrappers", stand_in(plugin, wrappers, self._report))
+            registered = stand_in(plugin, own, self._report)
+            self._register(plugin, "implementations", registered)
+            if any(each.hook == "compute_metrics" for each in own):
+                metric_givers[plugin] = registered
+        # One caller for each plugin with metrics, so that every figure is known by its giver; the
+        # wrappers stay, since they are registered apart.
+        self._metric_callers = {
+            plugin: self._manager.subset_hook_caller(
+                "compute_metrics",
+                [other for other in metric_givers.values() if other is not registered],
+            )
+            for plugin, registered in metric_givers.items()
+        }
+
+    @property
+    def failures(self) -> tuple[PluginFailure, ...]:
+        """The plugins that were left out and the wrappers that failed, each once."""
+        return tuple(self._failures)
+
+    def upload_initial_model(self, settings: "MethodSettings") -> "SentenceTransformer":
+        """Ask the method for the model that it starts from.
+
+        Raises:
+            PluginError: The method failed or returned no `SentenceTransformer`.
+        """
+        model = self._manager.hook.upload_initial_model(settings=settings)
+        return self._checked_model(model, "upload_initial_model")
+
+    def hyper_parameters(self) -> "type[BaseModel] | None":
+        """Ask the method for the class of its hyper-parameters; None for a method without any.
+
+        Raises:
+            PluginError: The method failed, or the class cannot be used as it is.
+        """
+        schema = self._manager.hook.hyper_parameters()
+        problem = "" if schema is None else problem_of_schema(schema)
+        if problem:
+            raise _broken(self.method, "hyper_parameters", problem)
+        return schema  # type: ignore[no-any-return]
+
+    def main_metric(self) -> MainMetric | None:
+        """Ask the method for its main metric; None where it leaves it at the default.
+
+        Raises:
+            PluginError: The method failed or returned no `MainMetric`.
+        """
+        metric = self._manager.hook.main_metric()
+        if metric is None or isinstance(metric, MainMetric):
+            return metric
+        raise _broken(
+            self.method, "main_metric", f"it returned {kind_of(metric)}, not a MainMetric"
+        )
+
+    def fit_batch(
+        self,
+        run: "ActiveRun",
+        model: "SentenceTransformer",
+        batch: "TrainingBatch",
+        params: "BaseModel | None",
+    ) -> "SentenceTransformer":
+        """Let the method tune a model.
+
+        Raises:
+            PluginError: The method failed or returned no `SentenceTransformer`.
+        """
+        tuned = self._manager.hook.fit_batch(run=run, model=model, batch=batch, params=params)
+        return self._checked_model(tuned, "fit_batch")
+
+    def compute_metrics(
+        self,
+        model: "SentenceTransformer",
+        sessions: "Sessions",
+        scores: "Floats",
+        baseline: "Floats",
+    ) -> dict[str, float]:
+        """Gather every plugin's metrics of some sessions, without prefix.
+
+        Raises:
+            PluginError: A plugin failed, returned something else than numbers by legal names, or
+                gave a name that another one gave too.
+        """
+        metrics: dict[str, float] = {}
+        giver: dict[str, Plugin] = {}
+        for plugin, call in self._metric_callers.items():
+            for given in call(model=model, sessions=sessions, scores=scores, baseline=baseline):
+                problem = problem_of_metrics(given)
+                if problem:
+                    raise _broken(plugin, "compute_metrics", problem)
+                for name, value in given.items():
+                    if name in giver:
+                        raise PluginError(
+                            f"Two plugins compute the metric {name!r}: {giver[name].label} and "
+                            f"{plugin.label}. Rename it in one of them, or block one of them."
+                        )
+                    giver[name] = plugin
+                    metrics[name] = float(value)
+        return metrics
+
+    def _register(self, plugin: Plugin, part: str, functions: object) -> None:
+        self._manager.register(functions, name=f"{plugin.kind} {plugin.name}: {part}")
+
+    def _report(self, plugin: Plugin, hook: str, reason: str) -> None:
+        self._record(_failure(plugin, reason, hook))
+
+    def _record(self, failure: PluginFailure) -> None:
+        known = {(each.kind, each.name, each.hook) for each in self._failures}
+        # A wrapper that fails at every step says so once.
+        if (failure.kind, failure.name, failure.hook) not in known:
+            self._failures.append(failure)
+            logger.warning("%s", failure)
+
+    def _checked_model(self, model: Any, hook: str) -> "SentenceTransformer":
+        from sentence_transformers import SentenceTransformer
+
+        if isinstance(model, SentenceTransformer):
+            return model
+        raise _broken(self.method, hook, f"it returned {kind_of(model)}, not a SentenceTransformer")
+
+
+def open_host(catalogue: Catalogue, method: str, given: Iterable[Plugin] = ()) -> Host:
+    """Open a host with the method of this name and all extensions that there are.
+
+    Args:
+        catalogue: What is installed.
+        method: The method's display name.
+        given: Plugins at hand that need not be installed, beside those of the catalogue.
+
+    Raises:
+        RequestError: No such method, or a given plugin has a name that is taken.
+        PluginRequestError: The method is blocked, refused, cannot be imported or breaks the
+            contract.
+    """
+    given = tuple(given)
+    _check_names(given, catalogue)
+    for plugin in given:
+        if plugin.kind == "method" and plugin.name == method:
+            chosen = plugin
+            break
+    else:
+        names = [plugin.name for plugin in given if plugin.kind == "method"]
+        chosen = imported_plugin(catalogue.method(method, names))
+    extensions = [plugin for plugin in given if plugin.kind == "extension"]
+    failures = []
+    for entry in catalogue.entries:
+        if entry.kind != "extension" or entry.status == "blocked":
+            continue
+        try:
+            extensions.append(imported_plugin(entry))
+        except PluginRequestError as error:
+            failures.append(
+                PluginFailure(entry.name, entry.kind, entry.distribution, entry.version, str(error))
+            )
+    return Host(chosen, extensions, failures)
+
+
+def _check_names(given: Iterable[Plugin], catalogue: Catalogue) -> None:
+    taken = {
+        (entry.kind, entry.name): entry.label
+        for entry in catalogue.entries
+        if entry.status == "available"
+    }
+    for plugin in given:
+        if plugin.kind == "method":
+            check_method_name(plugin.name)
+        key = (plugin.kind, plugin.name)
+        if key in taken:
+            raise PluginRequestError(
+                f"{plugin.label} has the name of another plugin: {taken[key]}. Give it another "
+                "one as its NAME, or block the installed one."
+            )
+        taken[key] = plugin.label
+
+
+def _failure(plugin: Plugin, reason: str, hook: str | None = None) -> PluginFailure:
+    return PluginFailure(
+        plugin.name, plugin.kind, plugin.distribution, plugin.version, reason, hook
+    )
+
+
+def _broken(plugin: Plugin, hook: str, problem: str) -> PluginError:
+    return PluginError(f"{plugin.label} breaks the contract of {hook}: {problem}.")

@@ -1,0 +1,11 @@
+"""The tracking store as hooktune sees it: iterations, runs, metrics, and the one best model.
+
+The only package that imports mlflow, and it uses `MlflowClient` alone: no active run, no tracking
+URI of the whole process.
+"""
+
+from hooktune.tracking.connection import resolve_tracking_uri
+from hooktune.tracking.records import Iteration, RunRecord
+from hooktune.tracking.tracker import Tracker
+
+__all__ = ["Iteration", "RunRecord", "Tracker", "resolve_tracking_uri"]

@@ -1,0 +1,1 @@
+"""Model files in the store: checked, uploaded, loaded, the best kept and the rest deleted."""

@@ -1,0 +1,173 @@
+"""The rule by which one model of an iteration is kept, and which models may be deleted."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from hooktune.contract.metric import MainMetric
+from hooktune.errors import StoreError
+from hooktune.tracking.claims import Claims
+from hooktune.tracking.models import files as models
+from hooktune.tracking.models.uploading import upload_model
+from hooktune.tracking.queries import find_iteration, find_run, search_iterations, search_runs
+from hooktune.tracking.records import BEST_RUN_TAG, Iteration, RunRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+_OUTCOME: Final = "outcome"
+"""What is claimed to decide about an iteration: which run is the best, and whether it is over."""
+
+
+def rank(main: MainMetric, run: RunRecord) -> tuple[bool, float, int, str]:
+    """Return a key that sorts the best run first; of equal runs, the one that began first.
+
+    No two runs have the same key, so that processes that decide at once decide alike.
+    """
+    return (*main.sort_key(run.metrics.get(main.name)), run.started_at, run.run_id)
+
+
+def choose_best(iteration: Iteration, runs: Iterable[RunRecord]) -> RunRecord | None:
+    """Return the best of some runs, or None where none of them beats the starting model."""
+    main = iteration.settings.main_metric
+    starting = iteration.starting_metrics.get(main.name)
+    better = [run for run in runs if main.beats(run.metrics.get(main.name), starting)]
+    return min(better, key=lambda run: rank(main, run), default=None)
+
+
+def keep_if_best(
+    client: "MlflowClient",
+    iteration: Iteration,
+    run: RunRecord,
+    model: "SentenceTransformer",
+    step: int,
+) -> bool:
+    """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
+
+    The new model is uploaded and checked before it is marked the best, and the old one is deleted
+    after that: whenever the process dies, a whole best model is there. Others may upload theirs
+    meanwhile, and decide one after the other.
+    """
+    rivals = _contenders(iteration, search_runs(client, iteration.experiment_id), client)
+    best = choose_best(iteration, [*rivals, run])
+    if best is None or best.run_id != run.run_id:
+        return False
+    # Whole already where this is done again, because the answer to an earlier call was lost.
+    if not models.has_model(client, run):
+        upload_model(client, run, model, step)
+    with decided_alone(client, iteration) as present:
+        return settle(client, present, own=run.run_id) == run.run_id
+
+
+@contextmanager
+def decided_alone(client: "MlflowClient", iteration: Iteration) -> Iterator[Iteration]:
+    """Keep other processes from deciding about an iteration, and give it as the store has it now.
+
+    Raises:
+        StoreError: It was deleted.
+    """
+    with Claims(client, iteration.experiment_id).claimed(_OUTCOME):
+        yield read_again(client, iteration)
+
+
+def read_again(client: "MlflowClient", iteration: Iteration) -> Iteration:
+    """Return an iteration as the store has it now.
+
+    Raises:
+        StoreError: It was deleted.
+    """
+    found = find_iteration(client, iteration.name)
+    if found is None:
+        raise StoreError(f"The experiment {iteration.name} was deleted in the meantime.")
+    return found
+
+
+def settle(client: "MlflowClient", iteration: Iteration, own: str | None = None) -> str | None:
+    """Mark the best run of an iteration and delete the models of its others.
+
+    Args:
+        client: MLflow's client of the store.
+        iteration: The iteration, as `decided_alone` gives it.
+        own: The caller's own run; the models of other runs still at work are left to them.
+
+    Returns:
+        The id of the best run, or None where none beats the starting model.
+    """
+    runs = search_runs(client, iteration.experiment_id)
+    best = choose_best(iteration, _contenders(iteration, runs, client))
+    best_id = best.run_id if best else iteration.best_run
+    if best_id is not None and best_id != iteration.best_run:
+        client.set_experiment_tag(iteration.experiment_id, BEST_RUN_TAG, best_id)
+    over = [run for run in runs if run.status != "RUNNING" or run.run_id == own]
+    _delete_unwanted(client, [run for run in over if run.run_id != best_id])
+    return best_id
+
+
+def delete_replaced(client: "MlflowClient", iteration: Iteration) -> None:
+    """Delete the models of a method's other finished iterations that nothing starts from now."""
+    others = [
+        each.experiment_id
+        for each in search_iterations(client, iteration.name.method)
+        if each.finished_at and each.experiment_id != iteration.experiment_id
+    ]
+    found = (find_run(client, run_id) for run_id in models.models_by_run(client, others))
+    _delete_unwanted(client, [run for run in found if run and run.status != "RUNNING"])
+
+
+def _contenders(
+    iteration: Iteration, runs: Iterable[RunRecord], client: "MlflowClient"
+) -> list[RunRecord]:
+    """Return the runs that may be the best: those whose whole model is stored.
+
+    The one that is marked counts without its model too: once a later iteration has replaced it,
+    that is gone, and no worse run is to take its place.
+    """
+    whole = models.models_by_run(client, [iteration.experiment_id], only_whole=True)
+    return [
+        run
+        for run in runs
+        if run.run_id == iteration.best_run
+        or (run.run_id in whole and run.status in ("RUNNING", "FINISHED"))
+    ]
+
+
+def _delete_unwanted(client: "MlflowClient", runs: Iterable[RunRecord]) -> None:
+    """Delete what runs have uploaded, save the models that somebody still wants.
+
+    A failure is a warning: each model is tried again when its method finishes an iteration.
+    """
+    runs = list(runs)
+    stored = models.models_by_run(client, {run.experiment_id for run in runs})
+    wanted = _wanted(search_iterations(client)) if stored else set()
+    for run in runs:
+        for model in stored.get(run.run_id, []):
+            if run.batch_id is None or run.run_id in wanted or models.is_registered(client, model):
+                logger.info("the model of run %s is still wanted, and stays", run.run_id)
+                continue
+            try:
+                models.delete_model(client, model.model_id)
+            except Exception as error:
+                logger.warning(
+                    "the model of run %s could not be deleted now: %s", run.run_id, error
+                )
+
+
+def _wanted(iterations: Iterable[Iteration]) -> set[str]:
+    """Return the runs whose models are still needed by an iteration of any method.
+
+    Those are the starting and the best models of iterations that have not finished, and what each
+    method's next iteration starts from.
+    """
+    wanted: set[str | None] = set()
+    last: dict[str, Iteration] = {}
+    for each in iterations:
+        if each.finished_at is None:
+            wanted |= {each.starting_run, each.best_run}
+        elif each.finished_at > (getattr(last.get(each.name.method), "finished_at", None) or ""):
+            last[each.name.method] = each
+    wanted |= {each.next_start for each in last.values()}
+    return {run_id for run_id in wanted if run_id is not None}

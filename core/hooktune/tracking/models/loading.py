@@ -1,0 +1,152 @@
+"""Models out of the tracking store: checked, then loaded or copied."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hooktune.errors import HooktuneError, RequestError
+from hooktune.processes import scratch_folder
+from hooktune.tracking.connection import repository_at
+from hooktune.tracking.models.files import find_model, stored_files
+from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_names, refuse_unsafe
+from hooktune.tracking.records import RunRecord
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
+
+
+def load_model(run: RunRecord, device: str | None = None) -> "SentenceTransformer":
+    """Load the model of a run.
+
+    Raises:
+        RequestError: The run has no model, or it was deleted.
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    with _weights(run) as folder:
+        return _load(folder, device)
+
+
+def load_model_at(
+    tracking_uri: str, address: str, owner: str, device: str | None = None
+) -> "SentenceTransformer":
+    """Load the model that lies at an address of a store.
+
+    Args:
+        tracking_uri: The store.
+        address: Where its files are, as MLflow states it.
+        owner: Whose model it is, for messages.
+        device: A torch device; by default the best one that there is.
+
+    Raises:
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    with _checked_weights(tracking_uri, address, owner) as folder:
+        return _load(folder, device)
+
+
+def load_folder(folder: Path, owner: str, device: str | None = None) -> "SentenceTransformer":
+    """Load a model from a sentence-transformers folder outside the store.
+
+    Args:
+        folder: The folder.
+        owner: Whose model it is, for messages.
+        device: A torch device; by default the best one that there is.
+
+    Raises:
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    refuse_unsafe(owner, problem_of_folder(folder))
+    return _load(folder, device)
+
+
+def check_model(run: RunRecord) -> None:
+    """Make sure that a run's model is in the store and may be loaded.
+
+    Raises:
+        RequestError: The run has no model, or it was deleted.
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+    """
+    with _weights(run):
+        pass
+
+
+def export_model(run: RunRecord, to: Path) -> None:
+    """Copy a run's model into a new folder that sentence-transformers loads.
+
+    Raises:
+        RequestError: The run has no model, or the folder exists and is not empty.
+        UnsafeModelError: A file of the model is of no kind that is known to be safe.
+    """
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise RequestError(f"{to} exists already and is not an empty folder. Choose another one.")
+    with _weights(run) as folder:
+        try:
+            shutil.copytree(folder, to, dirs_exist_ok=True)
+        except BaseException:
+            # Half a model, as of a full disk, might pass for a whole one.
+            shutil.rmtree(to, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from drawing its bars, which tell nothing for a model this small."""
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _weights(run: RunRecord) -> Iterator[Path]:
+    """Give the sentence-transformers folder of a run's model, fetched if it is far away."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
+    logged = find_model(client, run.model_id)
+    if logged is None:
+        raise RequestError(
+            f"Run {run.run_id} ({run.name}) has no model: only the best run of an iteration keeps "
+            "one. `hooktune best` and `hooktune iterations` name the runs that have."
+        )
+    owner = f"run {run.run_id} ({run.name})"
+    with _checked_weights(run.tracking_uri, logged.artifact_location, owner) as folder:
+        yield folder
+
+
+@contextmanager
+def _checked_weights(tracking_uri: str, address: str, owner: str) -> Iterator[Path]:
+    """Give the sentence-transformers folder of a model, once all of its files were checked."""
+    repository = repository_at(tracking_uri, address)
+    with scratch_folder() as scratch:
+        local = getattr(repository, "artifact_dir", None)
+        if local is None:
+            names = [name for name, _ in stored_files(repository)]
+            refuse_unsafe(owner, problem_of_names(names))
+            local = repository.download_artifacts("", dst_path=str(scratch))
+        folder = Path(local)
+        if not (folder / _WEIGHTS_FOLDER).is_dir():
+            raise HooktuneError(
+                f"The model of {owner} is not there as sentence-transformers saves one. "
+                "It was changed or removed by something else than hooktune."
+            )
+        refuse_unsafe(owner, problem_of_folder(folder))
+        yield folder / _WEIGHTS_FOLDER
+
+
+def _load(folder: Path, device: str | None) -> "SentenceTransformer":
+    from sentence_transformers import SentenceTransformer
+
+    with quiet_loading():
+        return SentenceTransformer(
+            str(folder), device=device, trust_remote_code=False, local_files_only=True
+        )

@@ -1,0 +1,124 @@
+"""Models into the tracking store, so that stock MLflow loads them."""
+
+import logging
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.errors import HooktuneError
+from hooktune.processes import scratch_folder
+from hooktune.tracking.models.files import (
+    MODEL_NAME,
+    delete_model,
+    models_by_run,
+    repository_of,
+    stored_files,
+)
+from hooktune.tracking.models.loading import quiet_loading
+from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
+from hooktune.tracking.outage import is_away
+from hooktune.tracking.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+_REQUIREMENTS: Final = ("sentence-transformers", "torch", "transformers")
+
+
+def upload_model(
+    client: "MlflowClient", run: RunRecord, model: "SentenceTransformer", step: int = 0
+) -> str:
+    """Upload a model to a run, so that stock MLflow loads it, and check that it arrived whole.
+
+    What was uploaded is taken away again when anything fails, or when it is tried again.
+
+    Returns:
+        MLflow's id of the model.
+
+    Raises:
+        UnsafeModelError: The model is made of more than weights and settings.
+        HooktuneError: A file is missing in the store, or differs in size.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    for parts in models_by_run(client, [run.experiment_id]).get(run.run_id, []):
+        if parts.status != LoggedModelStatus.READY:
+            delete_model(client, parts.model_id)
+    logged = client.create_logged_model(
+        run.experiment_id, name=MODEL_NAME, source_run_id=run.run_id
+    )
+    try:
+        with scratch_folder() as folder:
+            files = folder / MODEL_NAME
+            _save(model, files, logged, run.run_id)
+            refuse_unsafe(f"run {run.run_id}", problem_of_folder(files))
+            client.log_model_artifacts(logged.model_id, str(files))
+            size = _check_whole(files, repository_of(client, logged), run.run_id)
+        client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
+        client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
+        client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
+        # The last thing of all, so that a model which is ready lacks nothing.
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    except BaseException as error:
+        logger.warning("the model of run %s could not be uploaded", run.run_id)
+        # With the store away, asking it to take them away again would only take minutes.
+        if not is_away(error):
+            _delete_parts(client, logged.model_id)
+        raise
+    return logged.model_id
+
+
+def _delete_parts(client: "MlflowClient", model_id: str) -> None:
+    try:
+        delete_model(client, model_id)
+    except Exception as error:
+        # What made the upload fail is what matters; the parts go with the iteration's next run.
+        logger.warning("the parts of model %s could not be removed now: %s", model_id, error)
+
+
+def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run_id: str) -> None:
+    import mlflow.sentence_transformers
+    from mlflow.models import Model
+
+    description = Model(
+        artifact_path=MODEL_NAME,
+        model_uuid=logged.model_id,
+        run_id=run_id,
+        model_id=logged.model_id,
+    )
+    with warnings.catch_warnings(), quiet_loading():
+        warnings.simplefilter("ignore")  # MLflow's flavour imports names that moved
+        mlflow.sentence_transformers.save_model(
+            model,
+            str(folder),
+            mlflow_model=description,
+            # Named here because MLflow would take up to two minutes to infer them.
+            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        )
+    # MLflow notes where the model was loaded from; a folder of this machine tells nobody anything.
+    source = description.flavors["sentence_transformers"].get("source_model_name")
+    if source and Path(source).is_absolute():
+        del description.flavors["sentence_transformers"]["source_model_name"]
+        description.save(str(folder / "MLmodel"))
+
+
+def _check_whole(folder: Path, repository: Any, run_id: str) -> int:
+    """Check that the files of a folder are in the store, and return how many bytes they take."""
+    sent = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    stored = dict(stored_files(repository))
+    wrong = sorted(name for name, size in sent.items() if stored.get(name) != size)
+    if wrong:
+        raise HooktuneError(
+            f"The model of run {run_id} did not arrive whole in the store: {', '.join(wrong)}. "
+            "Check the artifact store's free space and permissions, and run the iteration again."
+        )
+    return sum(sent.values())

@@ -1,0 +1,253 @@
+"""What a run could not bring to the store, kept on disk until the store is back."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from hooktune.errors import HooktuneError
+from hooktune.processes import describe_process
+from hooktune.tracking.records import EndStatus
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SPOOL: Final = "hooktune-spool"
+POINTS_PER_CALL: Final = 1000  # MLflow's own limit
+
+
+class SetTags(BaseModel):
+    """Tags are to be set on the run."""
+
+    kind: Literal["tags"] = "tags"
+    tags: dict[str, str]
+
+
+class LogText(BaseModel):
+    """A text is to become an artifact of the run."""
+
+    kind: Literal["text"] = "text"
+    text: str
+    file: str
+
+
+class KeepIfBest(BaseModel):
+    """The run's model is to be kept if it is the best of its iteration."""
+
+    kind: Literal["model"] = "model"
+    step: int
+
+
+class End(BaseModel):
+    """The run has ended."""
+
+    kind: Literal["end"] = "end"
+    status: EndStatus
+    failure: str | None
+    at: int
+    """Milliseconds since 1970."""
+
+
+Deed = SetTags | LogText | KeepIfBest | End
+"""What is to be done to a run, beside its metric points; doing it twice is doing it once."""
+
+_DEED: Final[TypeAdapter[Deed]] = TypeAdapter(Annotated[Deed, Field(discriminator="kind")])
+
+
+class RunSpool:
+    """The folder for what could not be brought to the store of one run.
+
+    It is made when the first thing is put in. Whoever puts in or takes out holds it, and another
+    process that delivers what is left leaves it alone meanwhile; a process that dies lets it go.
+
+    Args:
+        folder: Where it is, named by the run's id.
+        store: The address of the run's store, for people to read.
+    """
+
+    def __init__(self, folder: Path, store: str = "") -> None:
+        self.folder = folder
+        self.run_id = folder.name
+        self._store = store
+        self._about = folder / "run.json"
+        self._points = folder / "points.jsonl"
+        self._deeds = folder / "deeds.jsonl"
+        self._model = folder / "model"
+        self._opening = Lock()
+        self._lock = FileLock(folder / "lock", thread_local=False)
+        self._delivered = 0
+        self._is_described = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to be delivered."""
+        return not self.has_points and not self._deeds.exists()
+
+    @property
+    def has_points(self) -> bool:
+        """Whether metric points are left to be delivered."""
+        return self._points.exists()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the run's model is here."""
+        return self._model.is_dir()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object keeps other processes from delivering from here."""
+        return self._lock.is_locked
+
+    @property
+    def store(self) -> str:
+        """The address of the store that the run belongs to, as it was recorded."""
+        return self._recorded("store") or self._store
+
+    @property
+    def process(self) -> str | None:
+        """The process that was at work on the run."""
+        return self._recorded("process")
+
+    def hold(self) -> bool:
+        """Keep other processes from delivering from here; False where one of them does."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Leave what is here to whoever delivers it later."""
+        self._lock.release(force=True)
+
+    def add_points(self, points: "Iterable[Metric]") -> None:
+        """Put metric points in, after those that are here."""
+        rows = ((each.key, each.value, each.timestamp, each.step) for each in points)
+        self._append(self._points, map(json.dumps, rows))
+
+    def points(self) -> "Iterator[list[Metric]]":
+        """Yield the points in the order in which they came, as many as one call may hold.
+
+        Those of a list count as delivered as soon as the next list is asked for.
+        """
+        from mlflow.entities import Metric
+
+        if not self._points.exists():
+            return
+        with self._points.open("rb") as lines:
+            lines.seek(self._delivered)
+            while chunk := list(islice(lines, POINTS_PER_CALL)):
+                yield [Metric(*row) for line in chunk if (row := _row(line)) is not None]
+                self._delivered = lines.tell()
+
+    def drop_points(self) -> None:
+        """Take the points out, all of which have been delivered."""
+        self._points.unlink(missing_ok=True)
+        self._delivered = 0
+        if self.is_empty and self.folder.exists():
+            self.clear()
+
+    def add(self, deed: Deed) -> None:
+        """Put in what is to be done once all points are delivered, after what is here."""
+        self._append(self._deeds, [deed.model_dump_json()])
+
+    def deeds(self) -> list[Deed]:
+        """Return what is to be done, in its order."""
+        if not self._deeds.exists():
+            return []
+        lines = self._deeds.read_bytes().splitlines()
+        return [deed for line in lines if (deed := _deed(line)) is not None]
+
+    def keep_model(self, model: "SentenceTransformer") -> None:
+        """Put the run's model in, as a sentence-transformers folder."""
+        from hooktune.tracking.models.loading import quiet_loading
+
+        self._open()
+        part = self.folder / "model.part"
+        shutil.rmtree(part, ignore_errors=True)
+        with quiet_loading():
+            model.save_pretrained(str(part))
+        shutil.rmtree(self._model, ignore_errors=True)
+        part.rename(self._model)
+
+    def load_model(self) -> "SentenceTransformer":
+        """Return the run's model.
+
+        Raises:
+            UnsafeModelError: A file of it is of no kind that is known to be safe.
+        """
+        from hooktune.tracking.models.loading import load_folder
+
+        return load_folder(self._model, f"run {self.run_id} in {self.folder}", "cpu")
+
+    def clear(self) -> None:
+        """Remove the folder, and the one around it where it is the last."""
+        shutil.rmtree(self.folder)
+        self._is_described = False
+        self.release()
+        try:
+            self.folder.parent.rmdir()
+        except OSError:
+            logger.debug("%s stays, it is not empty", self.folder.parent)
+
+    def _open(self) -> None:
+        with self._opening:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.is_held and not self.hold():
+                raise HooktuneError(
+                    f"{self.folder} is in use by another process, which delivers what is in it."
+                )
+            if not self._is_described:
+                about = {"store": self._store, "process": describe_process()}
+                self._about.write_text(json.dumps(about) + "\n", encoding="utf-8")
+                self._is_described = True
+
+    def _recorded(self, name: str) -> str | None:
+        try:
+            return str(json.loads(self._about.read_text(encoding="utf-8"))[name])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _append(self, file: Path, lines: Iterable[str]) -> None:
+        self._open()
+        with file.open("a", encoding="utf-8") as end:
+            # A line that a dying process wrote in part is kept from spoiling the next one.
+            end.writelines(f"\n{line}" for line in lines)
+            end.flush()
+            os.fsync(end.fileno())
+
+
+def spool_folder(folder: str | Path | None = None) -> Path:
+    """Return where undelivered things are kept: as given, `HOOKTUNE_SPOOL`, or the default.
+
+    The default is `hooktune-spool` in the working folder. Nothing is made yet.
+    """
+    return Path(folder or os.environ.get("HOOKTUNE_SPOOL") or DEFAULT_SPOOL).absolute()
+
+
+def _deed(line: bytes) -> Deed | None:
+    """Read a line of deeds; None for an empty one, or one that was not written to its end."""
+    try:
+        return _DEED.validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _row(line: bytes) -> "tuple[str, float, int, int] | None":
+    """Read a line of points; None for an empty one, or one that was not written to its end."""
+    try:
+        name, value, time, step = json.loads(line)
+    except (TypeError, ValueError):
+        return None
+    return name, value, time, step

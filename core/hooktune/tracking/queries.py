@@ -1,0 +1,159 @@
+"""Experiments and runs in the tracking store: create them, look them up, pass over strangers."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.errors import StoreError
+from hooktune.naming import ITERATION_PREFIX, IterationName
+from hooktune.tracking.connection import artifact_location
+from hooktune.tracking.records import (
+    Iteration,
+    RunRecord,
+    iteration_from_mlflow,
+    run_from_mlflow,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow answers to an id that it does not know; the second, where its form is wrong too."""
+
+_PAGE: Final = 1000
+
+
+def find_experiment(client: "MlflowClient", name: str) -> "Experiment | None":
+    """Return an experiment, or None where there is none or it was deleted."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        return None
+    return experiment
+
+
+def create_experiment(client: "MlflowClient", name: str, tags: dict[str, str]) -> str:
+    """Return the id of the experiment of a name, which is created if need be.
+
+    Raises:
+        StoreError: There was one, and it was deleted without freeing its name.
+    """
+    from mlflow.exceptions import MlflowException
+
+    location = artifact_location(client.tracking_uri, name)
+    try:
+        return client.create_experiment(name, artifact_location=location, tags=tags)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    experiment = find_experiment(client, name)
+    if experiment is None:
+        raise StoreError(
+            f"The experiment {name} was deleted, and its name is still taken. Restore it by "
+            "`mlflow experiments restore`, or remove it for good by `mlflow gc`."
+        )
+    return experiment.experiment_id
+
+
+def find_iteration(client: "MlflowClient", name: IterationName) -> Iteration | None:
+    """Return an iteration, or None where hooktune has not created it."""
+    experiment = find_experiment(client, str(name))
+    return None if experiment is None else iteration_from_mlflow(experiment)
+
+
+def search_iterations(client: "MlflowClient", method: str | None = None) -> list[Iteration]:
+    """Return all iterations, or those of one method, the oldest first."""
+    found = [
+        iteration
+        for experiment in _search_experiments(client, f"name LIKE '{ITERATION_PREFIX}%'")
+        if (iteration := iteration_from_mlflow(experiment)) is not None
+        and method in (None, iteration.name.method)
+    ]
+    return sorted(found, key=lambda each: (each.created_at, each.experiment_id))
+
+
+def last_finished(client: "MlflowClient", method: str) -> Iteration | None:
+    """Return the iteration of a method that was the last to finish for the first time."""
+    finished = [each for each in search_iterations(client, method) if each.finished_at]
+    return max(finished, key=lambda each: each.finished_at or "", default=None)
+
+
+def find_run(client: "MlflowClient", run_id: str) -> RunRecord | None:
+    """Return a run, or None where there is none or it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in NOT_FOUND:
+            return None
+        raise
+    if run.info.lifecycle_stage == "deleted":
+        return None
+    return run_from_mlflow(run, client.tracking_uri)
+
+
+def search_runs(
+    client: "MlflowClient", experiment_id: str, filter_string: str = ""
+) -> list[RunRecord]:
+    """Return the runs of an experiment that hooktune made, the oldest first."""
+    found = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], filter_string=filter_string, max_results=_PAGE, page_token=token
+        )
+        found += [run_from_mlflow(run, client.tracking_uri) for run in page]
+        token = page.token
+        if not token:
+            break
+    ours = [run for run in found if run.method]
+    return sorted(ours, key=lambda run: (run.started_at, run.run_id))
+
+
+def create_run(
+    client: "MlflowClient",
+    iteration: Iteration,
+    name: str,
+    tags: dict[str, str],
+    params: Mapping[str, Any],
+) -> str:
+    """Create a run of an iteration and return its id; one that cannot be described has failed."""
+    created = client.create_run(iteration.experiment_id, run_name=name, tags=tags)
+    run_id: str = created.info.run_id
+    try:
+        describe_run(client, run_id, iteration.name.batch_id, params)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    return run_id
+
+
+def describe_run(
+    client: "MlflowClient", run_id: str, batch_id: str, params: Mapping[str, Any]
+) -> None:
+    """Record on a run its params and the batch that it is trained on, as far as it lacks them."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    run = client.get_run(run_id)
+    missing = {key: str(value) for key, value in params.items() if key not in run.data.params}
+    if missing:
+        client.log_batch(run_id, params=[Param(*each) for each in missing.items()])
+    if run.inputs and run.inputs.dataset_inputs:
+        return
+    source = to_json({"batch_id": batch_id})
+    dataset = Dataset(name="batch", digest=batch_id, source_type="hooktune", source=source)
+    context = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+
+def _search_experiments(client: "MlflowClient", filter_string: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_experiments(
+            filter_string=filter_string, max_results=_PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

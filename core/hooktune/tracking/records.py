@@ -1,0 +1,224 @@
+"""What the tracker knows of a run and of an iteration, and how MLflow's tags hold it."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+from hooktune.contract.metric import MainMetric
+from hooktune.contract.settings import BaselineKind, IterationSettings
+from hooktune.errors import RequestError
+from hooktune.naming import IterationName, parse_experiment_name
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+    from sentence_transformers import SentenceTransformer
+
+EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+# Tags of a run.
+METHOD_TAG: Final = "hooktune.method"
+BATCH_TAG: Final = "hooktune.batch_id"
+RUN_KEY_TAG: Final = "hooktune.run_key"
+HYPER_PARAMETERS_TAG: Final = "hooktune.hyper_parameters"
+INITIAL_MODEL_TAG: Final = "hooktune.initial_model"
+MODEL_TAG: Final = "hooktune.model_id"
+MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
+FAILURE_TAG: Final = "hooktune.failure"
+WARNING_TAG: Final = "hooktune.warning"
+PROCESS_TAG: Final = "hooktune.process"
+CHECKPOINT_TAG: Final = "hooktune.checkpoint"
+
+# Tags of an iteration's experiment.
+STARTING_RUN_TAG: Final = "hooktune.starting_run"
+PREVIOUS_RUN_TAG: Final = "hooktune.previous_run"
+STARTING_METRICS_TAG: Final = "hooktune.starting_metrics"
+SEED_TAG: Final = "hooktune.seed"
+TEST_RATIO_TAG: Final = "hooktune.test_ratio"
+MAIN_METRIC_TAG: Final = "hooktune.main_metric"
+BASELINE_TAG: Final = "hooktune.baseline"
+BEST_RUN_TAG: Final = "hooktune.best_run"
+FINISHED_TAG: Final = "hooktune.finished_at"
+IMPROVED_TAG: Final = "hooktune.improved"
+
+NOTE_TAG: Final = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the store has it."""
+
+    run_id: str
+    name: str
+    status: str
+    """`RUNNING`, `FINISHED`, `FAILED` or `KILLED`."""
+    method: str
+    batch_id: str | None
+    """None for an initial model."""
+    params: dict[str, Any]
+    """The hyper-parameters, as JSON values."""
+    metrics: dict[str, float]
+    """Each metric's value at its highest step; one that was infinite is NaN."""
+    started_at: int
+    """Milliseconds since 1970."""
+    seconds: float | None
+    """From start to end; None while it is running."""
+    warning: str | None
+    failure: str | None
+    model_id: str | None
+    """The MLflow id of the model that was uploaded; it may have been deleted since."""
+    experiment_id: str
+    tags: dict[str, str] = field(repr=False)
+    tracking_uri: str = field(repr=False)
+
+    @property
+    def run_key(self) -> str:
+        """What tells what the run does: same key, same work; empty for an initial model."""
+        return self.tags.get(RUN_KEY_TAG, "")
+
+    @property
+    def model_uri(self) -> str:
+        """The address under which stock MLflow loads the run's model."""
+        return f"runs:/{self.run_id}/model"
+
+    @property
+    def model_bytes(self) -> int | None:
+        """How much the model's files took when they were uploaded; None for a run without any."""
+        text = self.tags.get(MODEL_BYTES_TAG, "")
+        return int(text) if text.isdecimal() else None
+
+    def load_model(self, device: str | None = None) -> "SentenceTransformer":
+        """Load the run's model.
+
+        Args:
+            device: A torch device; by default the best one that there is.
+
+        Raises:
+            RequestError: The run has no model, or it was deleted.
+        """
+        from hooktune.tracking.models.loading import load_model
+
+        return load_model(self, device)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One method on one batch as the store has it."""
+
+    experiment_id: str
+    name: IterationName
+    settings: IterationSettings
+    starting_run: str
+    """The run whose model the iteration tunes."""
+    previous_run: str | None
+    """What the method would have started from when the iteration was created."""
+    starting_metrics: dict[str, float]
+    """The starting model's metrics on the test sessions; empty before they were measured."""
+    best_run: str | None
+    finished_at: str | None
+    """ISO 8601 in UTC, of the first time that it finished."""
+    improved: bool | None
+    """Whether a run beats the starting model; None before it has finished."""
+    created_at: int
+    """Milliseconds since 1970."""
+
+    @property
+    def next_start(self) -> str:
+        """The run whose model an iteration starts from that follows this one."""
+        return self.best_run if self.improved and self.best_run else self.starting_run
+
+
+def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
+    """Read what MLflow holds of a run."""
+    tags = run.data.tags
+    info = run.info
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        method=tags.get(METHOD_TAG, ""),
+        batch_id=tags.get(BATCH_TAG),
+        params=_json_object(tags.get(HYPER_PARAMETERS_TAG)) or {},
+        metrics={name: _finite(value) for name, value in run.data.metrics.items()},
+        started_at=info.start_time,
+        seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
+        warning=tags.get(WARNING_TAG),
+        failure=tags.get(FAILURE_TAG),
+        model_id=tags.get(MODEL_TAG),
+        experiment_id=info.experiment_id,
+        tags=dict(tags),
+        tracking_uri=tracking_uri,
+    )
+
+
+def iteration_from_mlflow(experiment: "Experiment") -> Iteration | None:
+    """Read an iteration's experiment; None for an experiment that is no iteration of hooktune's."""
+    name = parse_experiment_name(experiment.name)
+    if name is None:
+        return None
+    tags = experiment.tags
+    starting_metrics = _json_object(tags.get(STARTING_METRICS_TAG))
+    settings = _settings(tags)
+    if settings is None or starting_metrics is None or not tags.get(STARTING_RUN_TAG):
+        return None
+    return Iteration(
+        experiment_id=experiment.experiment_id,
+        name=name,
+        settings=settings,
+        starting_run=tags[STARTING_RUN_TAG],
+        previous_run=tags.get(PREVIOUS_RUN_TAG) or None,
+        starting_metrics=starting_metrics,
+        best_run=tags.get(BEST_RUN_TAG) or None,
+        finished_at=tags.get(FINISHED_TAG) or None,
+        improved={"true": True, "false": False}.get(tags.get(IMPROVED_TAG, "")),
+        created_at=experiment.creation_time or 0,
+    )
+
+
+def iteration_tags(
+    settings: IterationSettings, starting_run: str, previous_run: str | None
+) -> dict[str, str]:
+    """Return the tags that fix what an iteration is about."""
+    tags = {
+        STARTING_RUN_TAG: starting_run,
+        SEED_TAG: str(settings.seed),
+        TEST_RATIO_TAG: repr(settings.test_ratio),
+        MAIN_METRIC_TAG: str(settings.main_metric),
+        BASELINE_TAG: settings.baseline,
+    }
+    return tags | ({PREVIOUS_RUN_TAG: previous_run} if previous_run else {})
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Write values so that equal ones give equal text."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _settings(tags: Mapping[str, str]) -> IterationSettings | None:
+    """Read what an iteration is about; None where somebody else wrote the tags."""
+    try:
+        settings = IterationSettings(
+            seed=int(tags[SEED_TAG]),
+            test_ratio=float(tags[TEST_RATIO_TAG]),
+            main_metric=MainMetric.parse(tags[MAIN_METRIC_TAG]),
+            baseline=cast(BaselineKind, tags[BASELINE_TAG]),
+        )
+    except (KeyError, ValueError, RequestError):
+        return None
+    return settings if settings.baseline in get_args(BaselineKind) else None
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    """Read a JSON object; an empty one where there is no text, None where it is something else."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _finite(value: float) -> float:
+    """Return a metric's value, or NaN for the largest float, which MLflow writes for infinity."""
+    return value if abs(value) < sys.float_info.max else math.nan

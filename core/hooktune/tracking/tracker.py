@@ -1,0 +1,374 @@
+"""hooktune's view of one tracking store: what the host asks of it."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hooktune.contract.settings import IterationSettings
+from hooktune.errors import RequestError, StoreError
+from hooktune.naming import IterationName
+from hooktune.processes import describe_process
+from hooktune.tracking import notes, records
+from hooktune.tracking import queries as experiments
+from hooktune.tracking.checkpoints import Checkpoints
+from hooktune.tracking.claims import Claims
+from hooktune.tracking.connection import (
+    ARTIFACT_FOLDER,
+    database_file,
+    open_client,
+    resolve_tracking_uri,
+    without_password,
+)
+from hooktune.tracking.models import best as best_model
+from hooktune.tracking.models import files as models
+from hooktune.tracking.models import initial as initial_model
+from hooktune.tracking.models.loading import export_model
+from hooktune.tracking.outage import patiently, write_points
+from hooktune.tracking.outbox.metric_log import MetricLog
+from hooktune.tracking.outbox.outbox import Courier, Delivered
+from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, SetTags, spool_folder
+from hooktune.tracking.records import EndStatus, Iteration, RunRecord
+from hooktune.tracking.stored_points import StoredPoints
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from sentence_transformers import SentenceTransformer
+
+_TAG_LENGTH: Final = 5000
+
+
+class Tracker:
+    """hooktune's view of one tracking store.
+
+    Args:
+        tracking_uri: The store; None for that of the environment or the default one.
+        spool: A folder for what cannot be brought to a store that is away; None for
+            `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
+    """
+
+    def __init__(self, tracking_uri: str | None = None, spool: str | Path | None = None) -> None:
+        self.tracking_uri = resolve_tracking_uri(tracking_uri)
+        self._courier = Courier(self.tracking_uri, spool_folder(spool), lambda: self.client)
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """MLflow's client of the store, which is opened, and made if need be, at the first use."""
+        return open_client(self.tracking_uri)
+
+    def is_empty(self) -> bool:
+        """Tell whether the store is a local one that does not exist yet."""
+        database = database_file(self.tracking_uri)
+        return database is not None and not database.exists()
+
+    @property
+    def artifact_root(self) -> str | None:
+        """The folder where a local store keeps its artifacts; None for any other store."""
+        database = database_file(self.tracking_uri)
+        return None if database is None else str(database.parent / ARTIFACT_FOLDER)
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder for what cannot be brought to a store that is away."""
+        return self._courier.folder
+
+    # Initial models
+
+    def initial_run(self, method: str) -> RunRecord | None:
+        """Return the run that holds a method's initial model, or None where it has none yet."""
+        return None if self.is_empty() else initial_model.find_initial_run(self.client, method)
+
+    def is_of_this_process(self, run: RunRecord) -> bool:
+        """Tell whether this process has made a run."""
+        return run.tags.get(records.PROCESS_TAG) == describe_process()
+
+    def upload_initial_model(
+        self, method: str, model: "SentenceTransformer", tags: Mapping[str, str]
+    ) -> RunRecord:
+        """Store the model that a method starts from, as the run `initial_model`.
+
+        Where another process was first, its run is returned and nothing is stored.
+
+        Args:
+            method: The method's display name.
+            model: The model, as the method gave it.
+            tags: What else to record on the run.
+        """
+        return self.run(initial_model.upload_initial_model(self.client, method, model, tags))
+
+    # Iterations
+
+    def iterations(self, method: str | None = None) -> list[Iteration]:
+        """Return all iterations, or those of one method, the oldest first."""
+        return [] if self.is_empty() else experiments.search_iterations(self.client, method)
+
+    def iteration(self, name: IterationName) -> Iteration | None:
+        """Return one iteration, or None where it has not been created."""
+        return None if self.is_empty() else experiments.find_iteration(self.client, name)
+
+    def create_iteration(
+        self, name: IterationName, settings: IterationSettings, starting_run: str
+    ) -> Iteration:
+        """Create an iteration, or return it if another process was first.
+
+        Args:
+            name: The method and the batch.
+            settings: What the iteration is about, recorded for good.
+            starting_run: The run whose model it tunes.
+
+        Raises:
+            StoreError: Somebody else has an experiment of this name, or deleted it.
+        """
+        previous = self.starting_model(name.method)
+        tags = records.iteration_tags(settings, starting_run, previous.run_id if previous else None)
+        experiments.create_experiment(self.client, str(name), tags)
+        iteration = self.iteration(name)
+        if iteration is None:
+            raise StoreError(
+                f"The experiment {name} exists, but hooktune did not make it, or its tags were "
+                "changed since. Rename it in MLflow."
+            )
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            notes.describe(self.client, iteration)
+        return iteration
+
+    def record_starting_metrics(
+        self, iteration: Iteration, metrics: Mapping[str, float]
+    ) -> Iteration:
+        """Record how the starting model does on the test sessions."""
+        text = records.to_json(metrics)
+        if len(text) > _TAG_LENGTH:
+            raise RequestError(
+                f"The metrics take {len(text)} characters and MLflow keeps {_TAG_LENGTH}. "
+                "Block a plugin that computes many: --block NAME."
+            )
+        with best_model.decided_alone(self.client, iteration):
+            self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
+            return best_model.read_again(self.client, iteration)
+
+    def starting_model(self, method: str) -> RunRecord | None:
+        """Return the run whose model a method's next iteration starts from.
+
+        It is the best one of the last finished iteration; where that beat nothing, the one that it
+        had started from itself; without any iteration the initial model, or None without that.
+        """
+        if self.is_empty():
+            return None
+        last = experiments.last_finished(self.client, method)
+        return self.initial_run(method) if last is None else self.run(last.next_start)
+
+    def finish_iteration(self, iteration: Iteration) -> Iteration:
+        """Record that an iteration has done all its runs, and delete the model that it replaced.
+
+        Raises:
+            StoreAwayError: The store is away, and did not come back in time.
+        """
+        return patiently(self.tracking_uri, lambda: self._finish_iteration(iteration))
+
+    def _finish_iteration(self, iteration: Iteration) -> Iteration:
+        with best_model.decided_alone(self.client, iteration) as iteration:
+            improved = best_model.settle(self.client, iteration) is not None
+            self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
+            if iteration.finished_at is None:
+                self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
+            if improved:
+                best_model.delete_replaced(self.client, iteration)
+            iteration = best_model.read_again(self.client, iteration)
+            notes.describe(self.client, iteration)
+        return iteration
+
+    # Runs
+
+    def run(self, run_id: str) -> RunRecord:
+        """Return one run.
+
+        Raises:
+            RequestError: There is none of this id.
+        """
+        found = None if self.is_empty() else experiments.find_run(self.client, run_id)
+        if found is None:
+            raise RequestError(
+                f"There is no run {run_id!r} in {without_password(self.tracking_uri)}. "
+                "`hooktune runs` lists them."
+            )
+        return found
+
+    def runs(self, iteration: Iteration) -> list[RunRecord]:
+        """Return the runs of an iteration, the oldest first."""
+        return experiments.search_runs(self.client, iteration.experiment_id)
+
+    def finished_run(self, iteration: Iteration, run_key: str) -> RunRecord | None:
+        """Return the run that has already done what a key stands for."""
+        condition = f"tags.`{records.RUN_KEY_TAG}` = '{run_key}'"
+        found = experiments.search_runs(self.client, iteration.experiment_id, condition)
+        return next((run for run in found if run.status == "FINISHED"), None)
+
+    def claims(self, iteration: Iteration) -> Claims:
+        """Return the claims of an iteration: which process does which run."""
+        return Claims(self.client, iteration.experiment_id)
+
+    def start_run(
+        self,
+        iteration: Iteration,
+        name: str,
+        run_key: str,
+        hyper_parameters: Mapping[str, Any],
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> RunRecord:
+        """Start a run of an iteration.
+
+        Args:
+            iteration: The iteration.
+            name: What people read in lists.
+            run_key: Tells what the run does: same key, same work.
+            hyper_parameters: JSON values, recorded as params and as a whole.
+            params: What else to record as params.
+            tags: What else to record as tags.
+
+        Raises:
+            RequestError: The hyper-parameters are longer than the store can keep.
+        """
+        values = records.to_json(hyper_parameters)
+        if len(values) > _TAG_LENGTH:
+            raise RequestError(
+                f"The hyper-parameters take {len(values)} characters as JSON, and MLflow keeps "
+                f"{_TAG_LENGTH} of them. Shorten their values."
+            )
+        own = {
+            records.METHOD_TAG: iteration.name.method,
+            records.BATCH_TAG: iteration.name.batch_id,
+            records.RUN_KEY_TAG: run_key,
+            records.HYPER_PARAMETERS_TAG: values,
+            records.PROCESS_TAG: describe_process(),
+        }
+        # Not tried again by itself: a reply that was lost would leave a second run.
+        patiently(self.tracking_uri, lambda: None)
+        described = {**hyper_parameters, **params}
+        return self.run(
+            experiments.create_run(self.client, iteration, name, {**tags, **own}, described)
+        )
+
+    def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
+        """Open the way by which metric points reach a run, each later than a time."""
+        write = partial(write_points, self.client, run.run_id)
+        return MetricLog(write, self._courier.spool(run.run_id), last_time)
+
+    def stored_points(self, run: RunRecord) -> StoredPoints:
+        """Return the metric points that a run has already."""
+        return StoredPoints(self.client, run)
+
+    def checkpoints(self, run: RunRecord, every: float) -> Checkpoints:
+        """Return where a run keeps its state, after so many seconds each time."""
+        return Checkpoints(self.client, run, every)
+
+    def log_text(self, run: RunRecord, text: str, file: str) -> None:
+        """Store a text as an artifact of a run."""
+        self._courier.bring(run.run_id, LogText(text=text, file=file))
+
+    def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
+        """Store a figure of matplotlib as an artifact of a run.
+
+        Raises:
+            StoreAwayError: The store is away; a figure is not worth waiting for.
+        """
+        patiently(
+            self.tracking_uri,
+            lambda: self.client.log_figure(run.run_id, figure, file),
+            patience=0,
+        )
+
+    def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
+        """Return the steps and the values of all points of a metric, the first step first."""
+        points = self.client.get_metric_history(run.run_id, name)
+        return sorted((point.step, point.value) for point in points)
+
+    def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
+        """Record tags on a run; a long one is cut."""
+        short = {key: value[:_TAG_LENGTH] for key, value in tags.items()}
+        self._courier.bring(run.run_id, SetTags(tags=short))
+
+    def warn(self, run: RunRecord, warning: str) -> None:
+        """Record a warning on a run, for everyone who looks at it."""
+        self.tag(run, {records.WARNING_TAG: warning})
+
+    def end_run(self, run: RunRecord, status: EndStatus, failure: str | None = None) -> RunRecord:
+        """End a run, saying why if it failed.
+
+        The best run has always finished: it was marked when all of it was stored, and what went
+        wrong since, such as an interruption, does not concern it.
+        """
+        failure = failure and failure[:_TAG_LENGTH]
+        end = End(status=status, failure=failure, at=time.time_ns() // 1_000_000)
+        self._courier.bring(run.run_id, end)
+        if self._courier.keeps(run.run_id):
+            return replace(run, status=status, failure=failure)
+        return self.run(run.run_id)
+
+    def bringing_rest(self) -> AbstractContextManager[None]:
+        """Bring to the store, at the end of some work, what could not be brought during it.
+
+        Raises:
+            StoreAwayError: The store is still away; the message says what is kept where.
+        """
+        return self._courier.bringing_rest()
+
+    def sync(self) -> list[Delivered]:
+        """Bring to the store what earlier processes could not bring there, and end their runs.
+
+        What cannot be brought now is kept, and is named with its problem.
+        """
+        return [] if self.is_empty() else self._courier.sync()
+
+    # The best model
+
+    def keep_if_best(self, run: RunRecord, model: "SentenceTransformer", step: int) -> bool:
+        """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
+
+        The new model is uploaded and checked before it is marked the best, and the old one is
+        deleted after that: whenever the process dies, a whole best model is there.
+
+        Args:
+            run: The run, all of whose metrics were logged.
+            model: The run's model.
+            step: The training step that it stands for.
+
+        Returns:
+            Whether it is the best; False also where a store that is away can't tell yet.
+        """
+        return bool(self._courier.bring(run.run_id, KeepIfBest(step=step), model))
+
+    def best(self, iteration: Iteration) -> RunRecord | None:
+        """Return the best run of an iteration, or None where no run beats the starting model."""
+        return experiments.find_run(self.client, iteration.best_run) if iteration.best_run else None
+
+    def top_params(self, iteration: Iteration, count: int) -> list[dict[str, Any]]:
+        """Return the hyper-parameters of the best finished runs of an iteration, the best first."""
+        main = iteration.settings.main_metric
+        finished = [run for run in self.runs(iteration) if run.status == "FINISHED"]
+        finished.sort(key=lambda run: best_model.rank(main, run))
+        return [run.params for run in finished[:count]]
+
+    def runs_with_model(self, iteration: Iteration) -> set[str]:
+        """Return the ids of an iteration's runs whose models are in the store."""
+        return set(models.models_by_run(self.client, [iteration.experiment_id], only_whole=True))
+
+    def export_model(self, run: RunRecord, to: Path) -> None:
+        """Copy a run's model into a new folder that sentence-transformers loads.
+
+        Raises:
+            RequestError: The run has no model, or the folder exists and is not empty.
+        """
+        export_model(run, to)
+
+    def has_model(self, run: RunRecord) -> bool:
+        """Tell whether a run's model is in the store."""
+        return models.has_model(self.client, run)
+
+    def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
+        self.client.set_experiment_tag(iteration.experiment_id, key, value)

@@ -1,0 +1,252 @@
+"""The embeddings of a batch's texts: each is tokenised once, and encoded once for each purpose."""
+
+import logging
+from collections.abc import Iterator, Sized
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from sentence_transformers.util import batch_to_device
+from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
+
+from hooktune.contract.sessions import Ints, Mask
+from hooktune.progress import track
+from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
+from hooktune.training.precision import bfloat16_matrices
+from hooktune.training.process_group import ALONE, Group
+from hooktune.training.token_table import WordTable, trained_words
+from hooktune.training.tokens import Task, Tokens, encoded_texts, prompt, tokenise
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+TOKENS_HELD: Final = 16_384
+"""How many tokens of a step, padding included, keep their activations for the backward pass.
+
+Those of MiniLM's six layers take about 0.3 MB a token. Those of all further texts are computed
+again when they are needed, so that long texts cost time rather than memory.
+"""
+
+# What a layer makes of so many tokens stays in a processor's own cache.
+_TOKENS_AT_ONCE: Final = {"cpu": 512}
+_TOKENS_AT_ONCE_ELSEWHERE: Final = 65_536
+_TEXTS_COMPARED: Final = 64
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """The texts of one of a batch's columns, as one kind of model reads them."""
+
+    texts: pa.LargeStringArray
+    """The column itself, held so that no other one can get its identity."""
+    distinct: pa.LargeStringArray
+    row_of: Ints
+    """For each entry of the column, the row of its text among the distinct ones."""
+    lengths: Ints
+    """For each distinct text, its length: in tokens where it has tokens, else in characters."""
+    tokens: Tokens | None
+    cache: LayerCache | None
+
+
+class TextEncoder:
+    """Keeps what models with the same tokens, and the same lowest layers, make of a batch's texts.
+
+    One serves the starting model of an iteration, all models that are tuned from it, and all their
+    evaluations.
+
+    Args:
+        model: The model that the others are tuned from.
+        frozen_layers: How many of its lowest layers stay as they are, so that their results are
+            kept. A model in which they differ is served without them.
+        group: The processes that encode together, each its share of the texts.
+    """
+
+    def __init__(
+        self, model: "SentenceTransformer", frozen_layers: int = 0, group: Group = ALONE
+    ) -> None:
+        self.model = model
+        self.group = group
+        self.depth = frozen_layers
+        self._parts = split_model(model, frozen_layers)
+        self._columns: dict[tuple[int, Task], _Column] = {}
+
+    def reader(self, model: "SentenceTransformer", frozen_layers: int | None = None) -> "Reader":
+        """Prepare to encode by a model.
+
+        Args:
+            model: The model, as it is now.
+            frozen_layers: How many of its lowest layers will not change while the reader is used;
+                None for all, as in an evaluation.
+        """
+        if not self._has_tokens_of(model):
+            return TextEncoder(model, group=self.group).reader(model)
+        stay = frozen_layers is None or frozen_layers >= self.depth
+        is_shared = (
+            self._parts is not None and stay and same_lowest_layers(model, self.model, self.depth)
+        )
+        return Reader(self, model, split_model(model, self.depth) if is_shared else None)
+
+    def column(self, texts: pa.LargeStringArray, task: Task) -> _Column:
+        """Return a column of texts, which is tokenised at its first use."""
+        key = (id(texts), task)
+        if key not in self._columns:
+            encoded = pc.dictionary_encode(texts)
+            distinct, row_of = encoded.dictionary, encoded.indices.to_numpy()
+            tokens = tokenise(self.model, distinct.to_pylist(), task)
+            lengths = pc.utf8_length(distinct).to_numpy() if tokens is None else tokens.lengths
+            cache = None if tokens is None else self._cache(tokens)
+            self._columns[key] = _Column(texts, distinct, row_of, lengths, tokens, cache)
+        return self._columns[key]
+
+    def _cache(self, tokens: Tokens) -> LayerCache | None:
+        if self._parts is None:
+            return None
+        try:
+            return LayerCache(tokens, self._parts.width, self.model.device)
+        except OSError as error:
+            logger.warning(
+                "the results of the frozen layers cannot be kept, which makes training slower: %s",
+                error,
+            )
+            return None
+
+    def _has_tokens_of(self, model: "SentenceTransformer") -> bool:
+        """Tell whether another model reads texts as the first one does."""
+        if model is self.model:
+            return True
+        if type(model[0]) is not type(self.model[0]) or _reading(model) != _reading(self.model):
+            return False
+        for (_, task), column in self._columns.items():
+            texts = column.distinct.slice(0, _TEXTS_COMPARED).to_pylist()
+            tokens = tokenise(model, texts, task)
+            if column.tokens is not None and (tokens is None or not column.tokens.begin(tokens)):
+                return False
+        return True
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A model that reads a batch's texts: what `TextEncoder.reader` makes."""
+
+    encoder: TextEncoder
+    model: "SentenceTransformer"
+    parts: SplitModel | None
+    """The model in two parts, where the results of the lower one are kept."""
+    in_bfloat16: bool = False
+    """Whether matrices are multiplied in bfloat16; what is kept is computed in float32 always."""
+
+    def embed(
+        self,
+        texts: pa.LargeStringArray,
+        index: Ints,
+        task: Task,
+        learned: Mask | None = None,
+        title: str | None = None,
+    ) -> tuple[Ints, torch.Tensor]:
+        """Encode the distinct texts that an index uses, as the model is and in its present mode.
+
+        Args:
+            texts: A column of the batch.
+            index: The entries of the column that are wanted.
+            task: By which prompt and route they are encoded.
+            learned: For each entry of the index, whether a gradient is to reach it; None for none.
+            title: What a progress bar is to say; without it there is none.
+
+        Returns:
+            For each entry of the index, its row in the embeddings; and the embeddings, normalised,
+            on the model's device.
+        """
+        column = self.encoder.column(texts, task)
+        rows, place_of = np.unique(column.row_of[index], return_inverse=True)
+        with_gradient = np.zeros(len(rows), dtype=bool)
+        if learned is not None:
+            with_gradient[place_of[learned]] = True
+        lengths = column.lengths[rows]
+        order = np.lexsort((lengths, with_gradient))
+        embeddings, held, most_held = [], 0, self._tokens_held()
+        chunks = [*self._chunks(order, with_gradient, lengths)]
+        group = self.encoder.group
+        shares = [chunks[rank :: group.size] for rank in range(group.size)]
+        own = shares[group.rank]
+        table = self._word_table(column, rows[with_gradient])
+        # One bar for all processes.
+        for chunk in track(own, title) if title is not None and group.leads else own:
+            encode = partial(
+                self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None
+            )
+            if not with_gradient[chunk[0]]:
+                with torch.no_grad():
+                    embeddings.append(encode())
+                continue
+            held += len(chunk) * int(lengths[chunk[-1]])
+            recomputed = held > most_held
+            embeddings.append(checkpoint(encode, use_reentrant=False) if recomputed else encode())
+        counts = [sum(map(len, share)) for share in shares]
+        joined = group.gather_rows(torch.cat(embeddings) if embeddings else None, counts)
+        encoded = np.concatenate([chunk for share in shares for chunk in share])
+        row_of = np.empty(len(order), dtype=np.int64)
+        row_of[encoded] = np.arange(len(order))
+        return row_of[place_of], joined
+
+    def _word_table(self, column: _Column, rows: Ints) -> WordTable | None:
+        words = trained_words(self.model)
+        if self.parts is not None or column.tokens is None or words is None or not len(rows):
+            return None
+        return WordTable(words, column.tokens.of_rows("input_ids", rows))
+
+    def _encode(
+        self, column: _Column, rows: Ints, task: Task, table: WordTable | None
+    ) -> torch.Tensor:
+        model, device = self.model, self.model.device
+        if column.tokens is None:
+            texts = column.distinct.take(pa.array(rows)).to_pylist()
+            features = encoded_texts(model, texts, task)
+        elif self.parts is None or column.cache is None:
+            features = column.tokens.padded(rows)
+        else:
+            model = self.parts.upper
+            features = column.cache.features(self.parts, rows)
+        features = batch_to_device(features, device)
+        precision = bfloat16_matrices(device) if self.in_bfloat16 else nullcontext()
+        with precision, table.used() if table else nullcontext():
+            embeddings = model(features, task=task)["sentence_embedding"]
+        return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
+
+    def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
+        """Cut texts that are in order of length into groups which are padded to one length."""
+        most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
+        if self.in_bfloat16 and self.model.device.type == "cpu":
+            most *= 2  # its numbers take half as much of the cache
+        if (processes := self.encoder.group.size) > 1:
+            # So that each has a share of a step whose texts would fit into one group.
+            most = min(most, -(-int(lengths.sum()) // processes))
+        start = 0
+        for end in range(1, len(order) + 1):
+            if (
+                end == len(order)
+                or with_gradient[order[end]] != with_gradient[order[start]]
+                or (end - start + 1) * lengths[order[end]] > most
+            ):
+                yield order[start:end]
+                start = end
+
+    def _tokens_held(self) -> float:
+        """Return how many tokens may keep their activations, of which frozen layers have none."""
+        if self.parts is None:
+            return TOKENS_HELD
+        return TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
+
+
+def _reading(model: "SentenceTransformer") -> tuple[object, ...]:
+    """Return what can be told of how a model reads texts without trying it."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    size = len(tokenizer) if isinstance(tokenizer, Sized) else None
+    return size, model.max_seq_length, prompt(model, "query"), prompt(model, "document")

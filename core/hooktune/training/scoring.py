@@ -1,0 +1,100 @@
+"""The similarity of shown results to their queries: for measuring, and for training."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from hooktune.contract.sessions import Floats, Ints, Sessions
+from hooktune.training.encoder import Reader, TextEncoder
+from hooktune.training.mini_batches import MiniBatch
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+# So many rows of two embeddings fit into a processor's cache.
+_PAIRS_AT_ONCE: Final = 1_024
+
+
+def score_results(
+    model: "SentenceTransformer",
+    sessions: Sessions,
+    encoder: TextEncoder | None = None,
+    *,
+    title: str | None = None,
+) -> Floats:
+    """Return the cosine similarity of each shown result to its query, float32.
+
+    Args:
+        model: The model to measure, which is put into evaluation mode; an asymmetric one encodes
+            queries by its query route and items by its document route.
+        sessions: Sessions that show R results altogether.
+        encoder: What is known already of the batch's texts.
+        title: What a progress bar is to say; without it there is none.
+
+    Returns:
+        An array of R numbers between -1 and 1, in the sessions' order.
+    """
+    model.eval()
+    reader = (encoder or TextEncoder(model)).reader(model)
+    with torch.no_grad():
+        query_rows, queries = reader.embed(sessions.queries, sessions.query_index, "query")
+        item_rows, items = reader.embed(
+            sessions.items, sessions.item_index, "document", title=title
+        )
+    vectors = [each.float().cpu().numpy() for each in (queries, items)]
+    return similarities(vectors[0], query_rows[sessions.session_index], vectors[1], item_rows)
+
+
+def mini_batch_scores(reader: Reader, mini_batch: MiniBatch) -> torch.Tensor:
+    """Return the cosine similarity of each result of a mini-batch to its query.
+
+    Each distinct text is encoded once, and with a gradient only where a session to learn from
+    shows it.
+
+    Args:
+        reader: The model in training.
+        mini_batch: Sessions that show R results altogether.
+
+    Returns:
+        A tensor of R numbers on the model's device.
+    """
+    sessions, learned = mini_batch.sessions, mini_batch.learned
+    shown_by = sessions.session_index
+    query_rows, queries = reader.embed(sessions.queries, sessions.query_index, "query", learned)
+    item_rows, items = reader.embed(
+        sessions.items, sessions.item_index, "document", learned[shown_by]
+    )
+    pairs = [
+        vectors[torch.from_numpy(rows).to(vectors.device)]
+        for rows, vectors in ((query_rows[shown_by], queries), (item_rows, items))
+    ]
+    return (pairs[0] * pairs[1]).sum(dim=1)
+
+
+def similarities(queries: Floats, query_rows: Ints, items: Floats, item_rows: Ints) -> Floats:
+    """Return the products of pairs of rows of two matrices of embeddings, float32.
+
+    Args:
+        queries: A normalised float32 embedding a row.
+        query_rows: For each of R pairs, the row of the one.
+        items: As `queries`.
+        item_rows: For each of the R pairs, the row of the other.
+    """
+    scores = np.empty(len(query_rows), dtype=np.float32)
+
+    def score(start: int) -> None:
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        # All rows exist, and clipping is quicker than asking whether they do.
+        pairs = (
+            queries.take(query_rows[part], 0, mode="clip"),
+            items.take(item_rows[part], 0, mode="clip"),
+        )
+        np.einsum("ij,ij->i", *pairs, out=scores[part])
+
+    # The time goes into fetching rows from memory, for which NumPy lets other threads run.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(score, range(0, len(scores), _PAIRS_AT_ONCE)))
+    return scores

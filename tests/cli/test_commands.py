@@ -1,0 +1,162 @@
+"""The command line: what it imports, prints and answers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hooktune
+from hooktune.cli import main
+from hooktune.cli.terminal import interrupt
+
+METHOD = "Default Fine Tuning Method"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], store_uri: str) -> Run:
+    """Runs a command on a store of the test's own; returns status, output and messages."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(["--tracking-uri", store_uri, *map(str, arguments)])
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def tuned(run: Run, make_batch, tiny_model_folder: Path) -> dict[str, object]:
+    """What `hooktune run --json` printed of a first iteration."""
+    status, out, err = run(
+        "run", METHOD, make_batch(), "--max-runs", "2", "--param", "learning_rate=1e-3",
+        "--param", "mini_batch_size=2", "--initial-model", tiny_model_folder, "--json",
+    )  # fmt: skip
+    assert status == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["run", "--help"], ["--version"]])
+def test_help_and_plugins_import_no_torch_no_mlflow_and_no_plugin(arguments: list[str]):
+    script = f"""
+import sys
+from hooktune.cli import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {{"torch", "mlflow", "transformers", "sentence_transformers", "hooktune_default",
+          "hooktune_metrics"}}
+print("IMPORTED", sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "IMPORTED []" in done.stdout, done.stdout + done.stderr
+
+
+def test_importing_hooktune_imports_nothing_heavy():
+    script = "import sys, hooktune; print({'torch', 'mlflow', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_public_name_can_be_had():
+    for name in hooktune.__all__:
+        assert getattr(hooktune, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hooktune.nothing
+
+
+def test_a_run_is_told_as_json(tuned):
+    assert tuned["improved"] is True
+    assert [run["status"] for run in tuned["runs"]] == ["FINISHED", "FINISHED"]
+    (with_model,) = [run for run in tuned["runs"] if run["model_uri"]]
+    assert with_model["run_id"] == tuned["best_run"]
+
+
+def test_listings_say_the_same_of_the_same_store(tuned, run: Run):
+    for command in (["iterations"], ["runs", tuned["batch_id"]], ["best"]):
+        first, second = run(*command, "--json"), run(*command, "--json")
+        assert first == second
+        assert json.loads(first[1])
+        status, out, _ = run(*command)
+        assert status == 0
+        assert METHOD in out
+
+
+def test_runs_are_shown_beside_the_starting_model(tuned, run: Run):
+    _, out, _ = run("runs", tuned["name"])
+    assert "starting model" in out
+    assert "best" in out
+    assert tuned["best_run"] in out
+
+
+def test_export_writes_a_folder_that_sentence_transformers_loads(tuned, run: Run, tmp_path: Path):
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path / "exported"
+    assert run("export", tuned["best_run"], folder)[0] == 0
+    assert SentenceTransformer(str(folder), device="cpu").encode("apple").shape == (32,)
+
+    status, _, err = run("export", tuned["best_run"], folder)
+    assert status == 2
+    assert "exists already" in err
+
+
+def test_a_run_without_a_model_is_not_exported(tuned, run: Run, tmp_path: Path):
+    (other,) = [run["run_id"] for run in tuned["runs"] if not run["model_uri"]]
+    status, _, err = run("export", other, tmp_path / "out")
+    assert status == 2
+    assert "has no model" in err
+
+
+def test_foreign_experiments_change_nothing_that_is_printed(tuned, run: Run, store_uri: str):
+    from mlflow import MlflowClient
+
+    commands = (["iterations"], ["iterations", "--json"], ["best"], ["best", "--json"])
+    before = [run(*command) for command in commands]
+    client = MlflowClient(store_uri)
+    for name in (
+        "iteration / x",
+        "iteration / a / b / c",
+        "iteration / M / not-hex",
+        "Iteration / M / 65844a671089823652b83d43",
+    ):
+        client.create_run(client.create_experiment(name))
+    assert [run(*command) for command in commands] == before
+
+
+def test_an_empty_store_is_not_made_by_looking_at_it(tmp_path: Path, capsys):
+    database = tmp_path / "none.db"
+    with pytest.raises(SystemExit) as end:
+        main(["--tracking-uri", f"sqlite:///{database}", "iterations"])
+    assert not end.value.code
+    assert "no iterations yet" in capsys.readouterr().out
+    assert not database.exists()
+
+
+def test_a_batch_is_shown_with_its_clicks_by_position(make_batch, run: Run):
+    _, out, _ = run("batch", "show", make_batch())
+    assert "40: " in out
+    assert "clicks by position" in out
+    assert "█" in out
+
+
+def test_wrong_words_end_with_status_2(run: Run):
+    assert run("runn")[0] == 2
+    assert run("run")[0] == 2
+
+
+def test_who_is_told_to_end_twice_ends_well():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,234 @@
+"""The work of one iteration, with a method that tunes in no time."""
+
+import json
+from threading import Event
+from typing import Annotated
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+import hooktune_metrics
+from hooktune import SearchRange, hookimpl
+from hooktune.contract.metric import MainMetric
+from hooktune.data.release import open_batch
+from hooktune.errors import RequestError
+from hooktune.iteration.lead import run_iteration
+from hooktune.iteration.plan import Request
+from hooktune.plugin.checks import Plugin
+from hooktune.plugin.host import Host
+from hooktune.processes import describe_process
+from hooktune.testing import tiny_model
+from hooktune.tracking import RunRecord, Tracker
+from hooktune.tracking.models import files as models
+from hooktune.tracking.models.uploading import upload_model
+
+SHIFT = "test_not_irrelevant_dist_shift"
+
+
+class Params(BaseModel):
+    push: Annotated[float, SearchRange(0.1, 1.0)] = 0.5
+    deed: str = "tune"
+
+
+class Died(BaseException):
+    """Stands for what no process lives to see."""
+
+
+class Pusher:
+    """Adds one constant to all embeddings, which moves all similarities up."""
+
+    def __init__(self) -> None:
+        self.stop = Event()
+        self.trained = 0
+        self.survive = False
+
+    @hookimpl
+    def upload_initial_model(self, settings):
+        return tiny_model(settings.seed)
+
+    @hookimpl
+    def hyper_parameters(self):
+        return Params
+
+    @hookimpl
+    def fit_batch(self, run, model, batch, params):
+        self.trained += 1
+        run.log({"train_loss": 1.0}, 5)
+        if params.deed == "fail":
+            raise ValueError("cannot go on")
+        if params.deed == "interrupt":
+            raise KeyboardInterrupt
+        if params.deed == "die" and not self.survive:
+            raise Died
+        if params.deed == "stop":
+            self.stop.set()
+        with torch.no_grad():
+            model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += params.push
+        return model
+
+
+@pytest.fixture
+def pusher() -> Pusher:
+    return Pusher()
+
+
+@pytest.fixture
+def tracker(store_uri: str) -> Tracker:
+    return Tracker(store_uri)
+
+
+@pytest.fixture
+def work(tracker: Tracker, pusher: Pusher, make_batch):
+    """Runs an iteration on the made-up batch of a seed."""
+    method = Plugin("Pusher", "method", pusher, "pusher", "1.0")
+    extension = Plugin("metrics", "extension", hooktune_metrics)
+
+    def run(seed: int = 0, **asked):
+        batch = open_batch(make_batch(seed))
+        request = Request(**{"max_runs": 1, "device": "cpu", **asked})
+        return run_iteration(tracker, Host(method, [extension]), batch, request, pusher.stop)
+
+    return run
+
+
+def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
+    result = work(max_runs=2)
+
+    assert result.trained == 2
+    assert [run.status for run in result.runs] == ["FINISHED"] * 2
+    assert result.iteration.improved
+    assert result.best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in result.runs) > 0
+    assert [tracker.has_model(run) for run in result.runs].count(True) == 1
+    assert {"train_loss", "mean_train_loss", "fit_seconds", "test_mrr"} <= set(result.best.metrics)
+    assert result.best.tags["hooktune.plugin.Pusher"] == "pusher 1.0"
+    artifacts = tracker.client.list_artifacts(result.best.run_id)
+    assert "manifest.json" in [each.path for each in artifacts]
+
+
+def test_what_was_done_is_not_done_again(work, pusher: Pusher):
+    first = work(max_runs=2)
+    again = work(max_runs=2)
+    more = work(max_runs=3)
+
+    assert (again.trained, more.trained, pusher.trained) == (0, 1, 3)
+    assert again.runs == first.runs == more.runs[:2]
+    assert again.iteration == first.iteration
+
+
+def test_a_failed_run_has_its_traceback_and_the_next_one_goes_on(work, tracker: Tracker):
+    failed = work(params={"deed": "fail"})
+    (run,) = failed.runs
+    assert run.status == "FAILED"
+    assert "cannot go on" in run.failure
+    artifacts = [each.path for each in tracker.client.list_artifacts(run.run_id)]
+    assert "traceback.txt" in artifacts
+    assert failed.best is None
+    assert failed.iteration.finished_at is None
+
+    result = work()
+    assert [run.status for run in result.runs] == ["FAILED", "FINISHED"]
+    assert result.best == result.runs[1]
+
+
+def test_an_interrupted_run_is_killed_and_what_it_tracked_stays(work, tracker: Tracker):
+    with pytest.raises(KeyboardInterrupt):
+        work(params={"deed": "interrupt"})
+    (iteration,) = tracker.iterations()
+    (run,) = tracker.runs(iteration)
+    assert run.status == "KILLED"
+    assert run.metrics["train_loss"] == 1.0
+    assert iteration.finished_at is None
+
+
+def test_a_run_that_is_asked_to_stop_is_killed_and_no_other_begins(work):
+    result = work(max_runs=3, params={"deed": "stop"})
+    assert [run.status for run in result.runs] == ["KILLED"]
+    assert result.best is None
+    assert result.iteration.finished_at is None
+
+
+def test_the_next_batch_starts_from_the_best_model_and_its_hyper_parameters(work, tracker: Tracker):
+    first = work(0, params={"push": 0.7})
+    second = work(1)
+
+    assert second.iteration.starting_run == first.best.run_id
+    assert second.runs[0].params["push"] == 0.7
+    assert not tracker.has_model(first.best)
+    with pytest.raises(RequestError, match="was deleted when a better one replaced it"):
+        work(1, params={"push": 0.2})
+
+
+def test_an_iteration_that_improves_nothing_is_said_to(work, tracker: Tracker):
+    first = work(0)
+    second = work(1, params={"push": 0.0})
+    assert second.best is None
+    assert second.iteration.improved is False
+    assert tracker.has_model(first.best)
+    assert work(2).iteration.starting_run == first.best.run_id
+
+
+def test_a_main_metric_that_nobody_computes_is_refused(work):
+    with pytest.raises(RequestError, match=r"main metric 'test_x' on this.*test_mrr"):
+        work(main_metric=MainMetric("test_x"))
+
+
+def test_a_run_that_ranks_worse_carries_a_warning(work):
+    result = work(max_runs=4, params={"push": 50.0})
+    ranks_worse = (
+        result.runs[0].metrics["test_ndcg_at_10"]
+        < (result.iteration.starting_metrics["test_ndcg_at_10"])
+    )
+    assert bool(result.runs[0].warning) is ranks_worse
+
+
+def die(work, tracker: Tracker, monkeypatch, **asked) -> RunRecord:
+    """Leaves a run behind as a process does that is killed in the middle of it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker, "end_run", lambda *_: None)
+        with pytest.raises(Died):
+            work(**asked, params={"deed": "die"})
+    (run,) = (run for run in tracker.runs(tracker.iterations()[0]) if run.status == "RUNNING")
+    dead = json.loads(describe_process()) | {"began": "another boot"}
+    tracker.tag(run, {"hooktune.process": json.dumps(dead)})
+    return run
+
+
+def test_a_run_whose_process_died_is_gone_on_with(
+    work, tracker: Tracker, pusher: Pusher, monkeypatch
+):
+    left = die(work, tracker, monkeypatch)
+    pusher.survive = True
+    result = work(params={"deed": "die"})
+    (run,) = result.runs
+    assert (run.run_id, run.status) == (left.run_id, "FINISHED")
+    assert (result.best, result.trained) == (run, 1)
+    points = tracker.client.get_metric_history(run.run_id, "train_loss")
+    assert [point.step for point in points] == [5], "no point is stored twice"
+    assert run.tags["hooktune.process"] == describe_process()
+
+
+def test_a_dead_run_that_nobody_asks_for_is_ended(work, tracker: Tracker, monkeypatch):
+    left = die(work, tracker, monkeypatch)
+    result = work()
+    assert [(run.run_id == left.run_id, run.status) for run in result.runs] == [
+        (True, "KILLED"),
+        (False, "FINISHED"),
+    ]
+
+
+def test_a_dead_run_whose_model_is_whole_is_only_ended(
+    work, tracker: Tracker, pusher: Pusher, monkeypatch
+):
+    left = die(work, tracker, monkeypatch)
+    iteration = tracker.iterations()[0]
+    tracker.client.log_metric(left.run_id, SHIFT, 1.0)
+    half = tracker.client.create_logged_model(
+        iteration.experiment_id, name="model", source_run_id=left.run_id
+    )
+    upload_model(tracker.client, left, tiny_model())
+    trained = pusher.trained
+    result = work(params={"deed": "die"})
+    assert (result.best.run_id, result.best.status) == (left.run_id, "FINISHED")
+    assert pusher.trained == trained
+    assert models.find_model(tracker.client, half.model_id) is None

@@ -1,0 +1,164 @@
+"""What a method tells its run, and what the run measures for it."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+
+import hooktune_default
+import hooktune_metrics
+from hooktune.contract.metric import MainMetric
+from hooktune.data.release import open_batch
+from hooktune.errors import ClaimLostError
+from hooktune.evaluation.measure import Measure
+from hooktune.iteration.tracked_run import TrackedRun
+from hooktune.plugin.checks import Plugin
+from hooktune.plugin.host import Host
+from hooktune.testing import tiny_model
+from hooktune.training.scoring import score_results
+
+
+class Kept:
+    """Keeps what it is told, as a metric log, as a progress bar and as the place of checkpoints."""
+
+    last_time = 17
+
+    def __init__(self) -> None:
+        self.due, self.flushed, self.checkpoint = True, 0, None
+        self.points: list[tuple[dict[str, float], int]] = []
+        self.shown: list[tuple[int, float]] = []
+
+    def add(self, metrics, step):
+        self.points.append((dict(metrics), step))
+
+    def flush(self):
+        self.flushed = len(self.points)
+
+    def is_due(self):
+        return self.due
+
+    def write(self, checkpoint):
+        self.checkpoint = checkpoint
+
+    def read(self):
+        return self.checkpoint
+
+    def expect(self, steps): ...
+
+    def show(self, step, loss):
+        self.shown.append((step, loss))
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def model():
+    return tiny_model()
+
+
+@pytest.fixture
+def run(kept: Kept, model, make_batch) -> TrackedRun:
+    extension = Plugin("metrics", "extension", hooktune_metrics)
+    host = Host(Plugin("M", "method", hooktune_default), [extension])
+    sessions = open_batch(make_batch()).sessions
+    measure = Measure(host, sessions, score_results(model, sessions))
+    return TrackedRun(5, MainMetric(), measure, kept, kept, Event())
+
+
+def test_logged_metrics_carry_their_running_figures(run: TrackedRun, kept: Kept):
+    run.log({"train_loss": 1.0}, 1)
+    run.log({"train_loss": 3.0}, 4, accumulate=("min", "max"))
+    run.log({"other": 1.0}, 2, accumulate=())
+    assert kept.points == [
+        ({"train_loss": 1.0, "mean_train_loss": 1.0, "sliding_train_loss": 1.0}, 1),
+        ({"train_loss": 3.0, "min_train_loss": 1.0, "max_train_loss": 3.0}, 4),
+        ({"other": 1.0}, 2),
+    ]
+    assert kept.shown[0] == (1, 1.0)
+    assert run.last_step == 4
+
+
+def test_scores_of_a_mini_batch_are_measured_as_training_metrics(run, kept, model):
+    few = run.measure.sessions.take(np.arange(6))
+    baseline = score_results(model, few)
+    run.log_scores(model, few, baseline + 0.25, baseline, 3)
+    ((metrics, step),) = kept.points
+    assert step == 3
+    assert metrics["train_not_irrelevant_dist_shift"] == pytest.approx(0.25, abs=1e-6)
+    assert "mean_train_not_irrelevant_dist_shift" in metrics
+    assert all("train_" in name for name in metrics)
+
+
+def test_an_evaluation_is_tracked_with_the_loss_that_the_method_gave(run, kept, model):
+    run.use_loss(lambda sessions, scores: 0.5)
+    metrics = run.evaluate(model, 7)
+    assert kept.points == [(metrics, 7)]
+    assert metrics["test_loss"] == 0.5
+    assert metrics["test_not_irrelevant_dist_shift"] == 0
+    assert all(name.startswith("test_") for name in metrics)
+
+
+def test_the_same_weights_are_not_encoded_twice(run, kept, model, monkeypatch):
+    scored = []
+
+    def counting(*args):
+        scored.append(args)
+        return score_results(*args)
+
+    monkeypatch.setattr("hooktune.evaluation.measure.score_results", counting)
+    first = run.evaluate(model, 1)
+    assert run.evaluate(model, 2) == first
+    assert len(scored) == 1
+    with torch.no_grad():
+        model[0].auto_model.embeddings.word_embeddings.weight *= 0.5
+    assert run.evaluate(model, 3) != first
+    assert len(scored) == 2
+    assert [step for _, step in kept.points] == [1, 2, 3]
+
+
+def test_a_method_may_ask_whether_to_stop(run: TrackedRun):
+    assert not run.should_stop()
+    run.stop.set()
+    assert run.should_stop()
+    assert (run.seed, run.main_metric) == (5, MainMetric())
+
+
+def test_a_run_that_is_gone_on_with_is_as_it_was_at_the_checkpoint(
+    run: TrackedRun, kept: Kept, model
+):
+    run.checkpoints = kept
+    run.log({"train_loss": 1.0}, 1)
+    measured = run.evaluate(model, 1)
+    run.checkpoint(1, lambda: ({"weights": torch.ones(2)}, {"mine": 3}))
+    assert kept.flushed == len(kept.points) == 2
+
+    later = TrackedRun(5, MainMetric(), None, kept, kept, Event(), checkpoints=kept)
+    found = later.resumed()
+    assert (found.step, found.facts, later.last_step) == (1, {"mine": 3}, 1)
+    assert later.seconds >= run.seconds - 60
+    assert later.evaluate(model, 2) == measured, "without measuring it again"
+    later.log({"train_loss": 3.0}, 2)
+    assert kept.points[-1] == (
+        {"train_loss": 3.0, "mean_train_loss": 2.0, "sliding_train_loss": 2.0}, 2
+    )  # fmt: skip
+
+
+def test_a_checkpoint_that_is_not_due_costs_nothing(run: TrackedRun, kept: Kept):
+    run.checkpoint(1, pytest.fail)
+    run.checkpoints, kept.due = kept, False
+    run.checkpoint(1, pytest.fail)
+    assert run.resumed() is None
+
+
+def test_a_run_that_another_process_has_taken_over_logs_nothing_more(run: TrackedRun, kept: Kept):
+    def lost() -> None:
+        raise ClaimLostError("it slept")
+
+    run.check = lost
+    with pytest.raises(ClaimLostError):
+        run.log({"train_loss": 1.0}, 1)
+    assert kept.points == []

@@ -1,0 +1,42 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from hooktune.training.precision import bfloat16_matrices, gains_from_bfloat16
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "gains"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False)],
+)
+def test_a_processor_gains_where_it_has_instructions_for_it(monkeypatch, capabilities, gains):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert gains_from_bfloat16(CPU) is gains
+
+
+def test_an_older_torch_that_cannot_tell_stays_with_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not gains_from_bfloat16(CPU)
+
+
+def test_matrices_are_bfloat16_and_attention_is_float32_within():
+    mask = torch.randn(5, 5)
+    with bfloat16_matrices(CPU):
+        projected = nn.Linear(8, 8)(torch.randn(1, 2, 5, 8))
+        # A model that is in bfloat16 itself adds a mask of its kind.
+        given = mask.to(torch.bfloat16)
+        attended = scaled_dot_product_attention(projected, projected, projected, attn_mask=given)
+    assert projected.dtype == attended.dtype == torch.bfloat16
+    exact = projected.float()
+    exact = scaled_dot_product_attention(exact, exact, exact, attn_mask=given.float())
+    # Nothing but the rounding of the result is left.
+    assert torch.equal(attended, exact.to(torch.bfloat16))
+
+
+def test_nothing_is_changed_beyond_it():
+    with bfloat16_matrices(CPU):
+        pass
+    assert nn.Linear(8, 8)(torch.randn(2, 8)).dtype == torch.float32
