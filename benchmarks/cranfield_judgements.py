@@ -64,7 +64,7 @@ def main() -> None:
     starting_run = runner.tracker.run(result.iteration.starting_run)
     if starting_run is None or result.best is None:
         raise SystemExit("No run beat the starting model: there is nothing to compare.")
-    print(f"{result.trained} runs in {seconds:.0f} s; the best is {result.best.name!r}")
+    print(f"{result.attempted} runs in {seconds:.0f} s; the best is {result.best.name!r}")
     items = read_items(arguments.data / "items.jsonl")
     before = judged_ndcg(all_similarities(starting_run.load_model(), items, grades), items, grades)
     after = judged_ndcg(all_similarities(result.best.load_model(), items, grades), items, grades)

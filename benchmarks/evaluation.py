@@ -27,7 +27,7 @@ import torch
 
 from contenders import save_tiny_model
 from hooktune import MainMetric, Sessions
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.testing.trial import NoProgress
 from hooktune.training.encoder import TextEncoder
@@ -78,7 +78,7 @@ def measure(
     encoder = TextEncoder(copy.deepcopy(model), frozen_layers)
     before = score_results(encoder.model, sessions, encoder)
     points = cast("MetricLog", PacedPoints(Pace()))
-    evaluated = Measure(open_default(), sessions, before, encoder)
+    evaluated = Evaluator(open_default(), sessions, before, encoder)
     run = TrackedRun(SEED, MainMetric(), evaluated, points, NoProgress(), Event())
     found: dict[str, list[Cost]] = {"first evaluation": [], "encode": [], "evaluation": []}
     found["same model"] = []

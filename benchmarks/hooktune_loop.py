@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from hooktune import MainMetric, MethodSettings, TrainingBatch
 from hooktune.contract.seeding import seeded
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.host import Host, open_host
@@ -89,7 +89,7 @@ def train_with_hooktune(
     encoder = TextEncoder(copy.deepcopy(model), frozen_layer_count(model, chosen.frozen_layers))
     scores = score_results(model, parts.train, encoder)
     train = TrainingBatch(BATCH_ID, parts.train, scores, encoder)
-    measure = Measure(host, parts.test, score_results(model, parts.test, encoder), encoder)
+    measure = Evaluator(host, parts.test, score_results(model, parts.test, encoder), encoder)
     phases.end("baseline")
     points = cast("MetricLog", PacedPoints(pace))
     run = TrackedRun(SEED, MainMetric(), measure, points, NoProgress(), _End(pace))

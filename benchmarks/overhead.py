@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hooktune import Sessions
     from hooktune.contract.sessions import Floats
-    from hooktune.evaluation.measure import Measure
+    from hooktune.evaluation.evaluator import Evaluator
 
 DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
 
@@ -86,7 +86,7 @@ class TimedClient:
 def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
-    from hooktune.evaluation.measure import Measure
+    from hooktune.evaluation.evaluator import Evaluator
     from hooktune.tracking.connection import open_client
     from hooktune.training.scoring import score_results
     from hooktune_loop import BATCH_ID, load_model, open_default
@@ -94,7 +94,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     parts, host = made_up_parts(workload), open_default()
     model = load_model(arguments.model, "cpu")
     batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
-    measure = Measure(host, parts.test, score_results(model, parts.test))
+    measure = Evaluator(host, parts.test, score_results(model, parts.test))
     client = open_client(f"sqlite:///{folder / 'tracking.db'}")
     experiment = client.create_experiment(f"tracking {name}")
     space = host.hyper_parameters()
@@ -125,7 +125,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     )
 
 
-def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent) -> Any:
+def timed_run(evaluator: "Evaluator", client: TimedClient, run_id: str, spent: Spent) -> Any:
     """Return a tracked run whose calls are timed, and what ends its writing."""
     from hooktune import MainMetric
     from hooktune.iteration.tracked_run import TrackedRun
@@ -151,7 +151,7 @@ def timed_run(measure: "Measure", client: TimedClient, run_id: str, spent: Spent
 
     spool = RunSpool(Path(tempfile.gettempdir(), "hooktune-unused"))
     metric_log = MetricLog(lambda points: client.log_batch(run_id, metrics=points), spool)
-    run = TimedRun(SEED, MainMetric(), measure, metric_log, NoProgress(), Event())
+    run = TimedRun(SEED, MainMetric(), evaluator, metric_log, NoProgress(), Event())
     return run, metric_log.close
 
 

@@ -7,7 +7,7 @@ import socket
 import torch
 
 from hooktune.testing import tiny_model
-from hooktune.training.process_group import join_group
+from hooktune.training.process_group import join_process_group
 
 # Made here, as transformers saves a model, which this takes, in the first process of a group alone.
 MODEL = tiny_model().eval()
@@ -25,7 +25,7 @@ def in_two_processes(work) -> list:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads are not there after a fork
         try:
-            answers.put((rank, work(join_group("cpu"))))
+            answers.put((rank, work(join_process_group("cpu"))))
         finally:
             torch.distributed.destroy_process_group()
 

@@ -13,7 +13,7 @@ import hooktune_default
 from hooktune import Runner, hookimpl
 from hooktune.contract.metric import MainMetric
 from hooktune.errors import ClaimLostError
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.follow import FollowingRun
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.checks import Plugin
@@ -50,7 +50,7 @@ def run_of(group, check=lambda: None):
     )
     encoder = TextEncoder(copy.deepcopy(MODEL), 0, group)
     baseline = np.zeros(sessions.result_count, dtype=np.float32)
-    measure = Measure(host, sessions, baseline, encoder)
+    measure = Evaluator(host, sessions, baseline, encoder)
     if not group.leads:
         return FollowingRun(0, MainMetric(), measure, group)
     silent = Silent()
@@ -90,8 +90,8 @@ def test_a_plugin_that_fails_to_measure_fails_in_all_processes():
     def failing(group):
         run = run_of(group)
         run.evaluate(MODEL, 1)
-        scores = np.full(run.measure.sessions.result_count, np.nan, dtype=np.float32)
-        run.log_scores(MODEL, run.measure.sessions, scores, run.measure.baseline, 1)
+        scores = np.full(run.evaluator.sessions.result_count, np.nan, dtype=np.float32)
+        run.log_scores(MODEL, run.evaluator.sessions, scores, run.evaluator.baseline, 1)
         return outcome(lambda: run.evaluate(MODEL, 2)), group.share(group.rank)
 
     leading, following = in_two_processes(failing)
@@ -110,7 +110,7 @@ def test_an_iteration_goes_on_after_a_run_that_fails_in_the_leading_process_alon
             "Default Fine Tuning Method", batch, max_runs=2, seed=1,
             initial_model=str(tiny_model_folder),
         )  # fmt: skip
-        return [run.status for run in result.runs], result.trained
+        return [run.status for run in result.runs], result.attempted
 
     assert in_two_processes(tuned) == [(["FAILED", "FINISHED"], 2)] * 2
 

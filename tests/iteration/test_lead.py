@@ -95,7 +95,7 @@ def work(tracker: Tracker, pusher: Pusher, make_batch):
 def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
     result = work(max_runs=2)
 
-    assert result.trained == 2
+    assert result.attempted == 2
     assert [run.status for run in result.runs] == ["FINISHED"] * 2
     assert result.iteration.improved
     assert result.best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in result.runs) > 0
@@ -111,7 +111,7 @@ def test_what_was_done_is_not_done_again(work, pusher: Pusher):
     again = work(max_runs=2)
     more = work(max_runs=3)
 
-    assert (again.trained, more.trained, pusher.trained) == (0, 1, 3)
+    assert (again.attempted, more.attempted, pusher.trained) == (0, 1, 3)
     assert again.runs == first.runs == more.runs[:2]
     assert again.iteration == first.iteration
 
@@ -202,7 +202,7 @@ def test_a_run_whose_process_died_is_gone_on_with(
     result = work(params={"deed": "die"})
     (run,) = result.runs
     assert (run.run_id, run.status) == (left.run_id, "FINISHED")
-    assert (result.best, result.trained) == (run, 1)
+    assert (result.best, result.attempted) == (run, 1)
     points = tracker.client.get_metric_history(run.run_id, "train_loss")
     assert [point.step for point in points] == [5], "no point is stored twice"
     assert run.tags["hooktune.process"] == describe_process()

@@ -11,7 +11,7 @@ import hooktune_metrics
 from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import ClaimLostError
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
@@ -65,8 +65,8 @@ def run(kept: Kept, model, make_batch) -> TrackedRun:
     extension = Plugin("metrics", "extension", hooktune_metrics)
     host = Host(Plugin("M", "method", hooktune_default), [extension])
     sessions = open_batch(make_batch()).sessions
-    measure = Measure(host, sessions, score_results(model, sessions))
-    return TrackedRun(5, MainMetric(), measure, kept, kept, Event())
+    evaluator = Evaluator(host, sessions, score_results(model, sessions))
+    return TrackedRun(5, MainMetric(), evaluator, kept, kept, Event())
 
 
 def test_logged_metrics_carry_their_running_figures(run: TrackedRun, kept: Kept):
@@ -83,7 +83,7 @@ def test_logged_metrics_carry_their_running_figures(run: TrackedRun, kept: Kept)
 
 
 def test_scores_of_a_mini_batch_are_measured_as_training_metrics(run, kept, model):
-    few = run.measure.sessions.take(np.arange(6))
+    few = run.evaluator.sessions.take(np.arange(6))
     baseline = score_results(model, few)
     run.log_scores(model, few, baseline + 0.25, baseline, 3)
     ((metrics, step),) = kept.points
@@ -109,7 +109,7 @@ def test_the_same_weights_are_not_encoded_twice(run, kept, model, monkeypatch):
         scored.append(args)
         return score_results(*args)
 
-    monkeypatch.setattr("hooktune.evaluation.measure.score_results", counting)
+    monkeypatch.setattr("hooktune.evaluation.evaluator.score_results", counting)
     first = run.evaluate(model, 1)
     assert run.evaluate(model, 2) == first
     assert len(scored) == 1

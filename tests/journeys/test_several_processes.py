@@ -33,7 +33,7 @@ def run(uri, number):
         device="cpu", params={"epochs": 1, "mini_batch_size": 4, "attraction": 0.3},
     )
     outcome = {
-        "trained": result.trained,
+        "trained": result.attempted,
         "best": result.best.run_id,
         "runs": [[run.run_id, run.status] for run in result.runs],
         "finished_at": result.iteration.finished_at,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from hooktune.errors import StoreAwayError
 from hooktune.tracking import outage
-from hooktune.tracking.outage import is_away, patiently
+from hooktune.tracking.outage import is_away, with_retries
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -75,19 +75,19 @@ def test_a_call_is_made_again_until_the_store_is_back(monkeypatch: pytest.Monkey
             raise error
         return "done"
 
-    assert patiently("http://user:secret@store", call) == "done"
+    assert with_retries("http://user:secret@store", call) == "done"
     assert "http://user:***@store does not answer; waiting for it, 120 seconds" in caplog.text
 
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(outage, "pauses", lambda: itertools.repeat(0.01))
     with pytest.raises(StoreAwayError, match=f"The tracking store {NOBODY} is away"):
-        patiently(NOBODY, lambda: None, patience=0.05)
+        with_retries(NOBODY, lambda: None, patience=0.05)
 
 
 def test_other_failures_are_raised_at_once():
     with pytest.raises(ZeroDivisionError):
-        patiently("sqlite:////some/file.db", lambda: 1 / 0)
+        with_retries("sqlite:////some/file.db", lambda: 1 / 0)
 
 
 def test_pauses_grow_to_a_bound():

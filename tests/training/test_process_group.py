@@ -14,7 +14,7 @@ from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import TrainingBatch
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.loop import train
-from hooktune.training.process_group import ALONE, Group, join_group
+from hooktune.training.process_group import ALONE, ProcessGroup, join_process_group
 from hooktune.training.scoring import score_results
 
 PARAMS = TrainingParams(
@@ -23,7 +23,7 @@ PARAMS = TrainingParams(
 )  # fmt: skip
 
 
-def trained(group: Group, frozen_layers: int = 0):
+def trained(group: ProcessGroup, frozen_layers: int = 0):
     sessions = columns(seed=1)
     encoder = TextEncoder(copy.deepcopy(MODEL), frozen_layers, group)
     scores = score_results(encoder.model, sessions, encoder)
@@ -85,5 +85,5 @@ def test_gradients_are_added_up_and_none_stays_none():
 
 def test_without_a_launcher_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert join_group() == ALONE
+    assert join_process_group() == ALONE
     assert replace(ALONE, device="cpu").share(3) == 3

@@ -133,7 +133,7 @@ def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
 def result_summary(result: "IterationResult") -> list[str]:
     """Say where the best model of an iteration is and how to use it."""
     lines = remarks(result.iteration, result.runs)
-    if result.trained == 0:
+    if result.attempted == 0:
         lines.append("All of these runs had been done before, and nothing was trained.")
     if result.best is not None:
         lines += [

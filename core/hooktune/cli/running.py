@@ -80,11 +80,11 @@ def run(
     METHOD is the display name of an installed method or the path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
-    from hooktune.training.process_group import is_launched, join_group
+    from hooktune.training.process_group import is_launched, join_process_group
 
     if devices > 1 and not is_launched():
         raise SystemExit(launch(context.arguments, devices))
-    group = join_group(choices.get("device"))
+    group = join_process_group(choices.get("device"))
     from hooktune.iteration.runner import Runner
 
     given = {name: value for name, value in choices.items() if value is not None}

@@ -9,8 +9,8 @@ from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Mask, TrainingBatch
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.evaluation.figures import Similarities, count_similarities
-from hooktune.evaluation.measure import Measure
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.optimizer import frozen_layer_count
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class StartingPoint:
     """What all runs of an iteration start from and are compared with."""
 
     training: TrainingBatch
-    measure: Measure
+    evaluator: Evaluator
     encoder: TextEncoder
     """Encodes by the starting model, and by those that are tuned from it."""
     metrics: dict[str, float]
@@ -35,13 +35,13 @@ class Start:
     """As the starting model sees the test sessions."""
 
 
-def measure_start(
+def measure_starting_point(
     host: Host,
     batch: Batch,
     in_test: Mask,
     settings: IterationSettings,
     encoder: TextEncoder,
-) -> Start:
+) -> StartingPoint:
     """Measure the starting model: the baseline of all runs.
 
     Args:
@@ -59,7 +59,7 @@ def measure_start(
     scores = score_results(model, sessions, encoder, title="starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
     in_test_results = sessions.result_places(test)
-    measure = Measure(host, sessions.take(test), baseline[in_test_results], encoder)
+    measure = Evaluator(host, sessions.take(test), baseline[in_test_results], encoder)
     metrics = measure.of_scores(model, scores[in_test_results])
     main = settings.main_metric.name
     if main not in metrics and main != "test_loss":
@@ -71,7 +71,7 @@ def measure_start(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
     similarities = count_similarities(measure.sessions, scores[in_test_results])
-    return Start(training, measure, encoder, metrics, similarities)
+    return StartingPoint(training, measure, encoder, metrics, similarities)
 
 
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from hooktune.contract.metric import RANKING_METRIC, MainMetric
 from hooktune.contract.sessions import Batch, Floats, held_out_sessions
 from hooktune.errors import HooktuneError, RequestError
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.naming import iteration_name
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.plugin.host import Host
@@ -123,7 +123,7 @@ def promote(
         **_contest_tags(contest),
     }
     note = _note(method, run, contest, objections)
-    made = registry.crown(
+    made = registry.register_champion(
         tracker.client, method, run, champion, {key: tags[key] for key in tags if tags[key]}, note
     )
     return Promotion(made, run, champion, contest, is_new=True)
@@ -239,7 +239,7 @@ def _measure(
     baseline: Floats = present
     if iteration.settings.baseline == "recorded" and not np.isnan(sessions.rank).any():
         baseline = sessions.rank
-    measure = Measure(host, sessions, baseline)
+    measure = Evaluator(host, sessions, baseline)
     present_metrics = measure.of_scores(present_model, present)
     candidate_metrics = measure(run.load_model(device))
     if main.name not in candidate_metrics:

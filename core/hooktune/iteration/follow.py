@@ -12,13 +12,19 @@ from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch, Floats, Sessions, held_out_sessions
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import HooktuneError
-from hooktune.evaluation.baseline import Start, measure_start
-from hooktune.evaluation.measure import Measure, Measured
+from hooktune.evaluation.baseline import StartingPoint, measure_starting_point
+from hooktune.evaluation.evaluator import Evaluation, Evaluator
 from hooktune.iteration.lead import IterationResult
-from hooktune.iteration.messages import Beginning, Ending, Fit, Waiting, unpacked_model
+from hooktune.iteration.messages import (
+    BeginIteration,
+    BeginRun,
+    EndIteration,
+    StillWaiting,
+    unpacked_model,
+)
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
-from hooktune.training.process_group import Group
+from hooktune.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
+def follow(host: Host, batch: Batch, group: ProcessGroup) -> IterationResult:
     """Take part in what the leading process does with `run_iteration`.
 
     Args:
@@ -40,43 +46,49 @@ def follow(host: Host, batch: Batch, group: Group) -> IterationResult:
     Raises:
         HooktuneError: The leading process has failed.
     """
-    begun: tuple[IterationSettings, Start] | None = None
+    begun: tuple[IterationSettings, StartingPoint] | None = None
     failure: HooktuneError | None = None
     while True:
         told = group.share()
-        if isinstance(told, Ending):
+        if isinstance(told, EndIteration):
             if told.error is not None:
                 raise told.error
             result: IterationResult = told.result
             return result
-        if isinstance(told, Beginning):
+        if isinstance(told, BeginIteration):
             try:
                 begun = told.settings, _begin(host, batch, told, group)
             except HooktuneError as error:
                 # It fails in the leading process as well, which says how the iteration ends.
                 begun, failure = None, error
-        elif isinstance(told, Fit) and begun is not None:
+        elif isinstance(told, BeginRun) and begun is not None:
             _fit(host, *begun, told, group)
-        elif not isinstance(told, Waiting):
+        elif not isinstance(told, StillWaiting):
             raise failure or HooktuneError(
                 f"Process {group.rank} cannot follow the leading one, which is at another step: "
                 f"{type(told).__name__}. Give the same command again."
             )
 
 
-def _begin(host: Host, batch: Batch, told: Beginning, group: Group) -> Start:
+def _begin(host: Host, batch: Batch, told: BeginIteration, group: ProcessGroup) -> StartingPoint:
     model = unpacked_model(told.model, group.device)
     encoder = TextEncoder(model, told.frozen_layers, group)
     in_test = held_out_sessions(batch.sessions, told.settings.test_ratio, told.settings.seed)
-    return measure_start(host, batch, in_test, told.settings, encoder)
+    return measure_starting_point(host, batch, in_test, told.settings, encoder)
 
 
-def _fit(host: Host, settings: IterationSettings, start: Start, told: Fit, group: Group) -> None:
+def _fit(
+    host: Host,
+    settings: IterationSettings,
+    start: StartingPoint,
+    told: BeginRun,
+    group: ProcessGroup,
+) -> None:
     space = host.hyper_parameters()
     params = None if space is None or told.params is None else space.model_validate(told.params)
     try:
         with seeded_alone(settings.seed):
-            run = FollowingRun(settings.seed, settings.main_metric, start.measure, group)
+            run = FollowingRun(settings.seed, settings.main_metric, start.evaluator, group)
             model = host.fit_batch(run, copy.deepcopy(start.encoder.model), start.training, params)
         run.evaluate(model, run.last_step)
     except Exception:
@@ -97,8 +109,8 @@ class FollowingRun:
 
     seed: int
     main_metric: MainMetric
-    measure: Measure
-    group: Group
+    evaluator: Evaluator
+    group: ProcessGroup
     last_step: int = 0
 
     def expect_steps(self, count: int) -> None:
@@ -127,9 +139,9 @@ class FollowingRun:
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
         """Encode a share of the texts, where the leading process encodes, and return its result."""
-        measured: Measured | None = self.group.lead()
+        measured: Evaluation | None = self.group.lead()
         if measured is None:
-            self.measure.scores(model)
+            self.evaluator.scores(model)
             measured = self.group.lead()
         return dict(measured.metrics) if measured else {}
 

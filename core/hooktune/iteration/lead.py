@@ -11,8 +11,8 @@ from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch, held_out_sessions
 from hooktune.contract.settings import IterationSettings, MethodSettings
 from hooktune.errors import RequestError
-from hooktune.evaluation.baseline import always_frozen, measure_start
-from hooktune.iteration.messages import Beginning, Waiting, packed_model
+from hooktune.evaluation.baseline import always_frozen, measure_starting_point
+from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import method_run_key, plugin_tags, run_once
 from hooktune.iteration.plan import (
     Request,
@@ -30,7 +30,7 @@ from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import INITIAL_MODEL_TAG
 from hooktune.training.encoder import TextEncoder
-from hooktune.training.process_group import ALONE, Group
+from hooktune.training.process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -48,7 +48,7 @@ class IterationResult:
     """All runs of the iteration, the oldest first; those of earlier calls too."""
     best: RunRecord | None
     """The run whose model is kept; None where no run beats the starting model."""
-    trained: int
+    attempted: int
     """How many runs this call has done; the others had been done before."""
 
 
@@ -58,7 +58,7 @@ def run_iteration(
     batch: Batch,
     request: Request,
     stop: Event,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> IterationResult:
     """Do what is left to do of an iteration.
 
@@ -76,7 +76,7 @@ def run_iteration(
         HooktuneError: The work failed.
     """
     sweep_scratch()
-    _bring_what_was_kept(tracker)
+    _send_what_was_kept(tracker)
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing)
@@ -97,14 +97,14 @@ def run_iteration(
         end_dead_runs(tracker, existing, resumable)
         candidates = _not_done_yet(tracker, host, existing, candidates)
         if not candidates:
-            return _finish(tracker, existing, trained=0)
-    # Measured before anything is stored: a main metric that nobody computes must leave no trace.
+            return _finish(tracker, existing, attempted=0)
+    # Evaluation before anything is stored: a main metric that nobody computes must leave no trace.
     model = _load(host, starting_run, request, settings.seed)
     depth = always_frozen(model, candidates)
     if group.size > 1:
-        group.share(Beginning(packed_model(model), settings, depth))
+        group.share(BeginIteration(packed_model(model), settings, depth))
     encoder = TextEncoder(model, depth, group)
-    start = measure_start(host, batch, in_test, settings, encoder)
+    start = measure_starting_point(host, batch, in_test, settings, encoder)
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, model)
         if not tracker.is_of_this_process(starting_run):
@@ -119,19 +119,21 @@ def run_iteration(
 
     def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
         title, params = work
-        with tracker.bringing_rest():
+        with tracker.sending_rest():
             run_once(
                 tracker, iteration, start, params, title, stop, claim, request.checkpoint_every
             )
 
     works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
-    trained = share_out(tracker, iteration, works, do, stop, on_wait=lambda: group.share(Waiting()))
+    attempted = share_out(
+        tracker, iteration, works, do, stop, on_wait=lambda: group.share(StillWaiting())
+    )
     if stop.is_set():
-        return _result(tracker, iteration, trained)
-    return _finish(tracker, iteration, trained)
+        return _result(tracker, iteration, attempted)
+    return _finish(tracker, iteration, attempted)
 
 
-def _bring_what_was_kept(tracker: Tracker) -> None:
+def _send_what_was_kept(tracker: Tracker) -> None:
     """Deliver what earlier processes could not, so that their runs are not done again."""
     for each in tracker.sync():
         if each.is_elsewhere:
@@ -165,15 +167,15 @@ def _not_done_yet(
     return todo
 
 
-def _finish(tracker: Tracker, iteration: Iteration, trained: int) -> IterationResult:
+def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
     if any(run.status == "FINISHED" for run in tracker.runs(iteration)):
         iteration = tracker.finish_iteration(iteration)
-    return _result(tracker, iteration, trained)
+    return _result(tracker, iteration, attempted)
 
 
-def _result(tracker: Tracker, iteration: Iteration, trained: int) -> IterationResult:
+def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
     runs = tuple(tracker.runs(iteration))
-    return IterationResult(iteration, runs, tracker.best(iteration), trained)
+    return IterationResult(iteration, runs, tracker.best(iteration), attempted)
 
 
 def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:

@@ -16,7 +16,7 @@ Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
-class Beginning:
+class BeginIteration:
     """An iteration begins."""
 
     model: Files
@@ -27,7 +27,7 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Fit:
+class BeginRun:
     """A run begins."""
 
     params: dict[str, Any] | None
@@ -35,12 +35,12 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class StillWaiting:
     """Processes of other groups are waited for, so that nobody takes this group for hung."""
 
 
 @dataclass(frozen=True)
-class Ending:
+class EndIteration:
     """The iteration is over."""
 
     result: Any = None

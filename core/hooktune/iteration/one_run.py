@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from hooktune.contract.metric import ranking_warning
 from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, HooktuneError, in_words
-from hooktune.evaluation.baseline import Start
+from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
-from hooktune.iteration.messages import Fit
+from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import describe_params, run_key
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
@@ -38,7 +38,7 @@ _VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "tra
 def run_once(
     tracker: Tracker,
     iteration: Iteration,
-    start: Start,
+    start: StartingPoint,
     params: "BaseModel | None",
     title: str,
     stop: Event,
@@ -60,7 +60,7 @@ def run_once(
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
     """
-    host, settings = start.measure.host, iteration.settings
+    host, settings = start.evaluator.host, iteration.settings
     values, facts = _values(params), _facts(iteration, start)
     key = method_run_key(host, params, iteration.starting_run)
     run = take_over(tracker, iteration, key, {**values, **facts})
@@ -78,11 +78,11 @@ def run_once(
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         with RunBar(title) as bar, seeded_alone(settings.seed):
             group = start.encoder.group
-            group.share(Fit(None if params is None else values))
+            group.share(BeginRun(None if params is None else values))
             active = TrackedRun(
                 settings.seed,
                 settings.main_metric,
-                start.measure,
+                start.evaluator,
                 metric_log,
                 bar,
                 stop,
@@ -149,7 +149,7 @@ def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None
         logger.warning("the traceback of run %s could not be stored: %s", run.run_id, second)
 
 
-def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
+def _facts(iteration: Iteration, start: StartingPoint) -> dict[str, Any]:
     """Return what is recorded on each run beside its hyper-parameters."""
     settings = iteration.settings
     return {
@@ -159,7 +159,7 @@ def _facts(iteration: Iteration, start: Start) -> dict[str, Any]:
         "hooktune.baseline": settings.baseline,
         "hooktune.main_metric": str(settings.main_metric),
         "hooktune.train_sessions": len(start.training.train),
-        "hooktune.test_sessions": len(start.measure.sessions),
+        "hooktune.test_sessions": len(start.evaluator.sessions),
         **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
     }
 

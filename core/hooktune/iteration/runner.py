@@ -15,7 +15,7 @@ from hooktune.errors import HooktuneError, RequestError
 from hooktune.evaluation.promotion import Promotion, promote
 from hooktune.iteration.follow import follow
 from hooktune.iteration.lead import IterationResult, run_iteration
-from hooktune.iteration.messages import Ending
+from hooktune.iteration.messages import EndIteration
 from hooktune.iteration.plan import DEFAULT_CHECKPOINT_EVERY, DEFAULT_MAX_RUNS, Request
 from hooktune.iteration.search import parse_params
 from hooktune.plugin.catalogue import read_catalogue
@@ -24,7 +24,7 @@ from hooktune.plugin.file import SUFFIX, plugin_from_file
 from hooktune.plugin.host import Host, open_host
 from hooktune.plugin.isolation import PluginChecks, refuse_failed
 from hooktune.tracking import Tracker
-from hooktune.training.process_group import ALONE, Group, as_told
+from hooktune.training.process_group import ALONE, ProcessGroup, as_told
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Runner:
             Each is named by its `NAME`; otherwise by its module, its class or its file.
         spool: A folder for what cannot be brought to a store that is away; None for
             `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
-        group: The processes that train together, from `join_group`; each of them makes the same
-            calls. By default this one trains alone.
+        group: The processes that train together, from `join_process_group`; each of them
+            makes the same calls. By default this one trains alone.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Runner:
         only: Iterable[str] | None = None,
         plugins: Iterable[object] = (),
         spool: str | Path | None = None,
-        group: Group = ALONE,
+        group: ProcessGroup = ALONE,
     ) -> None:
         self.tracker = Tracker(tracking_uri, spool)
         self._group = group
@@ -217,9 +217,9 @@ class Runner:
         try:
             result = run_iteration(self.tracker, host, batch, request, self._stop, group)
         except Exception as error:
-            group.share(Ending(error=as_told(error)))
+            group.share(EndIteration(error=as_told(error)))
             raise
-        group.share(Ending(result))
+        group.share(EndIteration(result))
         return result
 
     def _method_names(self) -> list[str]:

@@ -14,8 +14,8 @@ from hooktune.contract.checkpoint import Checkpoint, StateGiver
 from hooktune.contract.metric import Accumulation, Accumulator, MainMetric
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.errors import HooktuneError
-from hooktune.evaluation.measure import Measure, Measured
-from hooktune.training.process_group import ALONE, Group
+from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.training.process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -45,7 +45,7 @@ class TrackedRun:
 
     seed: int
     main_metric: MainMetric
-    measure: Measure
+    evaluator: Evaluator
     metric_log: "MetricLog"
     progress: RunProgress
     stop: Event
@@ -55,12 +55,12 @@ class TrackedRun:
     """Where the state is kept; None where it is not."""
     stored: "StoredPoints | None" = None
     """What an earlier process has logged; None for a run that begins now."""
-    group: Group = ALONE
+    group: ProcessGroup = ALONE
     last_step: int = 0
     _began: float = field(default_factory=time.monotonic)
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
-    _measured: dict[bytes, Measured] = field(default_factory=dict)
+    _measured: dict[bytes, Evaluation] = field(default_factory=dict)
     _failure: Exception | None = None
     """What has failed here and not in the processes that follow, which are to be told."""
 
@@ -97,20 +97,20 @@ class TrackedRun:
     ) -> None:
         """See `ActiveRun.log_scores`."""
         with self._keeping_failure():
-            metrics = self.measure.host.compute_metrics(model, sessions, scores, baseline)
+            metrics = self.evaluator.host.compute_metrics(model, sessions, scores, baseline)
             self.log({f"train_{name}": value for name, value in metrics.items()}, step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""
         return dict(self.measured(model, step).metrics)
 
-    def measured(self, model: "SentenceTransformer", step: int) -> Measured:
+    def measured(self, model: "SentenceTransformer", step: int) -> Evaluation:
         """Evaluate a model; one that was measured before is not encoded again."""
         key = _fingerprint(model)
-        measured: Measured | None = self._lead(lambda: self._measured.get(key))
+        measured: Evaluation | None = self._lead(lambda: self._measured.get(key))
         if measured is None:
-            scores = self.measure.scores(model)
-            measured = self._lead(lambda: self.measure.in_full(model, scores, self._loss))
+            scores = self.evaluator.scores(model)
+            measured = self._lead(lambda: self.evaluator.in_full(model, scores, self._loss))
             self._measured[key] = measured
         self.last_step = max(self.last_step, step)
         with self._keeping_failure():
@@ -160,7 +160,8 @@ class TrackedRun:
         self.last_step = own["last_step"]
         self._accumulator.restore(own["accumulator"])
         self._measured = {
-            bytes.fromhex(key): Measured.from_json(value) for key, value in own["measured"].items()
+            bytes.fromhex(key): Evaluation.from_json(value)
+            for key, value in own["measured"].items()
         }
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])

@@ -14,7 +14,7 @@ from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import MethodSettings
 from hooktune.errors import HooktuneError, PluginError
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.checks import Plugin, implementations
 from hooktune.plugin.host import Host
@@ -71,7 +71,7 @@ class _StandInMethod:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """Some sessions with the scores of two models."""
 
     sessions: Sessions
@@ -104,12 +104,12 @@ class MetricTrial:
         return Host(stand_in, [self.subject.plugin])
 
     @property
-    def measured(self) -> Measured:
+    def measured(self) -> Evaluation:
         """Forty sessions with their scores, made anew each time."""
         scores, baseline = self._scores
-        return Measured(made_up_sessions(), scores.copy(), baseline.copy())
+        return Evaluation(made_up_sessions(), scores.copy(), baseline.copy())
 
-    def metrics(self, of: Measured) -> dict[str, float]:
+    def metrics(self, of: Evaluation) -> dict[str, float]:
         """Compute the plugin's metrics."""
         return self.host.compute_metrics(self.model, of.sessions, of.scores, of.baseline)
 
@@ -117,7 +117,7 @@ class MetricTrial:
     def changes(self) -> dict[str, str]:
         """What the plugin changes of its surroundings while every hook is called once."""
         of = self.measured
-        metrics = Measure(self.host, of.sessions, of.baseline)
+        metrics = Evaluator(self.host, of.sessions, of.baseline)
         points = cast("MetricLog", Points())
         run = TrackedRun(SEED, MainMetric(), metrics, points, NoProgress(), Stop())
         with seeded(AMBIENT_SEED), watched() as changes:
@@ -211,7 +211,7 @@ def observers(trial: MetricTrial) -> None:
 def _check_edge(trial: MetricTrial, picked: Any, what: str) -> None:
     of = trial.measured
     results = picked[of.sessions.session_index]
-    part = Measured(of.sessions.take(picked), of.scores[results], of.baseline[results])
+    part = Evaluation(of.sessions.take(picked), of.scores[results], of.baseline[results])
     try:
         metrics = trial.metrics(part)
     except HooktuneError as error:

@@ -15,7 +15,7 @@ from hooktune.contract.metric import MainMetric
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch, held_out_sessions
 from hooktune.contract.settings import IterationSettings, MethodSettings
-from hooktune.evaluation.measure import Measure
+from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.search import parse_params
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.catalogue import read_catalogue
@@ -181,9 +181,9 @@ class Trial:
         )
 
     @cached_property
-    def _measure(self) -> Measure:
+    def _measure(self) -> Evaluator:
         test = self.parts[1]
-        return Measure(self.host, test, score_results(self.starting_model, test))
+        return Evaluator(self.host, test, score_results(self.starting_model, test))
 
 
 def embeddings(model: "SentenceTransformer", sessions: Sessions) -> Floats:

@@ -55,7 +55,7 @@ def pauses() -> Iterator[float]:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def patiently(uri: str, call: Callable[[], Answer], patience: float | None = None) -> Answer:
+def with_retries(uri: str, call: Callable[[], Answer], patience: float | None = None) -> Answer:
     """Call a store; while it is away, wait for it and call again.
 
     It is asked first whether it answers, as MLflow would wait for minutes to find out.

@@ -28,9 +28,9 @@ from hooktune.tracking.models import best as best_model
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models import initial as initial_model
 from hooktune.tracking.models.loading import export_model
-from hooktune.tracking.outage import patiently, write_points
+from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.metric_log import MetricLog
-from hooktune.tracking.outbox.outbox import Courier, Delivered
+from hooktune.tracking.outbox.outbox import Delivered, Outbox
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracking.records import EndStatus, Iteration, RunRecord
 from hooktune.tracking.stored_points import StoredPoints
@@ -54,7 +54,7 @@ class Tracker:
 
     def __init__(self, tracking_uri: str | None = None, spool: str | Path | None = None) -> None:
         self.tracking_uri = resolve_tracking_uri(tracking_uri)
-        self._courier = Courier(self.tracking_uri, spool_folder(spool), lambda: self.client)
+        self._outbox = Outbox(self.tracking_uri, spool_folder(spool), lambda: self.client)
 
     @cached_property
     def client(self) -> "MlflowClient":
@@ -75,7 +75,7 @@ class Tracker:
     @property
     def spool_folder(self) -> Path:
         """The folder for what cannot be brought to a store that is away."""
-        return self._courier.folder
+        return self._outbox.folder
 
     # Initial models
 
@@ -168,7 +168,7 @@ class Tracker:
         Raises:
             StoreAwayError: The store is away, and did not come back in time.
         """
-        return patiently(self.tracking_uri, lambda: self._finish_iteration(iteration))
+        return with_retries(self.tracking_uri, lambda: self._finish_iteration(iteration))
 
     def _finish_iteration(self, iteration: Iteration) -> Iteration:
         with best_model.decided_alone(self.client, iteration) as iteration:
@@ -248,7 +248,7 @@ class Tracker:
             records.PROCESS_TAG: describe_process(),
         }
         # Not tried again by itself: a reply that was lost would leave a second run.
-        patiently(self.tracking_uri, lambda: None)
+        with_retries(self.tracking_uri, lambda: None)
         described = {**hyper_parameters, **params}
         return self.run(
             experiments.create_run(self.client, iteration, name, {**tags, **own}, described)
@@ -257,7 +257,7 @@ class Tracker:
     def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
         """Open the way by which metric points reach a run, each later than a time."""
         write = partial(write_points, self.client, run.run_id)
-        return MetricLog(write, self._courier.spool(run.run_id), last_time)
+        return MetricLog(write, self._outbox.spool(run.run_id), last_time)
 
     def stored_points(self, run: RunRecord) -> StoredPoints:
         """Return the metric points that a run has already."""
@@ -269,7 +269,7 @@ class Tracker:
 
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
-        self._courier.bring(run.run_id, LogText(text=text, file=file))
+        self._outbox.send(run.run_id, LogText(text=text, file=file))
 
     def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
         """Store a figure of matplotlib as an artifact of a run.
@@ -277,7 +277,7 @@ class Tracker:
         Raises:
             StoreAwayError: The store is away; a figure is not worth waiting for.
         """
-        patiently(
+        with_retries(
             self.tracking_uri,
             lambda: self.client.log_figure(run.run_id, figure, file),
             patience=0,
@@ -291,7 +291,7 @@ class Tracker:
     def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
         """Record tags on a run; a long one is cut."""
         short = {key: value[:_TAG_LENGTH] for key, value in tags.items()}
-        self._courier.bring(run.run_id, SetTags(tags=short))
+        self._outbox.send(run.run_id, SetTags(tags=short))
 
     def warn(self, run: RunRecord, warning: str) -> None:
         """Record a warning on a run, for everyone who looks at it."""
@@ -305,25 +305,25 @@ class Tracker:
         """
         failure = failure and failure[:_TAG_LENGTH]
         end = End(status=status, failure=failure, at=time.time_ns() // 1_000_000)
-        self._courier.bring(run.run_id, end)
-        if self._courier.keeps(run.run_id):
+        self._outbox.send(run.run_id, end)
+        if self._outbox.keeps(run.run_id):
             return replace(run, status=status, failure=failure)
         return self.run(run.run_id)
 
-    def bringing_rest(self) -> AbstractContextManager[None]:
+    def sending_rest(self) -> AbstractContextManager[None]:
         """Bring to the store, at the end of some work, what could not be brought during it.
 
         Raises:
             StoreAwayError: The store is still away; the message says what is kept where.
         """
-        return self._courier.bringing_rest()
+        return self._outbox.sending_rest()
 
     def sync(self) -> list[Delivered]:
         """Bring to the store what earlier processes could not bring there, and end their runs.
 
         What cannot be brought now is kept, and is named with its problem.
         """
-        return [] if self.is_empty() else self._courier.sync()
+        return [] if self.is_empty() else self._outbox.sync()
 
     # The best model
 
@@ -341,7 +341,7 @@ class Tracker:
         Returns:
             Whether it is the best; False also where a store that is away can't tell yet.
         """
-        return bool(self._courier.bring(run.run_id, KeepIfBest(step=step), model))
+        return bool(self._outbox.send(run.run_id, KeepIfBest(step=step), model))
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""

@@ -19,8 +19,8 @@ from hooktune.contract.sessions import Ints, Mask
 from hooktune.progress import track
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
-from hooktune.training.process_group import ALONE, Group
-from hooktune.training.token_table import WordTable, trained_words
+from hooktune.training.process_group import ALONE, ProcessGroup
+from hooktune.training.token_table import TokenTable, trained_token_embeddings
 from hooktune.training.tokens import Task, Tokens, encoded_texts, prompt, tokenise
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TextEncoder:
     """
 
     def __init__(
-        self, model: "SentenceTransformer", frozen_layers: int = 0, group: Group = ALONE
+        self, model: "SentenceTransformer", frozen_layers: int = 0, group: ProcessGroup = ALONE
     ) -> None:
         self.model = model
         self.group = group
@@ -176,7 +176,7 @@ class Reader:
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
-        table = self._word_table(column, rows[with_gradient])
+        table = self._token_table(column, rows[with_gradient])
         # One bar for all processes.
         for chunk in track(own, title) if title is not None and group.leads else own:
             encode = partial(
@@ -196,14 +196,14 @@ class Reader:
         row_of[encoded] = np.arange(len(order))
         return row_of[place_of], joined
 
-    def _word_table(self, column: _Column, rows: Ints) -> WordTable | None:
-        words = trained_words(self.model)
+    def _token_table(self, column: _Column, rows: Ints) -> TokenTable | None:
+        words = trained_token_embeddings(self.model)
         if self.parts is not None or column.tokens is None or words is None or not len(rows):
             return None
-        return WordTable(words, column.tokens.of_rows("input_ids", rows))
+        return TokenTable(words, column.tokens.of_rows("input_ids", rows))
 
     def _encode(
-        self, column: _Column, rows: Ints, task: Task, table: WordTable | None
+        self, column: _Column, rows: Ints, task: Task, table: TokenTable | None
     ) -> torch.Tensor:
         model, device = self.model, self.model.device
         if column.tokens is None:

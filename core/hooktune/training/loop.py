@@ -30,7 +30,7 @@ from hooktune.training.optimizer import (
     set_learning_rate,
 )
 from hooktune.training.precision import gains_from_bfloat16
-from hooktune.training.process_group import Group
+from hooktune.training.process_group import ProcessGroup
 from hooktune.training.scoring import mini_batch_scores
 from hooktune.training.state import gather_state, restore_state
 
@@ -184,7 +184,7 @@ def _backward(value: torch.Tensor, accumulated: int) -> None:
         (value / accumulated).backward()  # type: ignore[no-untyped-call]
 
 
-def _update(optimizer: torch.optim.Optimizer, max_norm: float, group: Group) -> None:
+def _update(optimizer: torch.optim.Optimizer, max_norm: float, group: ProcessGroup) -> None:
     weights = [weight for each in optimizer.param_groups for weight in each["params"]]
     group.add_gradients(weights)
     if all(weight.grad is None for weight in weights):

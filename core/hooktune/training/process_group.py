@@ -22,7 +22,7 @@ _TIMEOUT: Final = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """The processes that train together, seen from one of them."""
 
     rank: int = 0
@@ -107,7 +107,7 @@ class Group:
             each.grad = total.view_as(each)
 
 
-ALONE: Final = Group()
+ALONE: Final = ProcessGroup()
 
 
 def as_told(error: Exception) -> HooktuneError:
@@ -120,7 +120,7 @@ def is_launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def join_group(device: str | None = None) -> Group:
+def join_process_group(device: str | None = None) -> ProcessGroup:
     """Join the processes that a launcher has started with this one.
 
     Args:
@@ -140,4 +140,6 @@ def join_group(device: str | None = None) -> Group:
         ) from error
     on_cpu = device == "cpu" or not torch.accelerator.is_available()
     state = PartialState(cpu=on_cpu, timeout=_TIMEOUT)
-    return Group(state.process_index, state.num_processes, "cpu" if on_cpu else str(state.device))
+    return ProcessGroup(
+        state.process_index, state.num_processes, "cpu" if on_cpu else str(state.device)
+    )

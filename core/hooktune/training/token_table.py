@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class WordTable:
+class TokenTable:
     """The rows of a model's token embeddings that some texts use.
 
     The gradient of a look-up has a row for each token that there is. Texts are encoded in groups,
@@ -48,7 +48,7 @@ class WordTable:
             del vars(self._words)["forward"]
 
 
-def trained_words(model: "SentenceTransformer") -> nn.Embedding | None:
+def trained_token_embeddings(model: "SentenceTransformer") -> nn.Embedding | None:
     """Return the token embeddings of a text model where they are trained, else None."""
     transformer = getattr(model[0], "model", None)
     find = getattr(transformer, "get_input_embeddings", None)

@@ -45,7 +45,7 @@ def end_without_the_store(
 ) -> RunRecord:
     """Do a run whose store is away at its end, and give up."""
     lost = r"is not lost.*with its model, is in"
-    with pytest.raises(StoreAwayError, match=lost), tracker.bringing_rest():
+    with pytest.raises(StoreAwayError, match=lost), tracker.sending_rest():
         end_run_in_the_outage(tracker, network, iteration, value)
     network.is_up = True
     return tracker.runs(iteration)[-1]
@@ -170,7 +170,7 @@ def test_what_cannot_be_delivered_is_kept_and_told(
 def test_a_run_whose_store_comes_back_in_time_leaves_nothing(tracker: Tracker, network: Network):
     iteration = begin(tracker)
     run = tracker.start_run(iteration, "", "", {}, {}, {})
-    with tracker.bringing_rest():
+    with tracker.sending_rest():
         network.is_up = False
         tracker.log_text(run, "what happened", "notes.txt")
         network.is_up = True
@@ -186,7 +186,7 @@ def test_what_is_kept_when_the_work_is_cut_short_can_be_delivered(
     iteration = begin(tracker)
 
     def be_interrupted() -> None:
-        with tracker.bringing_rest():
+        with tracker.sending_rest():
             end_run_in_the_outage(tracker, network, iteration, 0.2)
             raise KeyboardInterrupt
 

@@ -78,7 +78,7 @@ def rolled_back(client: "MlflowClient", method: str, run: RunRecord) -> Version 
     return next((each for each in versions if ROLLED_BACK_TAG in each.tags), None)
 
 
-def crown(
+def register_champion(
     client: "MlflowClient",
     method: str,
     run: RunRecord,

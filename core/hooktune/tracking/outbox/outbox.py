@@ -14,8 +14,8 @@ from hooktune.tracking import queries as experiments
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.connection import without_password
 from hooktune.tracking.models import best as best_model
-from hooktune.tracking.outage import patiently, write_points
-from hooktune.tracking.outbox.spool import Deed, End, KeepIfBest, LogText, RunSpool, SetTags
+from hooktune.tracking.outage import with_retries, write_points
+from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, Operation, RunSpool, SetTags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +43,7 @@ class Delivered:
     """Whether the store has no such run, or another process is at work on it."""
 
 
-class Courier:
+class Outbox:
     """Brings to one store what is recorded on runs.
 
     Args:
@@ -68,14 +68,14 @@ class Courier:
         spool = self.spool(run_id)
         return spool.is_held and not spool.is_empty
 
-    def bring(
-        self, run_id: str, deed: Deed, model: "SentenceTransformer | None" = None
+    def send(
+        self, run_id: str, operation: Operation, model: "SentenceTransformer | None" = None
     ) -> bool | None:
         """Do something to a run in the store, or keep it for later where the store stays away.
 
         Args:
             run_id: The run.
-            deed: What is to be done.
+            operation: What is to be done.
             model: The run's model, where it concerns that.
 
         Returns:
@@ -84,18 +84,18 @@ class Courier:
         spool = self.spool(run_id)
         if not self.keeps(run_id):
             try:
-                return patiently(
-                    self._uri, lambda: perform(self._client(), run_id, deed, lambda: model)
+                return with_retries(
+                    self._uri, lambda: perform(self._client(), run_id, operation, lambda: model)
                 )
             except StoreAwayError:
                 logger.warning("what is recorded on run %s is kept in %s", run_id, spool.folder)
         if model is not None:
             spool.keep_model(model)
-        spool.add(deed)
+        spool.add(operation)
         return None
 
     @contextmanager
-    def bringing_rest(self) -> Iterator[None]:
+    def sending_rest(self) -> Iterator[None]:
         """Bring what is kept during some work, once that is done; where it is cut short, leave it.
 
         Raises:
@@ -103,17 +103,17 @@ class Courier:
         """
         try:
             yield
-            self._bring_rest()
+            self._send_rest()
         finally:
             while self._spools:
                 self._spools.popitem()[1].release()
 
-    def _bring_rest(self) -> None:
+    def _send_rest(self) -> None:
         for run_id, spool in self._spools.items():
             if not self.keeps(run_id):
                 continue
             try:
-                done = patiently(self._uri, partial(deliver, self._client, spool), patience=0)
+                done = with_retries(self._uri, partial(deliver, self._client, spool), patience=0)
                 if done.problem:
                     logger.warning("what is kept of run %s stays: %s", run_id, done.problem)
             except StoreAwayError as error:
@@ -139,7 +139,7 @@ class Courier:
         if not spool.hold():
             return Delivered(run_id, problem="a process is at work on it", is_elsewhere=True)
         try:
-            return patiently(self._uri, partial(deliver, self._client, spool), patience=0)
+            return with_retries(self._uri, partial(deliver, self._client, spool), patience=0)
         except Exception as error:
             logger.debug("the traceback of run %s", run_id, exc_info=True)
             return Delivered(run_id, problem=f"{type(error).__name__}: {error}")
@@ -161,18 +161,18 @@ def deliver(client: Client, spool: RunSpool) -> Delivered:
     for chunk in spool.points():
         write_points(client(), spool.run_id, chunk)
         points += len(chunk)
-    deeds = spool.deeds()
-    if deeds and run.status in ("KILLED", "FAILED"):
-        # Taken for dead in the meantime; how it really ended comes with the deeds.
+    operations = spool.operations()
+    if operations and run.status in ("KILLED", "FAILED"):
+        # Taken for dead in the meantime; how it really ended comes with the operations.
         client().update_run(run.run_id, status="RUNNING")
         if run.failure:
             client().delete_tag(run.run_id, records.FAILURE_TAG)
-    for deed in deeds:
-        done = perform(client(), spool.run_id, deed, spool.load_model)
-        if isinstance(deed, KeepIfBest):
+    for operation in operations:
+        done = perform(client(), spool.run_id, operation, spool.load_model)
+        if isinstance(operation, KeepIfBest):
             kept = done
-        elif isinstance(deed, End):
-            status = deed.status
+        elif isinstance(operation, End):
+            status = operation.status
     spool.clear()
     return Delivered(spool.run_id, points, status, kept)
 
@@ -180,7 +180,7 @@ def deliver(client: Client, spool: RunSpool) -> Delivered:
 def perform(
     client: "MlflowClient",
     run_id: str,
-    deed: Deed,
+    operation: Operation,
     model: "Callable[[], SentenceTransformer | None]",
 ) -> bool | None:
     """Do something to a run in the store; done again it changes nothing.
@@ -188,7 +188,7 @@ def perform(
     Args:
         client: MLflow's client of the store.
         run_id: The run.
-        deed: What is to be done.
+        operation: What is to be done.
         model: Gives the run's model, where it concerns that.
 
     Returns:
@@ -199,15 +199,15 @@ def perform(
     """
     from mlflow.entities import RunTag
 
-    match deed:
+    match operation:
         case SetTags():
-            client.log_batch(run_id, tags=[RunTag(*each) for each in deed.tags.items()])
+            client.log_batch(run_id, tags=[RunTag(*each) for each in operation.tags.items()])
         case LogText():
-            client.log_text(run_id, deed.text, deed.file)
+            client.log_text(run_id, operation.text, operation.file)
         case KeepIfBest():
-            return _keep_if_best(client, run_id, model(), deed.step)
+            return _keep_if_best(client, run_id, model(), operation.step)
         case End():
-            _end(client, run_id, deed)
+            _end(client, run_id, operation)
     return None
 
 

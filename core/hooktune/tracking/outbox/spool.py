@@ -59,10 +59,12 @@ class End(BaseModel):
     """Milliseconds since 1970."""
 
 
-Deed = SetTags | LogText | KeepIfBest | End
+Operation = SetTags | LogText | KeepIfBest | End
 """What is to be done to a run, beside its metric points; doing it twice is doing it once."""
 
-_DEED: Final[TypeAdapter[Deed]] = TypeAdapter(Annotated[Deed, Field(discriminator="kind")])
+_OPERATION: Final[TypeAdapter[Operation]] = TypeAdapter(
+    Annotated[Operation, Field(discriminator="kind")]
+)
 
 
 class RunSpool:
@@ -82,7 +84,7 @@ class RunSpool:
         self._store = store
         self._about = folder / "run.json"
         self._points = folder / "points.jsonl"
-        self._deeds = folder / "deeds.jsonl"
+        self._operations = folder / "deeds.jsonl"
         self._model = folder / "model"
         self._opening = Lock()
         self._lock = FileLock(folder / "lock", thread_local=False)
@@ -92,7 +94,7 @@ class RunSpool:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left to be delivered."""
-        return not self.has_points and not self._deeds.exists()
+        return not self.has_points and not self._operations.exists()
 
     @property
     def has_points(self) -> bool:
@@ -158,16 +160,16 @@ class RunSpool:
         if self.is_empty and self.folder.exists():
             self.clear()
 
-    def add(self, deed: Deed) -> None:
+    def add(self, operation: Operation) -> None:
         """Put in what is to be done once all points are delivered, after what is here."""
-        self._append(self._deeds, [deed.model_dump_json()])
+        self._append(self._operations, [operation.model_dump_json()])
 
-    def deeds(self) -> list[Deed]:
+    def operations(self) -> list[Operation]:
         """Return what is to be done, in its order."""
-        if not self._deeds.exists():
+        if not self._operations.exists():
             return []
-        lines = self._deeds.read_bytes().splitlines()
-        return [deed for line in lines if (deed := _deed(line)) is not None]
+        lines = self._operations.read_bytes().splitlines()
+        return [operation for line in lines if (operation := _operation(line)) is not None]
 
     def keep_model(self, model: "SentenceTransformer") -> None:
         """Put the run's model in, as a sentence-transformers folder."""
@@ -236,10 +238,10 @@ def spool_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get("HOOKTUNE_SPOOL") or DEFAULT_SPOOL).absolute()
 
 
-def _deed(line: bytes) -> Deed | None:
-    """Read a line of deeds; None for an empty one, or one that was not written to its end."""
+def _operation(line: bytes) -> Operation | None:
+    """Read a line of operations; None for an empty one, or one that was not written to its end."""
     try:
-        return _DEED.validate_json(line)
+        return _OPERATION.validate_json(line)
     except ValidationError:
         return None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Evaluation:
     """What came of measuring a model on the test sessions."""
 
     metrics: dict[str, float]
@@ -31,14 +31,14 @@ class Measured:
         return {"metrics": self.metrics, "similarities": counts}
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> "Measured":
+    def from_json(values: Mapping[str, Any]) -> "Evaluation":
         """Return what `as_json` was called on."""
         counts = {name: np.array(each) for name, each in values["similarities"].items()}
-        return Measured(values["metrics"], Similarities(**counts))
+        return Evaluation(values["metrics"], Similarities(**counts))
 
 
 @dataclass(frozen=True, eq=False)
-class Measure:
+class Evaluator:
     """Measures a model on fixed sessions against a fixed baseline.
 
     Args:
@@ -70,10 +70,10 @@ class Measure:
         model: "SentenceTransformer",
         scores: Floats,
         loss: Callable[[Sessions, Floats], float] | None = None,
-    ) -> Measured:
+    ) -> Evaluation:
         """Return all that comes of the scores that a model gives."""
         metrics = self.of_scores(model, scores, loss)
-        return Measured(metrics, count_similarities(self.sessions, scores))
+        return Evaluation(metrics, count_similarities(self.sessions, scores))
 
     def of_scores(
         self,
