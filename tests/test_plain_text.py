@@ -1,8 +1,7 @@
 """Texts of other people, made harmless."""
 
-import io
 import logging
-import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from hooktune.cli import main
 from hooktune.cli.tables import json_text
-from hooktune.cli.terminal import say, set_up_logging
+from hooktune.cli.terminal import say, talking
 from hooktune.plain_text import markdown, markdown_code, printable, printable_lines
 
 NASTY = "<script>alert(1)</script>\x1b[2J\r\x9b2J\n| **b** [x](javascript:y) `c`\u202e\ud800"
@@ -54,32 +53,29 @@ def test_nothing_of_it_reaches_a_terminal(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What the command line's handler writes."""
+def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Returns what the command line's handler has written."""
     logger = logging.getLogger("hooktune")
     before = logger.handlers, logger.propagate, logger.level
-    output = io.StringIO()
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", output)
-        set_up_logging(verbose=True)
-    yield output
+    with talking(verbose=True, quiet=False):
+        yield lambda: capsys.readouterr().err
     logger.handlers, logger.propagate, logger.level = before
 
 
-def test_a_line_of_the_log_is_one_line(log: io.StringIO):
+def test_a_line_of_the_log_is_one_line(log: Callable[[], str]):
     logging.getLogger("hooktune.any").warning("the query %s", NASTY + "a" * 100_000)
-    said = log.getvalue()
+    said = log()
     assert said.count("\n") == 1
     assert said.removesuffix("\n").isprintable()
     assert len(said) < 5000
 
 
-def test_a_traceback_in_the_log_has_no_control_character(log: io.StringIO):
+def test_a_traceback_in_the_log_has_no_control_character(log: Callable[[], str]):
     try:
         raise ValueError(NASTY)
     except ValueError:
         logging.getLogger("hooktune.any").debug("why", exc_info=True)
-    lines = log.getvalue().splitlines()
+    lines = log().splitlines()
     assert lines[1].startswith("Traceback")
     assert all(line.isprintable() for line in lines)
 

@@ -1,82 +1,129 @@
-"""Progress bars on standard error, which say nothing where that is no terminal."""
+"""What is being done and how far it has come: libraries report it, whoever listens may show it.
 
-import sys
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self, TypeVar
+Listeners are those of the present context, so that two threads do not hear of each other's work.
+"""
 
-import rich.progress
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
 
 T = TypeVar("T")
 
 
-def is_shown() -> bool:
-    """Tell whether progress is shown: only to somebody at a terminal."""
-    return sys.stderr.isatty()
+@dataclass(frozen=True)
+class PhaseProgress:
+    """How far a part of the work has come; phases may lie within each other."""
+
+    phase: str
+    """What is done, such as `encoding texts by the starting model`."""
+    done: int = 0
+    total: int | None = None
+    """Of how many, such as texts; None where that is not counted."""
+    ended: bool = False
+    """Whether this is the last that is heard of it, as it is done or has failed."""
 
 
-def track(parts: Sequence[T], description: str) -> Iterable[T]:
-    """Show how many of some parts are done while they are gone through.
+@dataclass(frozen=True)
+class StepProgress:
+    """How far the training of a run has come; a `PhaseProgress` of that name tells of its end."""
+
+    run: str
+    step: int
+    total: int | None
+    """The number of steps at most; None where the method does not tell."""
+    loss: float
+    """The running loss; NaN where there is none yet."""
+
+
+Progress = PhaseProgress | StepProgress
+Listener = Callable[[Progress], None]
+
+_listeners: Final[ContextVar[tuple[Listener, ...]]] = ContextVar("listeners", default=())
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Hand what is reported in this context to a function.
 
     Args:
-        parts: The parts.
-        description: What the bar stands for.
+        listener: Is called in the middle of the work, so that it should be quick; what it raises
+            ends the work.
     """
-    return rich.progress.track(
-        parts,
-        description,
-        console=Console(stderr=True),
-        transient=True,
-        disable=not is_shown(),
-    )
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
 
 
-class RunBar:
-    """Shows how far a run has come, with its running loss; use it as a context manager.
+def is_heard() -> bool:
+    """Tell whether anybody listens in this context."""
+    return bool(_listeners.get())
+
+
+def report(progress: Progress) -> None:
+    """Tell the listeners of this context how far the work has come."""
+    for listener in _listeners.get():
+        listener(progress)
+
+
+@contextmanager
+def phase(name: str, total: int | None = None) -> Iterator[None]:
+    """Report that a part of the work begins, and that it has ended.
 
     Args:
-        description: What the bar stands for.
+        name: What is done.
+        total: On how many things, such as texts.
+    """
+    report(PhaseProgress(name, 0, total))
+    try:
+        yield
+    finally:
+        report(PhaseProgress(name, 0, total, ended=True))
+
+
+def track(parts: Sequence[T], sizes: Sequence[int], name: str) -> Iterable[T]:
+    """Report how far a phase has come while some parts are gone through.
+
+    Args:
+        parts: What is gone through.
+        sizes: For each part, how many things it holds.
+        name: What is done.
+    """
+    total = sum(sizes)
+    done = 0
+    with phase(name, total):
+        for part, size in zip(parts, sizes, strict=True):
+            yield part
+            done += size
+            report(PhaseProgress(name, done, total))
+
+
+class StepReporter:
+    """Reports the steps of a run, which is a phase; use it as a context manager.
+
+    Args:
+        run: What the run is called.
     """
 
-    def __init__(self, description: str) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=Console(stderr=True),
-            disable=not is_shown(),
-        )
-        self._task: TaskID = self._bars.add_task(description, total=None, figures="")
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._total: int | None = None
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self.show(0, math.nan)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
+    def __exit__(self, *_: object) -> None:
+        report(PhaseProgress(self._run, ended=True))
 
     def expect(self, steps: int) -> None:
         """Take how many steps there will be at most."""
-        self._bars.update(self._task, total=steps)
+        self._total = steps
 
     def show(self, step: int, loss: float) -> None:
         """Take how many steps are done, and the running loss."""
-        self._bars.update(self._task, completed=step, figures=f"loss {loss:.4f}")
+        report(StepProgress(self._run, step, self._total, loss))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hooktune._version import __version__
-from hooktune.cli.terminal import set_up_logging
+from hooktune.cli.terminal import talking
 
 if TYPE_CHECKING:
     from hooktune.tracking import Tracker
@@ -57,6 +57,7 @@ class Context:
     "or hooktune-spool in the working folder.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Tell more, and show tracebacks.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results alone, and what went wrong.")
 @click.pass_context
 def cli(
     context: click.Context,
@@ -64,7 +65,8 @@ def cli(
     block: tuple[str, ...],
     spool: Path | None,
     verbose: bool,
+    quiet: bool,
 ) -> None:
     """Fine-tune embedding models on clickstream with plugins, and keep the best model."""
-    set_up_logging(verbose)
+    context.with_resource(talking(verbose=verbose, quiet=quiet))
     context.obj = Context(tracking_uri, block, spool, tuple(context.obj or ()))

@@ -5,12 +5,16 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import click
 
 from hooktune.errors import HooktuneError, in_words
+from hooktune.iteration.progress_display import Bars, Lines
 from hooktune.plain_text import printable, printable_lines
+from hooktune.progress import listening
 
 _LINE: Final = 4000
 
@@ -44,14 +48,49 @@ class _OneLineFormatter(logging.Formatter):
         return printable_lines(super().formatException(ei))
 
 
-def set_up_logging(verbose: bool) -> None:
-    """Show what hooktune logs, and of the libraries underneath only their warnings."""
-    handler = logging.StreamHandler()
+class _MessageHandler(logging.Handler):
+    """Writes what is logged to standard error, above the bars that are there."""
+
+    def __init__(self, bars: Bars) -> None:
+        super().__init__()
+        self._bars = bars
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        if not self._bars.print_above(line):
+            click.echo(line, err=True)
+
+
+@contextmanager
+def talking(*, verbose: bool, quiet: bool) -> Iterator[None]:
+    """Show what hooktune logs and how far its work has come, on standard error.
+
+    Args:
+        verbose: Show what the libraries underneath say, too.
+        quiet: Show warnings and errors alone.
+    """
+    bars = Bars()
+    _set_up_logging(bars, verbose, quiet)
+    is_leading = os.environ.get("RANK", "0") == "0"  # of the processes that train together
+    if quiet or not is_leading:
+        yield
+        return
+    shown = bars if sys.stderr.isatty() else Lines(say)
+    try:
+        with listening(shown):
+            yield
+    finally:
+        shown.close()
+
+
+def _set_up_logging(bars: Bars, verbose: bool, quiet: bool) -> None:
+    handler = _MessageHandler(bars)
     handler.setFormatter(_OneLineFormatter("%(message)s"))
     logger = logging.getLogger("hooktune")
     logger.handlers = [handler]
     logger.propagate = False
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    told = logging.WARNING if quiet else logging.INFO
+    logger.setLevel(logging.DEBUG if verbose else told)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     # It logs the traceback of an error of the database that it raises as well.

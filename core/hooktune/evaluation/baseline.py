@@ -56,7 +56,7 @@ def measure_starting_point(
     """
     model, sessions = encoder.model, batch.sessions
     test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
-    scores = score_results(model, sessions, encoder, title="starting model")
+    scores = score_results(model, sessions, encoder, title="the starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
     in_test_results = sessions.result_places(test)
     measure = Evaluator(host, sessions.take(test), baseline[in_test_results], encoder)

@@ -9,6 +9,7 @@ import numpy as np
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.evaluation.figures import Similarities, count_similarities
 from hooktune.plugin.host import Host
+from hooktune.progress import phase
 from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Evaluator:
 
     def scores(self, model: "SentenceTransformer") -> Floats:
         """Return the similarity of each of the sessions' results; of a group, all must call it."""
-        return score_results(model, self.sessions, self.encoder)
+        return score_results(model, self.sessions, self.encoder, title="the tuned model")
 
     def in_full(
         self,
@@ -82,7 +83,8 @@ class Evaluator:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> dict[str, float]:
         """Return the metrics that these scores give, with the prefix `test_`."""
-        metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
+        with phase("computing the metrics of the test sessions", len(self.sessions)):
+            metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
         if loss is not None:
             metrics["loss"] = loss(self.sessions, scores)
         return {f"test_{name}": value for name, value in metrics.items()}

@@ -26,6 +26,7 @@ from hooktune.iteration.takeover import end_dead_runs, sweep
 from hooktune.naming import iteration_name
 from hooktune.plugin.host import Host
 from hooktune.processes import sweep_scratch
+from hooktune.progress import phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import INITIAL_MODEL_TAG
@@ -191,7 +192,7 @@ def _load(
     host: Host, starting_run: RunRecord | None, request: Request, seed: int
 ) -> "SentenceTransformer":
     """Return the model to start from; without a starting run, the one that the method brings."""
-    with seeded_alone(seed):
+    with phase("loading the model"), seeded_alone(seed):
         if starting_run is not None:
             return starting_run.load_model(request.device)
         return host.upload_initial_model(
@@ -204,4 +205,5 @@ def _upload_initial_model(
 ) -> RunRecord:
     tags = {INITIAL_MODEL_TAG: request.initial_model or "", **plugin_tags(host)}
     logger.info("uploading the initial model of %s", host.method.name)
-    return tracker.upload_initial_model(host.method.name, model, tags)
+    with phase("uploading the initial model"):
+        return tracker.upload_initial_model(host.method.name, model, tags)

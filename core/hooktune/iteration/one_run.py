@@ -21,7 +21,7 @@ from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines
 from hooktune.plugin.host import Host
-from hooktune.progress import RunBar
+from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import EndStatus
@@ -52,7 +52,7 @@ def run_once(
         iteration: The iteration, as the store has it.
         start: What the run starts from and is compared with.
         params: Its hyper-parameters.
-        title: What a progress bar and messages call it.
+        title: What reports of progress and messages call it.
         stop: Set from outside to end it.
         claim: That of the run's key, which this process holds.
         checkpoint_every: After how many seconds its state is kept.
@@ -76,7 +76,7 @@ def run_once(
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
-        with RunBar(title) as bar, seeded_alone(settings.seed):
+        with StepReporter(title) as steps, seeded_alone(settings.seed):
             group = start.encoder.group
             group.share(BeginRun(None if params is None else values))
             active = TrackedRun(
@@ -84,7 +84,7 @@ def run_once(
                 settings.main_metric,
                 start.evaluator,
                 metric_log,
-                bar,
+                steps,
                 stop,
                 claim.check,
                 tracker.checkpoints(run, checkpoint_every),
@@ -106,7 +106,8 @@ def run_once(
         if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
         draw_run(tracker, iteration, run, start.similarities, measured.similarities)
-        tracker.keep_if_best(run, model, active.last_step)
+        with phase("uploading the model, if it is the best"):
+            tracker.keep_if_best(run, model, active.last_step)
         _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:
         metric_log.close()

@@ -23,6 +23,7 @@ from hooktune.plugin.checks import Plugin, given_plugin
 from hooktune.plugin.file import SUFFIX, plugin_from_file
 from hooktune.plugin.host import Host, open_host
 from hooktune.plugin.isolation import PluginChecks, refuse_failed
+from hooktune.progress import phase
 from hooktune.tracking import Tracker
 from hooktune.training.process_group import ALONE, ProcessGroup, as_told
 
@@ -246,7 +247,8 @@ class Runner:
             wanted.append(catalogue.method(method, names))
         foreign = [entry for entry in wanted if not entry.is_bundled]
         if foreign:
-            with PluginChecks(foreign) as checks:
+            checking = phase("checking that the plugins can be imported", len(foreign))
+            with checking, PluginChecks(foreign) as checks:
                 import sentence_transformers  # noqa: F401 - takes as long as the checks
 
                 catalogue = refuse_failed(catalogue, checks.verdicts())

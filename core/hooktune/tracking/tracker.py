@@ -13,6 +13,7 @@ from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError, StoreError
 from hooktune.naming import IterationName
 from hooktune.processes import describe_process
+from hooktune.progress import phase
 from hooktune.tracking import notes, records
 from hooktune.tracking import queries as experiments
 from hooktune.tracking.checkpoints import Checkpoints
@@ -59,7 +60,8 @@ class Tracker:
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client of the store, which is opened, and made if need be, at the first use."""
-        return open_client(self.tracking_uri)
+        with phase(f"opening the tracking store {without_password(self.tracking_uri)}"):
+            return open_client(self.tracking_uri)
 
     def is_empty(self) -> bool:
         """Tell whether the store is a local one that does not exist yet."""

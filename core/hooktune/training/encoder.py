@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from hooktune.contract.sessions import Ints, Mask
-from hooktune.progress import track
+from hooktune.progress import phase, track
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
 from hooktune.training.process_group import ALONE, ProcessGroup
@@ -39,6 +39,10 @@ again when they are needed, so that long texts cost time rather than memory.
 _TOKENS_AT_ONCE: Final = {"cpu": 512}
 _TOKENS_AT_ONCE_ELSEWHERE: Final = 65_536
 _TEXTS_COMPARED: Final = 64
+_TOKENISING: Final[dict[Task, str]] = {
+    "query": "tokenising queries",
+    "document": "tokenising items",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +104,8 @@ class TextEncoder:
         if key not in self._columns:
             encoded = pc.dictionary_encode(texts)
             distinct, row_of = encoded.dictionary, encoded.indices.to_numpy()
-            tokens = tokenise(self.model, distinct.to_pylist(), task)
+            with phase(_TOKENISING[task], len(distinct)):
+                tokens = tokenise(self.model, distinct.to_pylist(), task)
             lengths = pc.utf8_length(distinct).to_numpy() if tokens is None else tokens.lengths
             cache = None if tokens is None else self._cache(tokens)
             self._columns[key] = _Column(texts, distinct, row_of, lengths, tokens, cache)
@@ -158,7 +163,7 @@ class Reader:
             index: The entries of the column that are wanted.
             task: By which prompt and route they are encoded.
             learned: For each entry of the index, whether a gradient is to reach it; None for none.
-            title: What a progress bar is to say; without it there is none.
+            title: What progress is reported as; without it there is no report.
 
         Returns:
             For each entry of the index, its row in the embeddings; and the embeddings, normalised,
@@ -177,8 +182,9 @@ class Reader:
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
         table = self._token_table(column, rows[with_gradient])
-        # One bar for all processes.
-        for chunk in track(own, title) if title is not None and group.leads else own:
+        # One process reports for all.
+        told = title if group.leads else None
+        for chunk in own if told is None else track(own, [*map(len, own)], told):
             encode = partial(
                 self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None
             )

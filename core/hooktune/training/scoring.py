@@ -32,17 +32,22 @@ def score_results(
             queries by its query route and items by its document route.
         sessions: Sessions that show R results altogether.
         encoder: What is known already of the batch's texts.
-        title: What a progress bar is to say; without it there is none.
+        title: Which model it is, as reports of progress say; without it there is no report.
 
     Returns:
         An array of R numbers between -1 and 1, in the sessions' order.
     """
     model.eval()
     reader = (encoder or TextEncoder(model)).reader(model)
+    of_queries, of_items = (
+        None if title is None else f"encoding {texts} by {title}" for texts in ("queries", "items")
+    )
     with torch.no_grad():
-        query_rows, queries = reader.embed(sessions.queries, sessions.query_index, "query")
+        query_rows, queries = reader.embed(
+            sessions.queries, sessions.query_index, "query", title=of_queries
+        )
         item_rows, items = reader.embed(
-            sessions.items, sessions.item_index, "document", title=title
+            sessions.items, sessions.item_index, "document", title=of_items
         )
     vectors = [each.float().cpu().numpy() for each in (queries, items)]
     return similarities(vectors[0], query_rows[sessions.session_index], vectors[1], item_rows)
