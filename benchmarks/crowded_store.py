@@ -58,7 +58,8 @@ def main() -> None:
 def make_small_store(folder: Path) -> dict[str, list[str]]:
     """Do one iteration on a store in a folder; return the commands to time."""
     from hooktune import Runner
-    from hooktune.data.release import read_manifest, release_batch
+    from hooktune.data.manifest import read_manifest
+    from hooktune.data.release import release_batch
     from hooktune.testing import made_up_log, tiny_model
 
     tiny_model().save_pretrained(str(folder / "tiny"))

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from hooktune.contract.sessions import held_out_sessions
-from hooktune.data.release import open_batch, read_manifest, release_batch
+from hooktune.data.manifest import read_manifest
+from hooktune.data.release import open_batch, release_batch
 from measuring import peak_memory
 
 AT_ONCE = 10_000

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hooktune.data import arrow_reader as log_blocks
-from hooktune.data import jsonl as formats
+from hooktune.data import arrow_reader, jsonl
 from hooktune.data.arrow_reader import SessionBlock, block_of, read_session_blocks
 from hooktune.data.jsonl import read_sessions
 from hooktune.errors import DataError
@@ -57,7 +56,7 @@ def read_both_ways(path: Path) -> tuple[object, object]:
 
 def was_read_by_arrow(*lines: object) -> bool:
     content = [(line if isinstance(line, str) else json.dumps(line)).encode() for line in lines]
-    return log_blocks._read_block(content, None)[0] is not None
+    return arrow_reader._read_block(content, None)[0] is not None
 
 
 def test_a_block_holds_the_columns_of_its_sessions(tmp_path):
@@ -86,12 +85,12 @@ def test_what_logs_usually_hold_is_read_by_arrow(changed):
 
 
 def test_the_types_may_change_within_a_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
     changes = [{}, {"session_id": 5}, {"created_at": 3}, {"created_at": "x"}, {"user_id": 0.5}]
     path = write(
         tmp_path / "log",
-        *({"session_id": f"s{place}", **SESSION | each} for place, each in enumerate(changes[1:3])),
-        *({**SESSION, **each, "session_id": place} for place, each in enumerate(changes)),
+        *({"session_id": f"s{place}", **SESSION | changes[place + 1]} for place in range(2)),
+        *({**SESSION, **change, "session_id": place} for place, change in enumerate(changes)),
     )
     pydantic, arrow = read_both_ways(path)
     assert isinstance(pydantic, list)
@@ -102,14 +101,14 @@ def test_the_types_may_change_within_a_log(tmp_path, monkeypatch):
 
 
 def test_a_repeated_session_id_is_found_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
     path = write(tmp_path / "log", SESSION, {**SESSION, "session_id": 2}, "", SESSION)
     with pytest.raises(DataError, match="line 4: the session id 's1' stands on line 1 already"):
         list(read_session_blocks(path))
 
 
 def test_an_error_after_many_blocks_names_its_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
     path = write(tmp_path / "log", "", SESSION, {**SESSION, "session_id": 2, "search_query": ""})
     with pytest.raises(DataError, match="line 3: session 2: the field 'search_query' is empty"):
         list(read_session_blocks(path))

@@ -9,17 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hooktune.data import assembly as log_columns
-from hooktune.data import jsonl as formats
-from hooktune.data import parquet as batch_tables
-from hooktune.data import release
+from hooktune.data import assembly, jsonl, parquet, release
 from hooktune.data.assembly import (
     REPEATED_RESULT,
     RESULT_WITHOUT_ITEM,
     SESSION_WITH_LOST_CLICK,
     SESSION_WITHOUT_RESULT,
 )
-from hooktune.data.release import BatchManifest, open_batch, read_manifest, release_batch
+from hooktune.data.manifest import FORMAT_VERSION, BatchManifest, read_manifest
+from hooktune.data.release import open_batch, release_batch
 from hooktune.errors import DataError, RequestError
 from hooktune.naming import is_batch_id
 from hooktune.testing import made_up_log
@@ -293,11 +291,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 def test_a_batch_is_written_and_read_in_parts(tmp_path, monkeypatch):
     log, items = made_up_log(3)
     whole = release_lines(tmp_path, log, items, "whole").batch_id
-    monkeypatch.setattr(batch_tables, "_SESSIONS_AT_ONCE", 7)
-    monkeypatch.setattr(batch_tables, "_ITEMS_AT_ONCE", 4)
+    monkeypatch.setattr(parquet, "_SESSIONS_AT_ONCE", 7)
+    monkeypatch.setattr(parquet, "_ITEMS_AT_ONCE", 4)
     monkeypatch.setattr(release, "_HASHED_AT_ONCE", 5)
-    monkeypatch.setattr(formats, "_BLOCK_BYTES", 2_000)
-    monkeypatch.setattr(log_columns, "_ITEMS_AT_ONCE", 3)
+    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(assembly, "_ITEMS_AT_ONCE", 3)
     assert release_lines(tmp_path, log, items, "parts").batch_id == whole
     assert pq.read_metadata(tmp_path / "parts" / "sessions.parquet").num_row_groups == 6
     assert open_batch(tmp_path / "parts").batch_id == whole
@@ -411,4 +409,4 @@ def test_a_damaged_or_foreign_manifest_is_refused(released, content, message):
 def test_a_manifest_cannot_be_changed(released):
     with pytest.raises(ValueError, match="frozen"):
         read_manifest(released).batch_id = "other"
-    assert read_manifest(released).format_version == release.FORMAT_VERSION
+    assert read_manifest(released).format_version == FORMAT_VERSION

@@ -22,7 +22,8 @@ from hooktune.cli import main
 from hooktune.contract.settings import IterationSettings
 from hooktune.data.assembly import SESSION_WITH_LOST_CLICK, SESSION_WITHOUT_RESULT
 from hooktune.data.jsonl import read_sessions
-from hooktune.data.release import open_batch, read_manifest
+from hooktune.data.manifest import read_manifest
+from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName, check_method_name, parse_experiment_name
 from hooktune.testing import made_up_log

@@ -29,7 +29,7 @@ def wait_for_points(client: MlflowClient, name: str) -> str:
 def test_an_interrupted_run_is_killed_and_its_metrics_stay(
     number: signal.Signals, store_uri: str, make_batch, tiny_model_folder: Path, tmp_path: Path
 ):
-    from hooktune.data.release import read_manifest
+    from hooktune.data.manifest import read_manifest
 
     batch = make_batch()
     scratch = tmp_path / "scratch"

@@ -1,11 +1,19 @@
 """`hooktune batch`: release a log, and look at what was released."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from hooktune.cli.group import PATH, cli, json_option
 from hooktune.cli.terminal import say
+from hooktune.plain_text import printable
+
+if TYPE_CHECKING:
+    from hooktune.data.manifest import BatchManifest
+
+_BAR: Final = 40
+_LINE: Final = 2000
 
 
 @cli.group()
@@ -24,7 +32,18 @@ def batch() -> None:
     metavar="TEMPLATE",
     help="How an item's text is made of its fields, such as '{title}. {text}'.",
 )
-def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
+@click.option(
+    "--click-event",
+    "click_events",
+    multiple=True,
+    default=("click",),
+    show_default=True,
+    metavar="NAME",
+    help="A kind of event that counts as a click. May be repeated.",
+)
+def batch_release(
+    log: Path, items: Path, to: Path, text: str, click_events: tuple[str, ...]
+) -> None:
     """Check the sessions in LOG and write them with their items as an immutable batch.
 
     Prints the batch id.
@@ -32,7 +51,9 @@ def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
     from hooktune.data.assembly import describe_set_aside
     from hooktune.data.release import release_batch
 
-    manifest = release_batch(log, items, to, text=text)
+    manifest = release_batch(log, items, to, text=text, click_events=click_events)
+    if manifest.events:
+        say(f"events: {', '.join(event.in_words for event in manifest.events)}")
     if manifest.set_aside:
         say(f"set aside: {describe_set_aside(manifest.set_aside)}")
     click.echo(manifest.batch_id)
@@ -43,13 +64,45 @@ def batch_release(log: Path, items: Path, to: Path, text: str) -> None:
 @json_option
 def batch_show(folder: Path, as_json: bool) -> None:
     """Show what is in the batch in FOLDER, after checking that it is as it was released."""
-    from hooktune.cli import rows as report
     from hooktune.cli.tables import json_text
-    from hooktune.data.release import open_batch, read_manifest
+    from hooktune.data.manifest import read_manifest
+    from hooktune.data.release import open_batch
 
     open_batch(folder)
     manifest = read_manifest(folder)
     if as_json:
-        click.echo(json_text(manifest.model_dump(mode="json")))
+        warning = {"warning": manifest.warning}
+        click.echo(json_text(manifest.model_dump(mode="json") | warning))
     else:
-        click.echo("\n".join(report.batch_lines(manifest)))
+        click.echo("\n".join(batch_lines(manifest)))
+
+
+def batch_lines(manifest: "BatchManifest") -> list[str]:
+    """Describe a released batch, with a chart of the clicks at each position."""
+    counts = manifest.counts
+    lines = [
+        f"batch         {manifest.batch_id}",
+        f"released      {manifest.released_at:%Y-%m-%d %H:%M} UTC from {manifest.log_file} "
+        f"and {manifest.items_file}",
+        f"sessions      {counts.sessions}: {counts.not_irrelevant} not irrelevant, "
+        f"{counts.irrelevant} irrelevant",
+        f"queries       {counts.queries}",
+        f"items         {counts.items}",
+        f"results       {counts.results}",
+        f"clicks        {counts.clicks}",
+    ]
+    if manifest.clicks_by_position:
+        lines.append("clicks by position")
+        most = max(*manifest.clicks_by_position, 1)
+        for position, clicks in enumerate(manifest.clicks_by_position, start=1):
+            lines.append(f"  {position:>4} {'█' * round(_BAR * clicks / most):<{_BAR}} {clicks}")
+    if manifest.events is None:
+        lines.append("events        not counted by kind; each of any kind is a click")
+    else:
+        lines.append("events" if manifest.events else "events        none")
+        lines += [f"  {event.in_words}" for event in manifest.events]
+    lines.append("set aside" if manifest.set_aside else "set aside     nothing")
+    lines += [f"  {count:>6} {reason}" for reason, count in sorted(manifest.set_aside.items())]
+    if manifest.warning:
+        lines.append(f"! {manifest.warning}")
+    return [printable(line, _LINE) for line in lines]

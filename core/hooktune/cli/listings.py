@@ -71,7 +71,7 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
 @click.pass_obj
 def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
     """Show all methods that ran on a batch side by side, and which one is the best."""
-    from hooktune.data.release import read_manifest
+    from hooktune.data.manifest import read_manifest
     from hooktune.evaluation import comparison
     from hooktune.naming import is_batch_id
 

@@ -12,7 +12,6 @@ from hooktune.plain_text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hooktune.data.release import BatchManifest
     from hooktune.evaluation.comparison import Comparison, MethodOnBatch
     from hooktune.evaluation.promotion import Promotion
     from hooktune.iteration.lead import IterationResult
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from hooktune.tracking import Iteration, RunRecord
 
 RECIPROCAL_RANK: Final = "test_mrr"
-_BAR: Final = 40
 _LINE: Final = 2000
 
 
@@ -258,30 +256,6 @@ def verdicts_table(verdicts: Iterable["PluginVerdict"]) -> "Table":
             for each in verdicts
         ),
     )  # fmt: skip
-
-
-def batch_lines(manifest: "BatchManifest") -> list[str]:
-    """Describe a released batch, with a chart of the clicks at each position."""
-    counts = manifest.counts
-    lines = [
-        f"batch         {manifest.batch_id}",
-        f"released      {manifest.released_at:%Y-%m-%d %H:%M} UTC from {manifest.log_file} "
-        f"and {manifest.items_file}",
-        f"sessions      {counts.sessions}: {counts.not_irrelevant} not irrelevant, "
-        f"{counts.irrelevant} irrelevant",
-        f"queries       {counts.queries}",
-        f"items         {counts.items}",
-        f"results       {counts.results}",
-        f"clicks        {counts.clicks}",
-    ]
-    if manifest.clicks_by_position:
-        lines.append("clicks by position")
-        most = max(*manifest.clicks_by_position, 1)
-        for position, clicks in enumerate(manifest.clicks_by_position, start=1):
-            lines.append(f"  {position:>4} {'█' * round(_BAR * clicks / most):<{_BAR}} {clicks}")
-    lines.append("set aside" if manifest.set_aside else "set aside     nothing")
-    lines += [f"  {count:>6} {reason}" for reason, count in sorted(manifest.set_aside.items())]
-    return [printable(line, _LINE) for line in lines]
 
 
 def _iso(milliseconds: int) -> str:

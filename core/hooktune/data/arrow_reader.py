@@ -26,7 +26,7 @@ from hooktune.data.jsonl import (
     read_sessions,
     stated_lines,
 )
-from hooktune.data.log_schema import Identifier, Query, Rank, Session
+from hooktune.data.log_schema import CLICK, Identifier, Query, Rank, Session
 from hooktune.errors import DataError
 
 _SAMPLE: Final = 64
@@ -34,7 +34,7 @@ _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _QUERIES: TypeAdapter[list[str]] = TypeAdapter(list[Query])
 _RANK: TypeAdapter[float] = TypeAdapter(Rank)
 # Arrow takes more words for numbers that are none than pydantic does.
-_MAY_BE_NULL: Final = (b"user_id", b"created_at", b"rank")
+_MAY_BE_NULL: Final = (b"user_id", b"created_at", b"event_type", b"rank")
 _NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:Inf|NaN|Infinity)\s*[,\]}]")
 
 
@@ -56,6 +56,10 @@ class SessionBlock:
     """For each of the S sessions, how many events it has."""
     event_on: Ints
     """For each of the E events, the place of its item in `object_ids`."""
+    kinds: pa.StringArray
+    """The distinct kinds of event."""
+    event_kind: Ints
+    """For each of the E events, the place of its kind in `kinds`."""
 
     @cached_property
     def _first_showings(self) -> tuple[Ints, Ints]:
@@ -145,6 +149,7 @@ def block_of(sessions: Sequence[Session]) -> SessionBlock:
         pa.array([result.rank for result in results], pa.float64()),
         np.array([len(session.events) for session in sessions], dtype=np.int64),
         pa.array([event.object_id for event in events], pa.string()),
+        pa.array([event.event_type for event in events], pa.string()),
     )
 
 
@@ -156,7 +161,9 @@ def _block(
     rank: pa.DoubleArray,
     event_counts: Ints,
     event_on: pa.StringArray,
+    event_kind: pa.StringArray,
 ) -> SessionBlock:
+    kinds = event_kind.dictionary_encode()
     names = pa.concat_arrays([shown, event_on]).dictionary_encode()
     places = names.indices.to_numpy()
     return SessionBlock(
@@ -168,6 +175,8 @@ def _block(
         rank.to_numpy(zero_copy_only=False).astype(np.float32),
         event_counts,
         places[len(shown) :],
+        kinds.dictionary,
+        kinds.indices.to_numpy(),
     )
 
 
@@ -216,13 +225,10 @@ def _schema_of(lines: Sequence[bytes]) -> pa.Schema | None:
         given = pa.struct([])
     result, event = (_entry_in(given, name) for name in ("search_results", "events"))
     results = pa.struct([_text_in(result, "object_id"), ("rank", pa.float64())])
-    events = pa.struct(
-        [_text_in(event, name) for name in ("object_id", "event_type", "created_at")]
-    )
-    texts = ("session_id", "search_query", "user_id", "created_at")
+    events = pa.struct([_text_in(event, name) for name in ("object_id", "event_type")])
     return pa.schema(
         [
-            *(_text_in(given, name) for name in texts),
+            *(_text_in(given, name) for name in ("session_id", "search_query")),
             ("search_results", pa.list_(results)),
             ("events", pa.list_(events)),
         ]
@@ -255,15 +261,14 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
     column = {name: table[name].combine_chunks() for name in table.column_names}
     results, events = column["search_results"], column["events"]
     shown, on = results.flatten(), events.flatten()
-    # Arrow does not tell a field that is null from one that is missing.
-    optional = events.null_count + on.field("event_type").null_count
     if (
         table.num_rows != rows
         or odd_number
         or results.null_count
         or shown.null_count
         or on.null_count
-        or (optional and not _has_no_odd_null(text))
+        # Arrow does not tell a field that is null from one that is missing.
+        or (events.null_count and not _has_no_odd_null(text))
     ):
         raise _NotSureError
     rank = shown.field("rank")
@@ -282,6 +287,7 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
         rank,
         events.value_lengths().fill_null(0).to_numpy(),
         _identifiers(on.field("object_id")),
+        _as_texts(on.field("event_type")).fill_null(CLICK),
     )
     if (block.event_results < 0).any():
         raise _NotSureError
@@ -309,7 +315,13 @@ def _identifiers(names: pa.Array) -> pa.StringArray:
 
 
 def _texts(values: pa.Array) -> pa.StringArray:
+    if values.null_count:
+        raise _NotSureError
+    return _as_texts(values)
+
+
+def _as_texts(values: pa.Array) -> pa.StringArray:
     # How a whole number is written is beyond doubt, unlike how another one is.
-    if values.null_count or pa.types.is_floating(values.type):
+    if pa.types.is_floating(values.type):
         raise _NotSureError
     return values.cast(pa.string())

@@ -1,7 +1,8 @@
 """The columns that the sessions and items of a log grow into while it is read."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.arrow_reader import SessionBlock
-from hooktune.data.log_schema import Item
+from hooktune.data.log_schema import CLICK, Item
+from hooktune.data.manifest import EventCount
 from hooktune.data.parquet import append_numbers, joined_texts
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
@@ -21,6 +23,9 @@ RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
 REPEATED_RESULT: Final = "result repeated within its session"
 
 _ITEMS_AT_ONCE: Final = 8_192
+# A log may name every event anew, or hold a page of text in the place of a name.
+_KINDS_TOLD: Final = 50
+_KIND_LENGTH: Final = 100
 
 
 def describe_set_aside(set_aside: dict[str, int]) -> str:
@@ -51,11 +56,20 @@ class LogColumns:
     positions: "array[int]" = field(default_factory=lambda: array("i"))
     clicks: "array[int]" = field(default_factory=lambda: array("i"))
     rank: "array[float]" = field(default_factory=lambda: array("f"))
+    click_events: Collection[str] = (CLICK,)
+    """The kinds of event that count as clicks."""
+    events: Counter[str] = field(default_factory=Counter)
+    """How many events of each kind there are, clicks and others."""
 
     def add_block(self, block: SessionBlock) -> None:
         """Append sessions; of a result that one of them repeats, only the first is taken."""
         first = block.is_first
-        clicks = np.bincount(block.event_results, minlength=len(first))
+        kinds = block.kinds.to_pylist()
+        numbers = np.bincount(block.event_kind, minlength=len(kinds)).tolist()
+        self.events.update(dict(zip(kinds, numbers, strict=True)))
+        is_click = np.array([kind in self.click_events for kind in kinds], dtype=bool)
+        clicked = block.event_results[is_click[block.event_kind]]
+        clicks = np.bincount(clicked, minlength=len(first))
         positions = np.arange(len(first)) - np.repeat(
             np.cumsum(block.lengths) - block.lengths, block.lengths
         )
@@ -79,6 +93,19 @@ class LogColumns:
             texts = pa.array([item.text for item in some], pa.large_string())
             self.texts.append(texts.filter(places.is_valid()))
             append_numbers(self.text_items, places.drop_null().to_numpy())
+
+    def event_counts(self) -> tuple[EventCount, ...]:
+        """Return how many events of each kind there are: clicks first, then the most frequent."""
+        counts = [
+            EventCount(kind=kind[:_KIND_LENGTH], count=count, is_click=kind in self.click_events)
+            for kind, count in self.events.items()
+        ]
+        counts.sort(key=lambda event: (not event.is_click, -event.count, event.kind))
+        if len(counts) > _KINDS_TOLD:
+            others = sum(event.count for event in counts[_KINDS_TOLD:])
+            rest = f"({len(counts) - _KINDS_TOLD} other kinds)"
+            counts[_KINDS_TOLD:] = [EventCount(kind=rest, count=others, is_click=False)]
+        return tuple(counts)
 
     def usable_sessions(self) -> tuple[Sessions, pa.LargeStringArray, dict[str, int]]:
         """Return what can be released, in an order that the log's own order has no part in.

@@ -6,7 +6,19 @@ are. Fields that hooktune does not use are ignored.
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+CLICK: Final = "click"
+"""The kind of an event for which the log states none."""
+UNNAMED_KIND: Final = ""
+"""The kind of an event for which the log states something that is no name."""
 
 FLOAT32_MAX: Final = 3.4028234e38
 """Ranks are kept as float32; a greater one would become infinite."""
@@ -14,6 +26,16 @@ FLOAT32_MAX: Final = 3.4028234e38
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Rank = Annotated[float, Field(allow_inf_nan=False, ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+
+
+def _event_kind(stated: object) -> str:
+    """Return the kind of an event, whatever the log states: no log is refused for it."""
+    if stated is None:
+        return CLICK
+    if isinstance(stated, bool) or not isinstance(stated, str | int):
+        return UNNAMED_KIND
+    return str(stated)
+
 
 _CONFIG = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
@@ -29,14 +51,12 @@ class SearchResult(BaseModel):
 
 
 class Event(BaseModel):
-    """Something that the user did with a shown result; of whatever type, it counts as a click."""
+    """Something that happened to a shown result; whoever releases the log says what is a click."""
 
     model_config = _CONFIG
 
     object_id: Identifier
-    event_type: str = "click"
-    created_at: str | None = None
-    """The time as the log states it, a number being turned into text."""
+    event_type: Annotated[str, BeforeValidator(_event_kind)] = CLICK
 
 
 class Session(BaseModel):
@@ -48,8 +68,6 @@ class Session(BaseModel):
     search_query: Query
     search_results: tuple[SearchResult, ...]
     events: tuple[Event, ...] = ()
-    user_id: str | None = None
-    created_at: str | None = None
 
     @model_validator(mode="after")
     def _events_are_on_shown_results(self) -> "Session":

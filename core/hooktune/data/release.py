@@ -1,68 +1,40 @@
 """Releasing a log as an immutable batch folder, and opening such a folder."""
 
 import hashlib
-import json
+import logging
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from hooktune._version import __version__
 from hooktune.contract.sessions import Batch, Sessions
 from hooktune.data.arrow_reader import read_session_blocks
 from hooktune.data.assembly import LogColumns, describe_set_aside
-from hooktune.data.jsonl import explain, read_items
+from hooktune.data.jsonl import read_items
+from hooktune.data.log_schema import CLICK
+from hooktune.data.manifest import MANIFEST_FILE, BatchCounts, BatchManifest, read_manifest
 from hooktune.data.parquet import read_tables, write_tables
 from hooktune.errors import DataError, RequestError
 
-FORMAT_VERSION: Final = 1
-MANIFEST_FILE: Final = "manifest.json"
-
 _HASHED_AT_ONCE: Final = 1 << 20
 
-
-class BatchCounts(BaseModel):
-    """How much of everything a batch holds."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sessions: int
-    not_irrelevant: int
-    irrelevant: int
-    queries: int
-    """Distinct queries."""
-    items: int
-    results: int
-    clicks: int
+logger = logging.getLogger(__name__)
 
 
-class BatchManifest(BaseModel):
-    """What a batch folder says about itself."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format_version: Literal[1] = FORMAT_VERSION
-    batch_id: str
-    counts: BatchCounts
-    clicks_by_position: tuple[int, ...]
-    """How many clicks fell on the first shown position, the second, and so on."""
-    set_aside: dict[str, int]
-    """What of the log is not in the batch: how many sessions or results for each reason."""
-    log_file: str
-    items_file: str
-    text_template: str
-    released_at: AwareDatetime
-    hooktune_version: str = __version__
-
-
-def release_batch(log: Path, items: Path, to: Path, *, text: str = "{text}") -> BatchManifest:
+def release_batch(
+    log: str | Path,
+    items: str | Path,
+    to: str | Path,
+    *,
+    text: str = "{text}",
+    click_events: Collection[str] = (CLICK,),
+) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
 
     Results whose items are unknown and results repeated within a session are set aside and
@@ -74,14 +46,28 @@ def release_batch(log: Path, items: Path, to: Path, *, text: str = "{text}") -> 
         items: The items, one JSON object a line.
         to: The folder to make. If it holds the very same batch already, nothing is done.
         text: How an item's text is made of its fields, such as `{title}. {text}`.
+        click_events: The kinds of event that count as clicks; the others are counted and told in
+            the manifest, and have no other effect. An event for which the log states no kind is
+            of the kind `click`.
+
+    Returns:
+        What the folder says about itself; a warning is logged where its clicks are in doubt.
 
     Raises:
         DataError: One of the files cannot be used, or nothing of the log is left.
-        RequestError: `to` exists and is something else.
+        RequestError: `to` exists and is something else, or no kind of event counts as a click.
     """
+    log, items, to = Path(log), Path(items), Path(to)
+    kinds = [click_events] if isinstance(click_events, str) else list(click_events)
+    if not kinds:
+        raise RequestError("No kind of event counts as a click. Name one, such as 'click'.")
     if to.exists() and not (to / MANIFEST_FILE).is_file():
         raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
-    sessions, object_ids, set_aside = _read_log(log, items, text)
+    columns = LogColumns(click_events=frozenset(kinds))
+    for block in read_session_blocks(log):
+        columns.add_block(block)
+    columns.add_items(read_items(items, text))
+    sessions, object_ids, set_aside = columns.usable_sessions()
     if not len(sessions):
         raise DataError(
             f"Nothing is left of {log} to release: {describe_set_aside(set_aside)}. "
@@ -89,62 +75,39 @@ def release_batch(log: Path, items: Path, to: Path, *, text: str = "{text}") -> 
         )
     batch = Batch(_content_id(sessions, object_ids), sessions, object_ids)
     if to.exists():
-        return _same_batch(to, batch.batch_id)
-    manifest = BatchManifest(
-        batch_id=batch.batch_id,
-        counts=_counts(sessions),
-        clicks_by_position=_clicks_by_position(sessions),
-        set_aside=set_aside,
-        log_file=log.name,
-        items_file=items.name,
-        text_template=text,
-        released_at=datetime.now(UTC).replace(microsecond=0),
-    )
-    _write(batch, manifest, to)
+        manifest = _same_batch(to, batch.batch_id)
+    else:
+        manifest = BatchManifest(
+            batch_id=batch.batch_id,
+            counts=_counts(sessions),
+            clicks_by_position=_clicks_by_position(sessions),
+            clicked_results=int(sessions.clicked.sum()),
+            events=columns.event_counts(),
+            set_aside=set_aside,
+            log_file=log.name,
+            items_file=items.name,
+            text_template=text,
+            released_at=datetime.now(UTC).replace(microsecond=0),
+        )
+        _write(batch, manifest, to)
+    if manifest.warning:
+        logger.warning("%s: %s", to, manifest.warning)
     return manifest
 
 
-def read_manifest(folder: Path) -> BatchManifest:
-    """Read what a batch folder says about itself, without checking its content.
-
-    Raises:
-        DataError: The folder is no batch folder, or one of another hooktune version.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        is_folder, exists = folder.is_dir(), folder.exists()
-    except OSError as error:
-        raise DataError(f"{folder} cannot be a batch folder: {error.strerror}.") from None
-    if not is_folder:
-        what = "is not a folder" if exists else "does not exist"
-        raise DataError(f"{folder} {what}. Name a folder that `hooktune batch release` made.")
-    try:
-        content = path.read_text(encoding="utf-8")
-        version = json.loads(content).get("format_version")
-    except FileNotFoundError:
-        raise DataError(
-            f"{folder} holds no {MANIFEST_FILE}, so it is not a released batch. "
-            "Name a folder that `hooktune batch release` made."
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}. Release the log again.") from None
-    if version != FORMAT_VERSION:
-        raise DataError(
-            f"{folder} has the batch format {version!r}, and hooktune {__version__} reads format "
-            f"{FORMAT_VERSION}. Release the log again, or use the hooktune that released it."
-        )
-    try:
-        return BatchManifest.model_validate_json(content)
-    except ValidationError as error:
-        raise DataError(f"{path} is damaged: {explain(error)} Release the log again.") from None
-
-
-def open_batch(folder: Path) -> Batch:
+def open_batch(folder: str | Path) -> Batch:
     """Open a batch folder and check that it still is what was released.
+
+    Args:
+        folder: A folder that `release_batch` or `hooktune batch release` made.
+
+    Returns:
+        Its sessions as columns, whose arrays cannot be written to.
 
     Raises:
         DataError: The folder is no batch folder, or was changed after its release.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     tables = read_tables(folder)
     if tables is None or not _is_batch(*tables, manifest):
@@ -163,16 +126,6 @@ def _is_batch(sessions: Sessions, object_ids: pa.LargeStringArray, manifest: Bat
         and _content_id(sessions, object_ids) == manifest.batch_id
         and _clicks_by_position(sessions) == manifest.clicks_by_position
     )
-
-
-def _read_log(
-    log: Path, items: Path, template: str
-) -> tuple[Sessions, pa.LargeStringArray, dict[str, int]]:
-    columns = LogColumns()
-    for block in read_session_blocks(log):
-        columns.add_block(block)
-    columns.add_items(read_items(items, template))
-    return columns.usable_sessions()
 
 
 def _same_batch(folder: Path, batch_id: str) -> BatchManifest:

@@ -1,0 +1,134 @@
+"""What a batch folder says about itself: its id, what it holds, and what became of the log."""
+
+import json
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from hooktune._version import __version__
+from hooktune.data.jsonl import explain
+from hooktune.errors import DataError
+
+FORMAT_VERSION: Final = 1
+MANIFEST_FILE: Final = "manifest.json"
+
+
+class BatchCounts(BaseModel):
+    """How much of everything a batch holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sessions: int
+    not_irrelevant: int
+    irrelevant: int
+    queries: int
+    """Distinct queries."""
+    items: int
+    results: int
+    clicks: int
+
+
+class EventCount(BaseModel):
+    """How many events of one kind the log has, and whether they count as clicks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    """Empty for all events whose kind the log does not state as a text or a whole number."""
+    count: int
+    is_click: bool
+
+    @property
+    def in_words(self) -> str:
+        """How many there are, of what, and what became of them."""
+        fate = "counted as clicks" if self.is_click else "not counted"
+        return f"{self.count} x {self.kind or 'without a name'} ({fate})"
+
+
+class BatchManifest(BaseModel):
+    """What a batch folder says about itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: Literal[1] = FORMAT_VERSION
+    batch_id: str
+    counts: BatchCounts
+    clicks_by_position: tuple[int, ...]
+    """How many clicks fell on the first shown position, the second, and so on."""
+    clicked_results: int | None = None
+    """How many results have a click; None in a batch of a version that did not count them."""
+    events: tuple[EventCount, ...] | None = None
+    """All events of the log by kind, those in set aside sessions too; None where not counted."""
+    set_aside: dict[str, int]
+    """What of the log is not in the batch: how many sessions or results for each reason."""
+    log_file: str
+    items_file: str
+    text_template: str
+    released_at: AwareDatetime
+    hooktune_version: str = __version__
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"<BatchManifest {self.batch_id}: {counts.sessions} sessions, "
+            f"{counts.not_irrelevant} of them not irrelevant, {counts.results} results, "
+            f"{counts.clicks} clicks, {counts.items} items>"
+        )
+
+    __str__ = __repr__
+
+    @property
+    def warning(self) -> str | None:
+        """What makes one doubt that the right events count as clicks; None where nothing does."""
+        counts = self.counts
+        advice = "Name the kinds that do by `--click-event` (`click_events` in Python)."
+        if not counts.clicks and self.events:
+            kinds = ", ".join(repr(event.kind) for event in self.events)
+            return f"No event of the log is a click of the batch; its kinds are {kinds}. {advice}"
+        if self.clicked_results is None:
+            clicked, said = counts.clicks, f"{counts.clicks} clicks on {counts.results} results"
+        else:
+            clicked, said = self.clicked_results, f"{self.clicked_results} of {counts.results}"
+        if 2 * clicked <= counts.results:
+            return None
+        return (
+            f"More than half of all shown results are clicked ({said}). "
+            f"Perhaps not every event that counts is a click. {advice}"
+        )
+
+
+def read_manifest(folder: str | Path) -> BatchManifest:
+    """Read what a batch folder says about itself, without checking its content.
+
+    Raises:
+        DataError: The folder is no batch folder, or one of another hooktune version.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST_FILE
+    try:
+        is_folder, exists = folder.is_dir(), folder.exists()
+    except OSError as error:
+        raise DataError(f"{folder} cannot be a batch folder: {error.strerror}.") from None
+    if not is_folder:
+        what = "is not a folder" if exists else "does not exist"
+        raise DataError(f"{folder} {what}. Name a folder that `hooktune batch release` made.")
+    try:
+        content = path.read_text(encoding="utf-8")
+        version = json.loads(content).get("format_version")
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder} holds no {MANIFEST_FILE}, so it is not a released batch. "
+            "Name a folder that `hooktune batch release` made."
+        ) from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}. Release the log again.") from None
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{folder} has the batch format {version!r}, and hooktune {__version__} reads format "
+            f"{FORMAT_VERSION}. Release the log again, or use the hooktune that released it."
+        )
+    try:
+        return BatchManifest.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(f"{path} is damaged: {explain(error)} Release the log again.") from None
