@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hooktune.data import arrow_reader, jsonl
-from hooktune.data.arrow_reader import SessionBlock, block_of, read_session_blocks
+from hooktune.data.arrow_reader import read_session_blocks
 from hooktune.data.jsonl import read_sessions
+from hooktune.data.session_block import SessionBlock, block_of
 from hooktune.errors import DataError
 
 SESSION = {

@@ -1,9 +1,13 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hooktune.data.jsonl import read_items, read_sessions
+from hooktune.data.arrow_reader import read_session_blocks
+from hooktune.data.jsonl import MAX_DEPTH, is_too_deep, read_items, read_sessions
 from hooktune.errors import DataError, RequestError
 
 SESSION = {
@@ -93,6 +97,43 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path):
     path.write_bytes(b'{"session_id": "caf\xe9"}\n')
     with pytest.raises(DataError, match="line 1: not UTF-8: the byte 0xe9 at column 20"):
         list(read_sessions(path))
+
+
+LINE = (
+    '{"session_id": 1, "search_query": "q", "search_results": [], "object_id": 1, "text": "t", %s'
+)
+DEEP = [
+    LINE % ('"ignored": ' + "[" * 10_000),
+    LINE % ('"ignored": ' + "[" * 16_000 + "]" * 16_000 + "}"),
+    LINE % ('"ignored": ' + '{"":' * 16_000 + "0" + "}" * 16_001),
+]
+
+
+@pytest.mark.parametrize("line", DEEP, ids=["never closed", "ignored lists", "ignored objects"])
+@pytest.mark.parametrize("read", [read_sessions, read_session_blocks, read_items])
+def test_a_deep_line_is_refused_before_it_is_parsed(tmp_path, read, line):
+    path = write_lines(tmp_path, {**SESSION, "object_id": 0, "text": "text"}, line)
+    started = time.monotonic()
+    with pytest.raises(DataError, match="line 2: objects and lists stand in each other more than"):
+        list(read(path))
+    assert time.monotonic() - started < 5
+
+
+def depth(value: object) -> int:
+    within = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, within), default=0) if isinstance(value, dict | list) else 0
+
+
+SIGNS = st.text(st.sampled_from('[]{}"\\,:é'), max_size=9)
+NESTED = st.recursive(SIGNS, lambda inner: st.lists(inner) | st.dictionaries(SIGNS, inner))
+
+
+@given(NESTED, st.booleans())
+def test_the_depth_of_a_line_is_told_whatever_its_texts_hold(value, ascii_only):
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    around = MAX_DEPTH - 2
+    line = "[" * around + text + ', "' + "{[" * MAX_DEPTH + '"' + "]" * around
+    assert is_too_deep(line.encode()) == (depth(value) > 2)
 
 
 def test_a_missing_file_a_folder_and_an_empty_file_are_refused(tmp_path):

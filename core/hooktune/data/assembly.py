@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hooktune.contract.sessions import Ints, Mask, Sessions
-from hooktune.data.arrow_reader import SessionBlock
 from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import EventCount
 from hooktune.data.parquet import append_numbers, joined_texts
+from hooktune.data.session_block import SessionBlock
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"

@@ -15,8 +15,14 @@ from hooktune.errors import DataError, RequestError, did_you_mean
 
 Lines = list[bytes]
 
+MAX_DEPTH: Final = 64
+"""How many levels deep objects and lists may stand in each other on a line."""
+
 _BLOCK_BYTES: Final = 1 << 24
 _FIELD = re.compile(r"\{([^{}]*)\}")
+_ESCAPED = re.compile(rb"\\.")
+_AS_BRACES: Final = bytes.maketrans(b"[]", b"{}")
+_NEITHER_BRACKET_NOR_QUOTE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _SAME_LINE = re.compile(r"line 1 (?=column)")
 
 
@@ -178,6 +184,25 @@ def stated_lines(lines: Lines) -> Lines:
     return [stated for line in lines if (stated := line.rstrip())]
 
 
+def is_too_deep(line: bytes) -> bool:
+    """Tell whether objects and lists stand in each other on a line more than `MAX_DEPTH` deep.
+
+    It is to be asked before a line is parsed: parsers take time by the square of the depth.
+    """
+    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
+        return False
+    if b"\\" in line:
+        line = _ESCAPED.sub(b"", line)
+    brackets = line.translate(_AS_BRACES, _NEITHER_BRACKET_NOR_QUOTE)
+    brackets = b"".join(brackets.split(b'"')[::2])
+    # Each turn takes away the innermost level; what never closes is left over.
+    for depth in range(MAX_DEPTH + 1):
+        if depth + brackets.count(b"{") <= MAX_DEPTH:
+            return False
+        brackets = brackets.replace(b"{}", b"")
+    return True
+
+
 def _texts(path: Path, first_number: int, lines: Lines) -> Iterator[tuple[int, str]]:
     """Yield the lines of UTF-8 that are not blank, with their numbers."""
     for number, line in enumerate(lines, start=first_number):
@@ -191,6 +216,13 @@ def _read_texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _decoded(path: Path, number: int, line: bytes) -> str:
+    if is_too_deep(line):
+        raise _line_error(
+            path,
+            number,
+            f"objects and lists stand in each other more than {MAX_DEPTH} levels deep. "
+            "Take out fields that no search log needs.",
+        )
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

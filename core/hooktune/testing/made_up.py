@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hooktune.contract.sessions import Sessions
-from hooktune.data.arrow_reader import block_of
 from hooktune.data.assembly import LogColumns
 from hooktune.data.log_schema import Item, Session
+from hooktune.data.session_block import block_of
 from hooktune.tracking.models.loading import quiet_loading
 
 if TYPE_CHECKING:
