@@ -27,7 +27,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hooktune import Runner
-from hooktune.contract.sessions import held_out_sessions
 from hooktune.data.release import open_batch, release_batch
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ def main() -> None:
     before = judged_ndcg(all_similarities(starting_run.load_model(), items, grades), items, grades)
     after = judged_ndcg(all_similarities(result.best.load_model(), items, grades), items, grades)
     settings = result.iteration.settings
-    in_test = held_out_sessions(batch.sessions, settings.test_ratio, settings.seed)
-    tested = batch.sessions.take(in_test)
+    tested = batch.sessions.take(settings.split(batch.sessions).test)
     held_out = {tested.queries[place].as_py() for place in tested.query_index.tolist()}
     print(f"{'NDCG@10 by judgements':<24}{'queries':>8}{'starting':>10}{'best':>10}")
     for name, queries in (("held-out queries", held_out & before.keys()), ("all queries", before)):

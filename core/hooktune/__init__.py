@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.metric import MainMetric as MainMetric
+    from hooktune.contract.params import SearchChoices as SearchChoices
+    from hooktune.contract.params import SearchRange as SearchRange
     from hooktune.contract.params import TrainingParams as TrainingParams
     from hooktune.contract.seeding import seeded as seeded
     from hooktune.contract.sessions import Batch as Batch
     from hooktune.contract.sessions import Sessions as Sessions
     from hooktune.contract.sessions import TrainingBatch as TrainingBatch
     from hooktune.contract.settings import MethodSettings as MethodSettings
-    from hooktune.contract.settings import SearchChoices as SearchChoices
-    from hooktune.contract.settings import SearchRange as SearchRange
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
     from hooktune.errors import RequestError as RequestError
@@ -41,8 +41,8 @@ _HOME: Final = {
     "PluginError": "errors",
     "RequestError": "errors",
     "Runner": "iteration.runner",
-    "SearchChoices": "contract.settings",
-    "SearchRange": "contract.settings",
+    "SearchChoices": "contract.params",
+    "SearchRange": "contract.params",
     "Sessions": "contract.sessions",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",

@@ -170,7 +170,7 @@ def test_an_iteration_that_improves_nothing_is_said_to(work, tracker: Tracker):
 
 def test_a_main_metric_that_nobody_computes_is_refused(work):
     with pytest.raises(RequestError, match=r"main metric 'test_x' on this.*test_mrr"):
-        work(main_metric=MainMetric("test_x"))
+        work(settings={"main_metric": MainMetric("test_x")})
 
 
 def test_a_run_that_ranks_worse_carries_a_warning(work):

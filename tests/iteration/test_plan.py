@@ -1,6 +1,6 @@
 """What an iteration is to do: settings, starting model, sets of hyper-parameters."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -54,11 +54,22 @@ def host() -> Host:
     return Host(Plugin(METHOD, "method", MethodWithParams()))
 
 
+def asked(**settings: Any) -> Request:
+    """Ask for settings, and leave the rest open."""
+    return Request(settings=settings)
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_runs": 0}, {"test_ratio": 0.0}, {"test_ratio": 1.0}, {"seed": -1}, {"seed": 2**32}],
+    [
+        {"max_runs": 0},
+        {"settings": {"test_ratio": 0.0}},
+        {"settings": {"test_ratio": 1.0}},
+        {"settings": {"seed": -1}},
+        {"settings": {"seed": 2**32}},
+    ],
 )
-def test_a_request_out_of_bounds_is_refused(wrong: dict[str, float]):
+def test_a_request_out_of_bounds_is_refused(wrong: dict[str, Any]):
     with pytest.raises(RequestError):
         Request(**wrong)
 
@@ -66,21 +77,20 @@ def test_a_request_out_of_bounds_is_refused(wrong: dict[str, float]):
 def test_settings_are_those_asked_for_then_the_methods_then_the_defaults():
     assert settle_settings(Request(), None, None) == IterationSettings()
     assert settle_settings(Request(), LOSS, None).main_metric == LOSS
-    asked = Request(seed=3, test_ratio=0.5, main_metric=MainMetric(), baseline="recorded")
-    expected = IterationSettings(3, 0.5, MainMetric(), "recorded")
-    assert settle_settings(asked, LOSS, None) == expected
+    asked = {"seed": 3, "test_ratio": 0.5, "main_metric": MainMetric(), "baseline": "recorded"}
+    assert settle_settings(Request(settings=asked), LOSS, None) == IterationSettings(**asked)
 
 
 def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):
     settings = IterationSettings(seed=3, main_metric=LOSS)
     existing = begin(tracker, settings=settings)
     assert settle_settings(Request(), MainMetric(), existing) == settings
-    assert settle_settings(Request(seed=3, main_metric=LOSS), None, existing) == settings
+    assert settle_settings(asked(seed=3, main_metric=LOSS), None, existing) == settings
     for other in (
-        Request(seed=4),
-        Request(test_ratio=0.5),
-        Request(main_metric=MainMetric()),
-        Request(baseline="recorded"),
+        asked(seed=4),
+        asked(test_ratio=0.5),
+        asked(main_metric=MainMetric()),
+        asked(baseline="recorded"),
     ):
         with pytest.raises(RequestError, match=r"was begun with .* is asked for now"):
             settle_settings(other, None, existing)

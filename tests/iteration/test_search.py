@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hooktune.contract.settings import SearchChoices, SearchRange
+from hooktune.contract.params import SearchChoices, SearchRange
 from hooktune.errors import RequestError
 from hooktune.iteration.search import first_params, parse_params
 

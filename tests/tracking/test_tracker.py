@@ -27,7 +27,12 @@ def tracker(store_uri: str) -> Tracker:
 
 
 def test_an_iteration_is_recorded_as_it_was_created(tracker: Tracker):
-    settings = IterationSettings(7, 0.25, MainMetric("test_loss", False), "recorded")
+    settings = IterationSettings(
+        seed=7,
+        test_ratio=0.25,
+        main_metric=MainMetric("test_loss", False),
+        baseline="recorded",
+    )
     iteration = begin(tracker, settings=settings, starting_value=0.5)
     assert tracker.iterations() == [iteration]
     assert tracker.iterations("Another Method") == []

@@ -25,7 +25,6 @@ _LINE: Final = 2000
 
 def iteration_json(iteration: "Iteration") -> dict[str, Any]:
     """Return an iteration as JSON values."""
-    settings = iteration.settings
     return {
         "name": str(iteration.name),
         "method": iteration.name.method,
@@ -36,10 +35,7 @@ def iteration_json(iteration: "Iteration") -> dict[str, Any]:
         "improved": iteration.improved,
         "finished_at": iteration.finished_at,
         "created_at": _iso(iteration.created_at),
-        "seed": settings.seed,
-        "test_ratio": settings.test_ratio,
-        "main_metric": asdict(settings.main_metric),
-        "baseline": settings.baseline,
+        **iteration.settings.model_dump(),
     }
 
 

@@ -10,6 +10,7 @@ import click
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.launching import launch
 from hooktune.cli.listings import print_comparison, print_runs
+from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ What to do next:
   and tune on it                  hooktune run "{method}" DIR"""
 
 
-@cli.command()
+@cli.command(cls=CommandWithSettings)
 @click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--max-runs", type=int, help="Sets of hyper-parameters at most.  [default: 4]")
@@ -38,19 +39,6 @@ What to do next:
     help="The model to tune.  [default: last, the best one of the last finished iteration]",
 )
 @click.option("--param", "params", metavar="K=V", multiple=True, help="Fix a hyper-parameter.")
-@click.option("--seed", type=int, help="The seed of the split and of training.  [default: 0]")
-@click.option("--test-ratio", type=float, help="The share of queries to test with.  [default: 0.2]")
-@click.option(
-    "--main-metric",
-    metavar="NAME[:max|:min]",
-    help="What decides which model is best.  [default: test_not_irrelevant_dist_shift]",
-)
-@click.option(
-    "--baseline",
-    type=click.Choice(["starting", "recorded"]),
-    help="Measure distance shift from the starting model or from the recorded rank scores.  "
-    "[default: starting]",
-)
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")
 @click.option(

@@ -37,6 +37,11 @@ class MainMetric:
             return (True, 0.0)
         return (False, -value if self.greater_is_better else value)
 
+    @property
+    def direction(self) -> str:
+        """Which values are better, in words."""
+        return "higher is better" if self.greater_is_better else "lower is better"
+
     def __str__(self) -> str:
         return f"{self.name}:{'max' if self.greater_is_better else 'min'}"
 

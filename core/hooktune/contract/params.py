@@ -1,13 +1,32 @@
-"""The hyper-parameters of the training loop.
+"""The hyper-parameters of the training loop, and the marks of those that are worth searching.
 
 They stand apart from the loop, since a plugin that derives its own should not import torch for it.
 """
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hooktune.contract.settings import SearchRange
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Marks a numeric hyper-parameter as worth searching between two bounds, both included.
+
+    Put it into the field's annotation: `Annotated[float, SearchRange(1e-6, 1e-4, log=True)]`.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    """Draw the logarithm evenly, for a value whose order of magnitude matters."""
+
+
+@dataclass(frozen=True)
+class SearchChoices:
+    """Marks a hyper-parameter as worth searching among a few values."""
+
+    values: tuple[Any, ...]
 
 
 class TrainingParams(BaseModel):

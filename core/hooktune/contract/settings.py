@@ -1,11 +1,22 @@
-"""The settings of an iteration, and the marks of hyper-parameters that are worth searching."""
+"""What an iteration and a method are told: the settings, each with its bounds, words and tag."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypedDict
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from hooktune.contract.fields import allowed_in_words, reason_in_words
 from hooktune.contract.metric import MainMetric
+from hooktune.errors import RequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from hooktune.contract.sessions import Ints, Sessions
 
 BaselineKind = Literal["starting", "recorded"]
+
+_ALWAYS_RECORDED: Final = ("seed", "test_ratio", "main_metric", "baseline")
+"""What each iteration has a tag of. A setting that came later has its default where it has none."""
 
 
 @dataclass(frozen=True)
@@ -20,32 +31,173 @@ class MethodSettings:
 
 
 @dataclass(frozen=True)
-class IterationSettings:
-    """What an iteration is about: fixed when it is created and recorded on its experiment."""
+class Wording:
+    """What people read of a setting, beside the description of its field."""
 
-    seed: int = 0
-    test_ratio: float = 0.2
-    """The share of the distinct queries that are held out for testing."""
-    main_metric: MainMetric = field(default_factory=MainMetric)
-    baseline: BaselineKind = "starting"
-    """Whose scores distance shift is measured from: the starting model's or the recorded ones."""
+    told: str
+    """A sentence for those who look at an iteration; `{value}` stands for the setting."""
+    differing: str
+    """What is said of methods that do not have the same value, after `The methods`."""
+    metavar: str | None = None
+    """How the command line's help writes a value; None where the type says enough."""
 
 
-@dataclass(frozen=True)
-class SearchRange:
-    """Marks a numeric hyper-parameter as worth searching between two bounds, both included.
+class Split(NamedTuple):
+    """The places of a batch's training and test sessions, in the batch's order."""
 
-    Put it into the field's annotation: `Annotated[float, SearchRange(1e-6, 1e-4, log=True)]`.
+    train: "Ints"
+    test: "Ints"
+
+
+def _read_main_metric(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return MainMetric.parse(value)
+    except RequestError as error:
+        raise ValueError(str(error)) from error
+
+
+class IterationSettings(BaseModel):
+    """What an iteration is about: fixed when it is created and recorded on its experiment.
+
+    A setting stands here alone, with its default, bounds and words. What people ask for, the
+    options of `hooktune run`, the tags of an experiment, the params of a run, the comparison of
+    methods and the descriptions in MLflow go through these fields.
     """
 
-    low: float
-    high: float
-    log: bool = False
-    """Draw the logarithm evenly, for a value whose order of magnitude matters."""
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    main_metric: Annotated[
+        MainMetric,
+        BeforeValidator(_read_main_metric),
+        Wording(
+            told="The best model is chosen by {value.name} ({value.direction}).",
+            differing="are judged by different main metrics",
+            metavar="NAME[:max|:min]",
+        ),
+    ] = Field(default=MainMetric(), description="What decides which model is best.")
+    seed: Annotated[
+        int,
+        Wording(
+            told="The seed is {value}.",
+            differing="have different seeds, and so other test queries",
+        ),
+    ] = Field(default=0, ge=0, le=2**32 - 1, description="The seed of the split and of training.")
+    test_ratio: Annotated[
+        float,
+        Wording(
+            told="{value:.0%} of the queries are held out for testing, and not trained on.",
+            differing="hold out different shares of the queries",
+        ),
+    ] = Field(default=0.2, gt=0, lt=1, description="The share of queries to test with.")
+    baseline: Annotated[
+        BaselineKind,
+        Wording(
+            told="Distance shift is measured from the {value} scores.",
+            differing="measure distance shift from different baselines",
+        ),
+    ] = Field(
+        default="starting",
+        description="Measure distance shift from the starting model or from the recorded rank "
+        "scores.",
+    )
+
+    def split(self, sessions: "Sessions") -> Split:
+        """Divide the sessions of a batch into those that are trained on and those to test with.
+
+        Raises:
+            DataError: Too few queries have a click.
+        """
+        import numpy as np
+
+        from hooktune.contract.sessions import held_out_sessions
+
+        in_test = held_out_sessions(sessions, self.test_ratio, self.seed)
+        return Split(np.flatnonzero(~in_test), np.flatnonzero(in_test))
+
+    def as_facts(self) -> dict[str, int | float | str]:
+        """Return the settings as they are recorded on an iteration and on each of its runs."""
+        return {
+            setting_tag(name): value if isinstance(value, int | float) else str(value)
+            for name, value in self
+        }
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
+        """Read the settings that an iteration has recorded.
+
+        Returns:
+            The settings, or None where a tag is missing or was edited.
+        """
+        found = {name: tags[tag] for name in cls.model_fields if (tag := setting_tag(name)) in tags}
+        if not found.keys() >= set(_ALWAYS_RECORDED):
+            return None
+        try:
+            return cls.model_validate(found)
+        except ValidationError:
+            return None
+
+    def in_words(self) -> list[str]:
+        """Return a sentence for each setting."""
+        return [wording(name).told.format(value=value) for name, value in self]
 
 
-@dataclass(frozen=True)
-class SearchChoices:
-    """Marks a hyper-parameter as worth searching among a few values."""
+class AskedSettings(TypedDict, total=False):
+    """The settings that a user asks for. One that is left out, or None, is left open.
 
-    values: tuple[Any, ...]
+    It is as the iteration has recorded it, else as the method declares it, else the default.
+    """
+
+    main_metric: MainMetric | str | None
+    """Chooses the best model, such as `test_ndcg_at_10` or `test_loss:min`."""
+    seed: int | None
+    """The seed of the split and of all training; 0 by default."""
+    test_ratio: float | None
+    """The share of the queries that are held out for testing; 0.2 by default."""
+    baseline: BaselineKind | None
+    """Measure distance shift from the `starting` model's similarities or from the `recorded` rank
+    scores."""
+
+
+def setting_tag(name: str) -> str:
+    """Return the name under which a setting is recorded, as a tag and as a param."""
+    return f"hooktune.{name}"
+
+
+def wording(name: str) -> Wording:
+    """Return what people read of a setting."""
+    field = IterationSettings.model_fields[name]
+    return next(mark for mark in field.metadata if isinstance(mark, Wording))
+
+
+def check_settings(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the settings that a user asks for, and bring each to its type.
+
+    Returns:
+        Those that are not left open.
+
+    Raises:
+        RequestError: There is no such setting, or a value is ill-typed or out of bounds.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    fields = IterationSettings.model_fields
+    for name in given:
+        if name not in fields:
+            raise RequestError(f"There is no setting {name!r}. {did_you_mean(name, fields)}")
+    try:
+        settings = IterationSettings.model_validate(given)
+    except ValidationError as error:
+        refused = {str(problem["loc"][0]): problem for problem in error.errors()}
+        reasons = (
+            f"The {setting_in_words(name)} cannot be {given[name]!r}: {reason_in_words(problem)}. "
+            f"{allowed_in_words(fields[name])}"
+            for name, problem in refused.items()
+        )
+        raise RequestError(" ".join(reasons)) from error
+    return {name: getattr(settings, name) for name in given}
+
+
+def setting_in_words(name: str) -> str:
+    """Return a setting's name as a sentence has it, such as `test ratio`."""
+    return name.replace("_", " ")

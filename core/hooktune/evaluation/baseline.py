@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from hooktune.contract.params import TrainingParams
-from hooktune.contract.sessions import Batch, Mask, TrainingBatch
-from hooktune.contract.settings import IterationSettings
+from hooktune.contract.sessions import Batch, TrainingBatch
+from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.evaluation.figures import Similarities, count_similarities
@@ -38,7 +36,7 @@ class StartingPoint:
 def measure_starting_point(
     host: Host,
     batch: Batch,
-    in_test: Mask,
+    split: Split,
     settings: IterationSettings,
     encoder: TextEncoder,
 ) -> StartingPoint:
@@ -47,7 +45,7 @@ def measure_starting_point(
     Args:
         host: The plugins that compute metrics.
         batch: The released batch.
-        in_test: For each of its sessions, whether it is held out for testing.
+        split: Which of its sessions are trained on, and which are held out.
         settings: What the iteration is about.
         encoder: Encodes by the starting model, and keeps what it finds for the runs.
 
@@ -55,7 +53,7 @@ def measure_starting_point(
         RequestError: No plugin computes the main metric.
     """
     model, sessions = encoder.model, batch.sessions
-    test, train = np.flatnonzero(in_test), np.flatnonzero(~in_test)
+    train, test = split
     scores = score_results(model, sessions, encoder, title="the starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
     in_test_results = sessions.result_places(test)

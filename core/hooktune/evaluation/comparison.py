@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.settings import IterationSettings, wording
 from hooktune.errors import RequestError
 from hooktune.evaluation.figures import new_figure
 
@@ -149,21 +150,16 @@ def _chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None
 
 def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
     """Say in which settings iterations differ, so that the same figure means different things."""
-    ways = {
-        "main_metric": "are judged by different main metrics",
-        "seed": "have different seeds, and so other test queries",
-        "test_ratio": "hold out different shares of the queries",
-        "baseline": "measure distance shift from different baselines",
-    }
-    for name, words in ways.items():
+    for setting in IterationSettings.model_fields:
         methods: dict[str, list[str]] = {}
-        for each in iterations:
-            methods.setdefault(str(getattr(each.settings, name)), []).append(each.name.method)
+        for iteration in iterations:
+            value = str(getattr(iteration.settings, setting))
+            methods.setdefault(value, []).append(iteration.name.method)
         if len(methods) > 1:
             listed = "; ".join(
-                f"{text}: {', '.join(sorted(each))}" for text, each in sorted(methods.items())
+                f"{value}: {', '.join(sorted(names))}" for value, names in sorted(methods.items())
             )
-            yield f"The methods {words} ({listed})."
+            yield f"The methods {wording(setting).differing} ({listed})."
 
 
 def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:

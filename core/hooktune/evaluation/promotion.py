@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hooktune.contract.metric import RANKING_METRIC, MainMetric
-from hooktune.contract.sessions import Batch, Floats, held_out_sessions
+from hooktune.contract.sessions import Batch, Floats
+from hooktune.contract.settings import setting_tag
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.naming import iteration_name
@@ -16,7 +17,7 @@ from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models import champions as registry
 from hooktune.tracking.models.champions import Version
-from hooktune.tracking.records import BATCH_TAG, MAIN_METRIC_TAG, to_json
+from hooktune.tracking.records import BATCH_TAG, to_json
 from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
@@ -229,10 +230,7 @@ def _measure(
     trained_on = tracker.iteration(iteration_name(run.method, batch.batch_id))
     words = f"all sessions of batch {batch.batch_id}"
     if trained_on is not None:
-        split = trained_on.settings
-        sessions = sessions.take(
-            np.flatnonzero(held_out_sessions(sessions, split.test_ratio, split.seed))
-        )
+        sessions = sessions.take(trained_on.settings.split(sessions).test)
         words = f"the test sessions of batch {batch.batch_id}"
     present_model = registry.load_version(tracker.client, champion, device)
     present = score_results(present_model, sessions)
@@ -266,7 +264,7 @@ def _contest_tags(contest: Contest | None) -> dict[str, str]:
         for who, metrics in both.items()
     }
     return {
-        MAIN_METRIC_TAG: str(contest.main_metric),
+        setting_tag("main_metric"): str(contest.main_metric),
         "hooktune.compared_with": contest.rival.rstrip(","),
         "hooktune.compared_on": contest.sessions,
         "hooktune.compared_metrics": to_json(values),

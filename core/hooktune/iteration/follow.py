@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hooktune.contract.checkpoint import Checkpoint, StateGiver
 from hooktune.contract.metric import Accumulation, MainMetric
 from hooktune.contract.seeding import seeded_alone
-from hooktune.contract.sessions import Batch, Floats, Sessions, held_out_sessions
+from hooktune.contract.sessions import Batch, Floats, Sessions
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import HooktuneError
 from hooktune.evaluation.baseline import StartingPoint, measure_starting_point
@@ -73,8 +73,8 @@ def follow(host: Host, batch: Batch, group: ProcessGroup) -> IterationResult:
 def _begin(host: Host, batch: Batch, told: BeginIteration, group: ProcessGroup) -> StartingPoint:
     model = unpacked_model(told.model, group.device)
     encoder = TextEncoder(model, told.frozen_layers, group)
-    in_test = held_out_sessions(batch.sessions, told.settings.test_ratio, told.settings.seed)
-    return measure_starting_point(host, batch, in_test, told.settings, encoder)
+    split = told.settings.split(batch.sessions)
+    return measure_starting_point(host, batch, split, told.settings, encoder)
 
 
 def _fit(

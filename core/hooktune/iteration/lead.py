@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hooktune.contract.seeding import seeded_alone
-from hooktune.contract.sessions import Batch, held_out_sessions
+from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import IterationSettings, MethodSettings
 from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import always_frozen, measure_starting_point
@@ -81,7 +81,7 @@ def run_iteration(
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing)
-    in_test = held_out_sessions(batch.sessions, settings.test_ratio, settings.seed)
+    split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
     starting_run = find_starting_run(tracker, name.method, request, existing)
     previous_run = existing.previous_run if existing else None
@@ -105,7 +105,7 @@ def run_iteration(
     if group.size > 1:
         group.share(BeginIteration(packed_model(model), settings, depth))
     encoder = TextEncoder(model, depth, group)
-    start = measure_starting_point(host, batch, in_test, settings, encoder)
+    start = measure_starting_point(host, batch, split, settings, encoder)
     if starting_run is None:
         starting_run = _upload_initial_model(tracker, host, request, model)
         if not tracker.is_of_this_process(starting_run):

@@ -152,13 +152,9 @@ def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None
 
 def _facts(iteration: Iteration, start: StartingPoint) -> dict[str, Any]:
     """Return what is recorded on each run beside its hyper-parameters."""
-    settings = iteration.settings
     return {
         "hooktune.starting_run": iteration.starting_run,
-        "hooktune.seed": settings.seed,
-        "hooktune.test_ratio": settings.test_ratio,
-        "hooktune.baseline": settings.baseline,
-        "hooktune.main_metric": str(settings.main_metric),
+        **iteration.settings.as_facts(),
         "hooktune.train_sessions": len(start.training.train),
         "hooktune.test_sessions": len(start.evaluator.sessions),
         **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},

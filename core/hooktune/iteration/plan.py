@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.contract.metric import MainMetric
-from hooktune.contract.settings import BaselineKind, IterationSettings
+from hooktune.contract.settings import (
+    AskedSettings,
+    IterationSettings,
+    check_settings,
+    setting_in_words,
+)
 from hooktune.errors import RequestError
 from hooktune.iteration.search import first_params, parse_params
 from hooktune.naming import iteration_name
@@ -32,10 +37,7 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     start: str | None = None
     """`initial`, `last` or the id of a run."""
-    seed: int | None = None
-    test_ratio: float | None = None
-    main_metric: MainMetric | None = None
-    baseline: BaselineKind | None = None
+    settings: AskedSettings = field(default_factory=AskedSettings)
     initial_model: str | None = None
     device: str | None = None
     checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
@@ -49,12 +51,7 @@ class Request:
             )
         if self.max_runs < 1:
             raise RequestError(f"At least one run is needed, and {self.max_runs} were asked for.")
-        if self.test_ratio is not None and not 0 < self.test_ratio < 1:
-            raise RequestError(
-                f"The test ratio must lie between 0 and 1, not at {self.test_ratio}."
-            )
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise RequestError(f"The seed must lie between 0 and 2**32 - 1, not at {self.seed}.")
+        check_settings(self.settings)
 
 
 def settle_settings(
@@ -70,22 +67,16 @@ def settle_settings(
     Raises:
         RequestError: The iteration exists and is about something else.
     """
-    asked = {
-        "seed": request.seed,
-        "test_ratio": request.test_ratio,
-        "main_metric": request.main_metric,
-        "baseline": request.baseline,
-    }
+    asked = check_settings(request.settings)
     if existing is None:
-        chosen = {name: value for name, value in asked.items() if value is not None}
         if declared is not None:
-            chosen.setdefault("main_metric", declared)
-        return IterationSettings(**chosen)  # type: ignore[arg-type]
+            asked.setdefault("main_metric", declared)
+        return IterationSettings(**asked)
     for name, value in asked.items():
         recorded = getattr(existing.settings, name)
-        if value is not None and value != recorded:
+        if value != recorded:
             raise RequestError(
-                f"{existing.name} was begun with {name.replace('_', ' ')} {recorded}, and "
+                f"{existing.name} was begun with {setting_in_words(name)} {recorded}, and "
                 f"{value} is asked for now. Leave it out to continue the iteration, or release "
                 "another batch."
             )

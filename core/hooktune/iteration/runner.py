@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Unpack
 
-from hooktune.contract.metric import MainMetric
 from hooktune.contract.sessions import Batch
-from hooktune.contract.settings import BaselineKind
+from hooktune.contract.settings import AskedSettings
 from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.evaluation.promotion import Promotion, promote
@@ -84,13 +83,10 @@ class Runner:
         max_runs: int = DEFAULT_MAX_RUNS,
         params: Mapping[str, Any] | None = None,
         start: str | None = None,
-        seed: int | None = None,
-        test_ratio: float | None = None,
-        main_metric: str | MainMetric | None = None,
-        baseline: BaselineKind | None = None,
         initial_model: str | None = None,
         device: str | None = None,
         checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY,
+        **settings: Unpack[AskedSettings],
     ) -> IterationResult:
         """Run a method on a batch under several sets of hyper-parameters and keep the best model.
 
@@ -105,16 +101,13 @@ class Runner:
             params: Hyper-parameters that hold in all runs, by name.
             start: The model to tune: `initial`, `last` (the best one of the method's last finished
                 iteration; the default) or the id of a run that has a model.
-            seed: The seed of the split and of all training; 0 by default.
-            test_ratio: The share of the queries that are held out for testing; 0.2 by default.
-            main_metric: Chooses the best model, such as `test_ndcg_at_10` or `test_loss:min`.
-            baseline: Measure distance shift from the `starting` model's similarities (the default)
-                or from the `recorded` rank scores.
             initial_model: A folder or hub name to start from, when the method has no initial model
                 yet; by default the method chooses.
             device: A torch device; by default the best one that there is.
             checkpoint_every: After how many seconds a run keeps its state in the store, to be gone
                 on with if the process dies; 0 for after each step.
+            settings: What the iteration is about, such as `seed` and `main_metric`: the fields of
+                `AskedSettings`.
 
         Raises:
             RequestError: The request cannot be carried out as made; the store is untouched.
@@ -124,9 +117,8 @@ class Runner:
         """
         host = self._open_host(method)
         request = _request(
-            max_runs=max_runs, params=params, start=start, seed=seed, test_ratio=test_ratio,
-            main_metric=main_metric, baseline=baseline, initial_model=initial_model, device=device,
-            checkpoint_every=checkpoint_every,
+            max_runs=max_runs, params=params, start=start, initial_model=initial_model,
+            device=device, checkpoint_every=checkpoint_every, **settings,
         )  # fmt: skip
         released = open_batch(Path(batch))
         return self._iterate(host, released, request)
@@ -266,15 +258,16 @@ def _failed(method: str, error: Exception) -> MethodOutcome:
 
 def _request(
     *,
+    max_runs: int = DEFAULT_MAX_RUNS,
     params: Mapping[str, Any] | None = None,
-    main_metric: str | MainMetric | None = None,
+    start: str | None = None,
+    initial_model: str | None = None,
     device: str | None = None,
-    **choices: Any,
+    checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY,
+    **settings: Unpack[AskedSettings],
 ) -> Request:
-    if isinstance(main_metric, str):
-        main_metric = MainMetric.parse(main_metric)
     device = device or _best_device()
-    return Request(params=params or {}, main_metric=main_metric, device=device, **choices)
+    return Request(max_runs, params or {}, start, settings, initial_model, device, checkpoint_every)
 
 
 def _best_device() -> str:

@@ -9,12 +9,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from hooktune.contract.settings import SearchChoices, SearchRange
+from hooktune.contract.fields import allowed_in_words, reason_in_words
+from hooktune.contract.params import SearchChoices, SearchRange
 from hooktune.errors import RequestError, did_you_mean
 
 _SIGNIFICANT_DIGITS: Final = 3
 _DRAWS_PER_SET: Final = 50
-_BOUNDS: Final = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 def first_params(
@@ -96,7 +96,7 @@ def parse_params(model_class: type[BaseModel] | None, given: Mapping[str, Any]) 
     try:
         model = model_class(**parsed)
     except ValidationError as error:
-        reason = "; ".join(_reason(problem) for problem in error.errors())
+        reason = "; ".join(reason_in_words(problem) for problem in error.errors())
         raise RequestError(
             f"The parameters {_named(given)} do not fit together: {reason}"
         ) from error
@@ -112,12 +112,12 @@ def _parse(model_class: type[BaseModel], name: str, given: Any) -> Any:
         except ValidationError as error:
             of_field = [problem for problem in error.errors() if problem["loc"][:1] == (name,)]
             if of_field:
-                problems.append(" or ".join(map(_reason, of_field)))
+                problems.append(" or ".join(map(reason_in_words, of_field)))
                 continue
         return value
     raise RequestError(
         f"The parameter {name} cannot be {given!r}: {problems[0]}."
-        f"{_about(model_class.model_fields[name])}"
+        f" {allowed_in_words(model_class.model_fields[name])}"
     )
 
 
@@ -130,22 +130,6 @@ def _readings(given: Any) -> list[Any]:
         return [given, json.loads(given)]
     except ValueError:
         return [given]
-
-
-def _reason(problem: Mapping[str, Any]) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return message.replace("Input should be", "it should be").rstrip(".")
-
-
-def _about(field: FieldInfo) -> str:
-    bounds = [
-        f"{word} {bound:g}"
-        for attribute, word in _BOUNDS.items()
-        for mark in field.metadata
-        if (bound := getattr(mark, attribute, None)) is not None
-    ]
-    allowed = f" Allowed: {' and '.join(bounds)}." if bounds else ""
-    return f"{allowed} Its default is {field.default!r}."
 
 
 def _named(given: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.contract.settings import SearchChoices, SearchRange
+from hooktune.contract.params import SearchChoices, SearchRange
 from hooktune.testing.report import Fault
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.seeding import seeded
-from hooktune.contract.sessions import Floats, Sessions, TrainingBatch, held_out_sessions
+from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, MethodSettings
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.search import parse_params
@@ -129,8 +129,8 @@ class Trial:
     def parts(self) -> tuple[Sessions, Sessions]:
         """The training and the test sessions."""
         sessions = made_up_sessions()
-        in_test = held_out_sessions(sessions, IterationSettings().test_ratio, SEED)
-        return sessions.take(~in_test), sessions.take(in_test)
+        train, test = IterationSettings(seed=SEED).split(sessions)
+        return sessions.take(train), sessions.take(test)
 
     @cached_property
     def first_fit(self) -> Fit:

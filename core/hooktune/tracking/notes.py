@@ -75,14 +75,10 @@ def iteration_note(
 ) -> str:
     """Tell what an iteration is about, and what it came to so far."""
     runs, settings = list(runs), iteration.settings
-    direction = "higher" if settings.main_metric.greater_is_better else "lower"
-    origin = {"starting": "the starting model's", "recorded": "the recorded"}[settings.baseline]
     parts = [
         f"**{markdown(iteration.name.method)}** on batch `{iteration.name.batch_id}`, from "
         f"{_starting_model(iteration, starting)}.",
-        f"The best model is chosen by {markdown_code(settings.main_metric.name)} ({direction} is "
-        f"better), on {settings.test_ratio:.0%} of the queries, which nothing is trained on. "
-        f"Distance shift is measured from {origin} scores, and the seed is {settings.seed}.",
+        " ".join(markdown(sentence) for sentence in settings.in_words()),
     ]
     best = next((run for run in runs if run.run_id == iteration.best_run), None)
     parts.append(f"[The runs, the best one first]({view_address(iteration)})")

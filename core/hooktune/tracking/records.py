@@ -5,11 +5,9 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hooktune.contract.metric import MainMetric
-from hooktune.contract.settings import BaselineKind, IterationSettings
-from hooktune.errors import RequestError
+from hooktune.contract.settings import IterationSettings
 from hooktune.naming import IterationName, parse_experiment_name
 
 if TYPE_CHECKING:
@@ -31,14 +29,10 @@ WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
 CHECKPOINT_TAG: Final = "hooktune.checkpoint"
 
-# Tags of an iteration's experiment.
+# Tags of an iteration's experiment, beside those of its settings.
 STARTING_RUN_TAG: Final = "hooktune.starting_run"
 PREVIOUS_RUN_TAG: Final = "hooktune.previous_run"
 STARTING_METRICS_TAG: Final = "hooktune.starting_metrics"
-SEED_TAG: Final = "hooktune.seed"
-TEST_RATIO_TAG: Final = "hooktune.test_ratio"
-MAIN_METRIC_TAG: Final = "hooktune.main_metric"
-BASELINE_TAG: Final = "hooktune.baseline"
 BEST_RUN_TAG: Final = "hooktune.best_run"
 FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
@@ -160,7 +154,7 @@ def iteration_from_mlflow(experiment: "Experiment") -> Iteration | None:
         return None
     tags = experiment.tags
     starting_metrics = _json_object(tags.get(STARTING_METRICS_TAG))
-    settings = _settings(tags)
+    settings = IterationSettings.from_tags(tags)
     if settings is None or starting_metrics is None or not tags.get(STARTING_RUN_TAG):
         return None
     return Iteration(
@@ -183,10 +177,7 @@ def iteration_tags(
     """Return the tags that fix what an iteration is about."""
     tags = {
         STARTING_RUN_TAG: starting_run,
-        SEED_TAG: str(settings.seed),
-        TEST_RATIO_TAG: repr(settings.test_ratio),
-        MAIN_METRIC_TAG: str(settings.main_metric),
-        BASELINE_TAG: settings.baseline,
+        **{tag: str(value) for tag, value in settings.as_facts().items()},
     }
     return tags | ({PREVIOUS_RUN_TAG: previous_run} if previous_run else {})
 
@@ -194,20 +185,6 @@ def iteration_tags(
 def to_json(values: Mapping[str, Any]) -> str:
     """Write values so that equal ones give equal text."""
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _settings(tags: Mapping[str, str]) -> IterationSettings | None:
-    """Read what an iteration is about; None where somebody else wrote the tags."""
-    try:
-        settings = IterationSettings(
-            seed=int(tags[SEED_TAG]),
-            test_ratio=float(tags[TEST_RATIO_TAG]),
-            main_metric=MainMetric.parse(tags[MAIN_METRIC_TAG]),
-            baseline=cast(BaselineKind, tags[BASELINE_TAG]),
-        )
-    except (KeyError, ValueError, RequestError):
-        return None
-    return settings if settings.baseline in get_args(BaselineKind) else None
 
 
 def _json_object(text: str | None) -> dict[str, Any] | None:

@@ -1,0 +1,40 @@
+"""The options of the command line for the settings of an iteration."""
+
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import click
+
+
+class CommandWithSettings(click.Command):
+    """A command with an option for each setting of an iteration, before `--help`.
+
+    They are made when the command is used: the settings are built on pydantic, and importing that
+    would double the time of `hooktune --help`.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters of the command, those of the settings among them."""
+        *params, help_option = super().get_params(ctx)
+        return [*params, *_setting_options(), help_option]
+
+
+@cache
+def _setting_options() -> tuple[click.Option, ...]:
+    from hooktune.contract.settings import IterationSettings, wording
+
+    return tuple(
+        click.Option(
+            [f"--{name.replace('_', '-')}"],
+            type=_option_type(field.annotation),
+            metavar=wording(name).metavar,
+            help=f"{field.description}  [default: {field.default}]",
+        )
+        for name, field in IterationSettings.model_fields.items()
+    )
+
+
+def _option_type(annotation: Any) -> click.Choice[str] | type:
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    return annotation if annotation in (int, float, bool) else str
