@@ -6,7 +6,7 @@ from typing import Any
 
 from hooktune import Runner, hookimpl
 from hooktune.data.release import release_batch
-from hooktune.iteration.lead import IterationResult
+from hooktune.iteration.result import IterationResult
 from hooktune_loop import METHOD
 from measuring import Phases
 from product_search import SEED, Workload, test_ratio, write_log

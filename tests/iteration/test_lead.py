@@ -173,6 +173,45 @@ def test_a_main_metric_that_nobody_computes_is_refused(work):
         work(settings={"main_metric": MainMetric("test_x")})
 
 
+class Talker:
+    """Computes more metrics than a store can keep."""
+
+    @hookimpl
+    def compute_metrics(self):
+        return {f"a_rather_long_name_of_metric_{number}": 0.5 for number in range(200)}
+
+
+def test_a_request_that_is_refused_leaves_no_trace(work, tracker: Tracker, pusher: Pusher):
+    pusher.compute_metrics = Talker().compute_metrics
+    for refused in (
+        {},
+        {"settings": {"main_metric": MainMetric("test_x")}},
+        {"params": {"deed": "talk " * 2000}},
+        {"start": "nonsense"},
+    ):
+        with pytest.raises(RequestError):
+            work(**refused)
+    assert tracker.client.search_experiments(filter_string="name LIKE 'iteration%'") == []
+
+
+def test_the_initial_model_of_another_process_is_taken_where_that_was_first(
+    work, tracker: Tracker, pusher: Pusher
+):
+    others = []
+
+    def upload_while_this_one_is_made(settings):
+        if not others:
+            far = json.loads(describe_process()) | {"host": "far"}
+            others.append(tracker.upload_initial_model("Pusher", tiny_model(1), {}))
+            tracker.tag(others[0], {"hooktune.process": json.dumps(far)})
+        return tiny_model(settings.seed)
+
+    pusher.upload_initial_model = hookimpl(upload_while_this_one_is_made)
+    result = work()
+    assert result.iteration.starting_run == others[0].run_id
+    assert [run.status for run in result.runs] == ["FINISHED"]
+
+
 def test_a_run_that_ranks_worse_carries_a_warning(work):
     result = work(max_runs=4, params={"push": 50.0})
     ranks_worse = (

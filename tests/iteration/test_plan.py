@@ -1,20 +1,25 @@
-"""What an iteration is to do: settings, starting model, sets of hyper-parameters."""
+"""What an iteration is to do, and that settling it only reads."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
+from conftest import MakeBatch
 from pydantic import BaseModel
-from tracked import METHOD, begin, do_run, finish, initial_run
+from tracked import METHOD, begin, do_run
 
 from hooktune import SearchRange, hookimpl
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
+from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
 from hooktune.iteration.plan import (
     Request,
     choose_params,
     describe_params,
-    find_starting_run,
+    make_plan,
     run_key,
     settle_settings,
 )
@@ -96,39 +101,6 @@ def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):
             settle_settings(other, None, existing)
 
 
-def test_the_starting_run_is_the_last_best_one_unless_another_is_named(tracker: Tracker):
-    def found(start: str | None, existing=None):
-        return find_starting_run(tracker, METHOD, Request(start=start), existing)
-
-    assert found(None) is None, "no initial model is stored yet"
-    initial = initial_run(tracker)
-    assert found(None) == found("initial") == found("last") == initial
-    first = finish(tracker, 1, 0.1)
-    best = tracker.best(first)
-    assert found(None) == found("last") == found(best.run_id) == best
-    assert found("initial") == initial
-    with pytest.raises(RequestError, match="There is no run 'nonsense'"):
-        found("nonsense")
-
-    second = begin(tracker, 2)
-    assert found(None, second) == found(best.run_id, second) == best
-    with pytest.raises(RequestError, match=f"was begun from the model of run {best.run_id}"):
-        found("initial", second)
-
-
-def test_a_run_without_a_model_is_no_start(tracker: Tracker):
-    iteration = begin(tracker)
-    loser = do_run(tracker, iteration, -0.1)
-    with pytest.raises(RequestError, match="has no model to start from"):
-        find_starting_run(tracker, METHOD, Request(start=loser.run_id), None)
-
-
-def test_another_initial_model_than_the_stored_one_is_refused(tracker: Tracker):
-    initial_run(tracker)
-    with pytest.raises(RequestError, match="has an initial model already"):
-        find_starting_run(tracker, METHOD, Request(initial_model="some/model"), None)
-
-
 def test_first_the_search_space_then_the_best_sets_of_the_last_iteration(
     tracker: Tracker, host: Host
 ):
@@ -175,3 +147,63 @@ def test_a_checkpoint_is_kept_every_so_many_seconds():
     for seconds in (-1.0, float("nan")):
         with pytest.raises(RequestError, match="every so many seconds"):
             Request(checkpoint_every=seconds)
+
+
+def test_a_plan_says_what_will_be_done_and_makes_no_store(
+    host: Host, tmp_path: Path, make_batch: MakeBatch
+):
+    batch = open_batch(make_batch())
+    tracker = Tracker(f"sqlite:///{tmp_path / 'new.db'}")
+    plan = make_plan(
+        tracker, host, batch, Request(max_runs=2, params={"steps": 3}, initial_model="some/model")
+    )
+    first, second = plan.todo
+    assert str(plan) == (
+        f"iteration / {METHOD} / {batch.batch_id} is begun from an initial model, some/model.\n"
+        f"{len(plan.split.train)} sessions are trained on, {len(plan.split.test)} tested with.\n"
+        + "\n".join(plan.settings.in_words())
+        + "\n"
+        f"to run: steps=3\nto run: rate={second.rate}, steps=3"
+    )
+    assert first.steps == 3
+    assert tracker.is_empty(), "making a plan only reads"
+
+
+def test_a_plan_continues_what_is_there(tracker: Tracker, host: Host, make_batch: MakeBatch):
+    batch = open_batch(make_batch())
+    iteration = begin(tracker, int(batch.batch_id, 16))
+    key = run_key({"rate": 0.5, "steps": 10}, iteration.starting_run)
+    done = do_run(tracker, iteration, 0.1, key)
+    plan = make_plan(tracker, host, batch, Request(max_runs=2))
+    assert (plan.existing.name, plan.starting_run.run_id) == (
+        iteration.name,
+        iteration.starting_run,
+    )
+    assert ([run.run_id for run in plan.done], len(plan.todo)) == ([done.run_id], 1)
+    (planned,) = plan.runs(iteration.starting_run)
+    assert (planned.title, planned.params) == ("run 1/1", plan.todo[0])
+    assert f"is continued from the model of run {iteration.starting_run}." in str(plan)
+
+
+def test_what_a_store_cannot_take_is_refused_by_the_plan(
+    tracker: Tracker, host: Host, make_batch: MakeBatch
+):
+    batch = open_batch(make_batch())
+    name = f"iteration / {METHOD} / {batch.batch_id}"
+
+    class Wordy(BaseModel):
+        text: str = "word " * 2000
+
+    wordy = MethodWithParams()
+    wordy.hyper_parameters = hookimpl(lambda: Wordy)
+    with pytest.raises(RequestError, match=r"The hyper-parameters take 1\d+ characters"):
+        make_plan(tracker, Host(Plugin(METHOD, "method", wordy)), batch, Request())
+    unranked = replace(batch.sessions, rank=np.full(batch.sessions.result_count, np.nan))
+    with pytest.raises(RequestError, match="have no recorded rank score"):
+        make_plan(tracker, host, replace(batch, sessions=unranked), asked(baseline="recorded"))
+    foreign = tracker.client.create_experiment(name)
+    with pytest.raises(RequestError, match="exists, but hooktune did not make it"):
+        make_plan(tracker, host, batch, Request())
+    tracker.client.delete_experiment(foreign)
+    with pytest.raises(RequestError, match="was deleted, and its name is still taken"):
+        make_plan(tracker, host, batch, Request())

@@ -12,7 +12,7 @@ from browser import CHROMIUM, DRIVER, Browser, free_port, open_browser, started,
 from hooktune import Runner
 from hooktune.data.release import release_batch
 from hooktune.evaluation.figures import EVALUATIONS_FILE, SIMILARITIES_FILE
-from hooktune.iteration.lead import IterationResult
+from hooktune.iteration.result import IterationResult
 from hooktune.plain_text import markdown
 from hooktune.testing import made_up_log, tiny_model
 from hooktune.tracking.records import NOTE_TAG

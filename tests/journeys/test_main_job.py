@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from hooktune import Runner
-from hooktune.iteration.runner import IterationResult
+from hooktune.iteration.result import IterationResult
 
 METHOD = "Default Fine Tuning Method"
 TRACKED = {

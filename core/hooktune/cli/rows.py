@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hooktune.evaluation.comparison import Comparison, MethodOnBatch
     from hooktune.evaluation.promotion import Promotion
-    from hooktune.iteration.lead import IterationResult
+    from hooktune.iteration.result import IterationResult
     from hooktune.plugin.catalogue import Catalogue
     from hooktune.plugin.isolation import PluginVerdict
     from hooktune.tracking import Iteration, RunRecord

@@ -14,7 +14,7 @@ from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
 
 if TYPE_CHECKING:
-    from hooktune.iteration.lead import IterationResult
+    from hooktune.iteration.result import IterationResult
     from hooktune.iteration.runner import MethodOutcome
     from hooktune.tracking import Tracker
 

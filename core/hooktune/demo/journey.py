@@ -8,7 +8,7 @@ from hooktune.data.release import release_batch
 from hooktune.demo.log import demo_initial_model, write_demo_log
 
 if TYPE_CHECKING:
-    from hooktune.iteration.lead import IterationResult
+    from hooktune.iteration.result import IterationResult
     from hooktune.iteration.runner import Runner
 
 logger = logging.getLogger(__name__)

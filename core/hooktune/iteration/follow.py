@@ -14,7 +14,6 @@ from hooktune.contract.settings import IterationSettings
 from hooktune.errors import HooktuneError
 from hooktune.evaluation.baseline import StartingPoint, measure_starting_point
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
-from hooktune.iteration.lead import IterationResult
 from hooktune.iteration.messages import (
     BeginIteration,
     BeginRun,
@@ -22,6 +21,7 @@ from hooktune.iteration.messages import (
     StillWaiting,
     unpacked_model,
 )
+from hooktune.iteration.result import IterationResult
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ProcessGroup

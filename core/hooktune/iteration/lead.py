@@ -1,56 +1,29 @@
 """The work of one iteration, from what was asked to the one model that is kept."""
 
 import logging
-from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
-from hooktune.contract.settings import IterationSettings, MethodSettings
-from hooktune.errors import RequestError
-from hooktune.evaluation.baseline import always_frozen, measure_starting_point
+from hooktune.contract.settings import MethodSettings
+from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
-from hooktune.iteration.one_run import method_run_key, plugin_tags, run_once
-from hooktune.iteration.plan import (
-    Request,
-    choose_params,
-    describe_params,
-    find_starting_run,
-    settle_settings,
-)
+from hooktune.iteration.one_run import plugin_tags, run_once
+from hooktune.iteration.plan import Plan, PlannedRun, Request, make_plan
+from hooktune.iteration.result import IterationResult
 from hooktune.iteration.sharing import share_out
+from hooktune.iteration.starting_run import model_address
 from hooktune.iteration.takeover import end_dead_runs, sweep
-from hooktune.naming import iteration_name
 from hooktune.plugin.host import Host
 from hooktune.processes import sweep_scratch
 from hooktune.progress import phase
-from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking import Iteration, Tracker
 from hooktune.tracking.claims import Claim
-from hooktune.tracking.records import INITIAL_MODEL_TAG
+from hooktune.tracking.records import INITIAL_MODEL_TAG, starting_metrics_text
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ALONE, ProcessGroup
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from sentence_transformers import SentenceTransformer
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class IterationResult:
-    """What an iteration came to."""
-
-    iteration: Iteration
-    runs: tuple[RunRecord, ...]
-    """All runs of the iteration, the oldest first; those of earlier calls too."""
-    best: RunRecord | None
-    """The run whose model is kept; None where no run beats the starting model."""
-    attempted: int
-    """How many runs this call has done; the others had been done before."""
 
 
 def run_iteration(
@@ -77,95 +50,122 @@ def run_iteration(
         HooktuneError: The work failed.
     """
     sweep_scratch()
-    _send_what_was_kept(tracker)
-    name = iteration_name(host.method.name, batch.batch_id)
-    existing = tracker.iteration(name)
-    settings = settle_settings(request, host.main_metric(), existing)
-    split = settings.split(batch.sessions)
-    _check_recorded_scores(batch, settings)
-    starting_run = find_starting_run(tracker, name.method, request, existing)
-    previous_run = existing.previous_run if existing else None
-    candidates = choose_params(
-        tracker,
-        host,
-        request,
-        settings.seed,
-        tracker.run(previous_run) if previous_run else tracker.starting_model(name.method),
-    )
-    if existing is not None:
-        sweep(tracker, existing)
-        resumable = {method_run_key(host, params, existing.starting_run) for params in candidates}
-        end_dead_runs(tracker, existing, resumable)
-        candidates = _not_done_yet(tracker, host, existing, candidates)
-        if not candidates:
-            return _finish(tracker, existing, attempted=0)
-    # Evaluation before anything is stored: a main metric that nobody computes must leave no trace.
-    model = _load(host, starting_run, request, settings.seed)
-    depth = always_frozen(model, candidates)
+    plan = make_plan(tracker, host, batch, request)
+    if _clear_up(tracker, plan):
+        plan = make_plan(tracker, host, batch, request)
+    while plan.existing is None or plan.todo:
+        start = _measure_start(plan, host, batch, request, group)
+        iteration = _begin(tracker, host, plan, start)
+        if iteration is not None:
+            return _do_runs(tracker, iteration, plan, start, request, stop)
+        # Another process was first, and what it has recorded holds.
+        plan = make_plan(tracker, host, batch, request)
+    return _finish(tracker, plan.existing, attempted=0)
+
+
+def _clear_up(tracker: Tracker, plan: Plan) -> bool:
+    """Put right what earlier processes have left behind, now that the request is accepted.
+
+    Returns:
+        Whether the store holds more than the plan was made from.
+    """
+    has_changed = _send_what_was_kept(tracker)
+    if plan.existing is not None:
+        sweep(tracker, plan.existing)
+        resumable = {planned.key for planned in plan.runs(plan.existing.starting_run)}
+        has_changed |= end_dead_runs(tracker, plan.existing, resumable)
+    return has_changed
+
+
+def _send_what_was_kept(tracker: Tracker) -> bool:
+    """Deliver what earlier processes could not, so that their runs are not done again.
+
+    Returns:
+        Whether anything has reached the store.
+    """
+    delivered = tracker.sync()
+    for kept in delivered:
+        if kept.is_elsewhere:
+            logger.debug("what is kept of run %s stays: %s", kept.run_id, kept.problem)
+        elif kept.problem:
+            logger.warning("what is kept of run %s stays: %s", kept.run_id, kept.problem)
+        else:
+            logger.info("what was kept of run %s is in the store now", kept.run_id)
+    return any(not kept.problem for kept in delivered)
+
+
+def _measure_start(
+    plan: Plan, host: Host, batch: Batch, request: Request, group: ProcessGroup
+) -> StartingPoint:
+    """Load or make the model to start from, and measure it; nothing is stored.
+
+    Raises:
+        RequestError: A metric that is needed is not computed, or all are more than can be stored.
+    """
+    settings = plan.settings
+    with phase("loading the model"), seeded_alone(settings.seed):
+        if plan.starting_run is not None:
+            model = plan.starting_run.load_model(request.device)
+        else:
+            model = host.upload_initial_model(
+                MethodSettings(plan.initial_model, settings.seed, request.device or "cpu")
+            )
+    depth = always_frozen(model, [*plan.todo])
     if group.size > 1:
         group.share(BeginIteration(packed_model(model), settings, depth))
     encoder = TextEncoder(model, depth, group)
-    start = measure_starting_point(host, batch, split, settings, encoder)
+    start = measure_starting_point(host, batch, plan.split, settings, encoder)
+    starting_metrics_text(start.metrics)
+    return start
+
+
+def _begin(tracker: Tracker, host: Host, plan: Plan, start: StartingPoint) -> Iteration | None:
+    """Record an iteration with all that it starts from.
+
+    Returns:
+        The iteration; None where another process has recorded something else in the meantime.
+    """
+    starting_run = plan.starting_run
     if starting_run is None:
-        starting_run = _upload_initial_model(tracker, host, request, model)
+        logger.info("uploading the initial model of %s", plan.name.method)
+        chosen = "" if plan.initial_model is None else model_address(plan.initial_model)
+        tags = {INITIAL_MODEL_TAG: chosen, **plugin_tags(host)}
+        with phase("uploading the initial model"):
+            starting_run = tracker.upload_initial_model(plan.name.method, start.encoder.model, tags)
         if not tracker.is_of_this_process(starting_run):
-            return run_iteration(tracker, host, batch, request, stop, group)
-    iteration = existing or tracker.create_iteration(name, settings, starting_run.run_id)
-    if (iteration.settings, iteration.starting_run) != (settings, starting_run.run_id):
-        # Another process was first, and what it has recorded holds.
-        return run_iteration(tracker, host, batch, request, stop, group)
-    iteration = tracker.record_starting_metrics(iteration, start.metrics)
-    keys = [method_run_key(host, params, iteration.starting_run) for params in candidates]
-    titles = [f"run {number}/{len(keys)}" for number in range(1, len(keys) + 1)]
+            return None
+    iteration = plan.existing or tracker.create_iteration(
+        plan.name, plan.settings, starting_run.run_id
+    )
+    if (iteration.settings, iteration.starting_run) != (plan.settings, starting_run.run_id):
+        return None
+    return tracker.record_starting_metrics(iteration, start.metrics)
 
-    def do(work: tuple[str, "BaseModel | None"], claim: Claim) -> None:
-        title, params = work
+
+def _do_runs(
+    tracker: Tracker,
+    iteration: Iteration,
+    plan: Plan,
+    start: StartingPoint,
+    request: Request,
+    stop: Event,
+) -> IterationResult:
+    """Do the runs that are left to do, beside other processes that do the same."""
+    for run in plan.done:
+        logger.info("done before, and not run again: %s", run.name)
+    works = {planned.key: planned for planned in plan.runs(iteration.starting_run)}
+
+    def do(planned: PlannedRun, claim: Claim) -> None:
         with tracker.sending_rest():
-            run_once(
-                tracker, iteration, start, params, title, stop, claim, request.checkpoint_every
-            )
+            run_once(tracker, iteration, start, planned, stop, claim, request.checkpoint_every)
 
-    works = dict(zip(keys, zip(titles, candidates, strict=True), strict=True))
+    group = start.encoder.group
     attempted = share_out(
         tracker, iteration, works, do, stop, on_wait=lambda: group.share(StillWaiting())
     )
     if stop.is_set():
         return _result(tracker, iteration, attempted)
     return _finish(tracker, iteration, attempted)
-
-
-def _send_what_was_kept(tracker: Tracker) -> None:
-    """Deliver what earlier processes could not, so that their runs are not done again."""
-    for each in tracker.sync():
-        if each.is_elsewhere:
-            logger.debug("what is kept of run %s stays: %s", each.run_id, each.problem)
-        elif each.problem:
-            logger.warning("what is kept of run %s stays: %s", each.run_id, each.problem)
-        else:
-            logger.info("what was kept of run %s is in the store now", each.run_id)
-
-
-def _not_done_yet(
-    tracker: Tracker, host: Host, iteration: Iteration, candidates: "list[BaseModel | None]"
-) -> "list[BaseModel | None]":
-    """Return the sets of hyper-parameters that no finished run has had, if they can still be run.
-
-    Raises:
-        RequestError: There are some, and the model to start from is gone.
-    """
-    todo = []
-    for params in candidates:
-        if tracker.finished_run(iteration, method_run_key(host, params, iteration.starting_run)):
-            logger.info("done before, and not run again: %s", describe_params(params))
-        else:
-            todo.append(params)
-    if todo and not tracker.has_model(tracker.run(iteration.starting_run)):
-        raise RequestError(
-            f"{iteration.name} started from the model of run {iteration.starting_run}, which was "
-            "deleted when a better one replaced it, so that no further runs can be compared with "
-            "the finished ones. Release another batch to go on."
-        )
-    return todo
 
 
 def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
@@ -177,33 +177,3 @@ def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> Iteration
 def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
     runs = tuple(tracker.runs(iteration))
     return IterationResult(iteration, runs, tracker.best(iteration), attempted)
-
-
-def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
-    missing = int(np.isnan(batch.sessions.rank).sum())
-    if settings.baseline == "recorded" and missing:
-        raise RequestError(
-            f"{missing} of {batch.sessions.result_count} results of batch {batch.batch_id} have no "
-            "recorded rank score. Measure from the starting model instead: --baseline starting."
-        )
-
-
-def _load(
-    host: Host, starting_run: RunRecord | None, request: Request, seed: int
-) -> "SentenceTransformer":
-    """Return the model to start from; without a starting run, the one that the method brings."""
-    with phase("loading the model"), seeded_alone(seed):
-        if starting_run is not None:
-            return starting_run.load_model(request.device)
-        return host.upload_initial_model(
-            MethodSettings(request.initial_model, seed, request.device or "cpu")
-        )
-
-
-def _upload_initial_model(
-    tracker: Tracker, host: Host, request: Request, model: "SentenceTransformer"
-) -> RunRecord:
-    tags = {INITIAL_MODEL_TAG: request.initial_model or "", **plugin_tags(host)}
-    logger.info("uploading the initial model of %s", host.method.name)
-    with phase("uploading the initial model"):
-        return tracker.upload_initial_model(host.method.name, model, tags)

@@ -8,7 +8,7 @@ import traceback
 from contextlib import suppress
 from importlib.metadata import version
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hooktune.contract.metric import ranking_warning
 from hooktune.contract.seeding import seeded_alone
@@ -16,7 +16,7 @@ from hooktune.errors import ClaimLostError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
 from hooktune.iteration.messages import BeginRun
-from hooktune.iteration.plan import describe_params, run_key
+from hooktune.iteration.plan import PlannedRun, describe_params, json_values
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines
@@ -25,9 +25,6 @@ from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import EndStatus
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +36,7 @@ def run_once(
     tracker: Tracker,
     iteration: Iteration,
     start: StartingPoint,
-    params: "BaseModel | None",
-    title: str,
+    planned: PlannedRun,
     stop: Event,
     claim: Claim,
     checkpoint_every: float,
@@ -51,8 +47,7 @@ def run_once(
         tracker: The tracking store.
         iteration: The iteration, as the store has it.
         start: What the run starts from and is compared with.
-        params: Its hyper-parameters.
-        title: What reports of progress and messages call it.
+        planned: What is to be done.
         stop: Set from outside to end it.
         claim: That of the run's key, which this process holds.
         checkpoint_every: After how many seconds its state is kept.
@@ -60,16 +55,16 @@ def run_once(
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
     """
+    params, title = planned.params, planned.title
     host, settings = start.evaluator.host, iteration.settings
-    values, facts = _values(params), _facts(iteration, start)
-    key = method_run_key(host, params, iteration.starting_run)
-    run = take_over(tracker, iteration, key, {**values, **facts})
+    values, facts = json_values(params), _facts(iteration, start)
+    run = take_over(tracker, iteration, planned.key, {**values, **facts})
     if run is not None and run.status != "RUNNING":
         return
     stored = None if run is None else tracker.stored_points(run)
     if run is None:
         run = tracker.start_run(
-            iteration, describe_params(params), key, values, facts, plugin_tags(host)
+            iteration, describe_params(params), planned.key, values, facts, plugin_tags(host)
         )
     logger.info("%s: %s", title, run.name)
     metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
@@ -159,17 +154,6 @@ def _facts(iteration: Iteration, start: StartingPoint) -> dict[str, Any]:
         "hooktune.test_sessions": len(start.evaluator.sessions),
         **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
     }
-
-
-def _values(params: "BaseModel | None") -> dict[str, Any]:
-    return {} if params is None else params.model_dump(mode="json")
-
-
-def method_run_key(host: Host, params: "BaseModel | None", starting_run: str) -> str:
-    """Return what tells the runs of a method in one iteration apart: same key, same work."""
-    # Who writes a method in a file edits and runs it in turns.
-    code = {"hooktune.method": host.method.version} if host.method.from_file else {}
-    return run_key(_values(params) | code, starting_run)
 
 
 def plugin_tags(host: Host) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""What an iteration is to do: its settings, its starting model and its sets of hyper-parameters."""
+"""What an iteration is to do, settled before anything is done: making a plan only reads.
+
+All that can be refused without a model is refused here.
+"""
 
 import hashlib
 import logging
@@ -6,19 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from hooktune.contract.metric import MainMetric
+from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
     AskedSettings,
     IterationSettings,
+    Split,
     check_settings,
     setting_in_words,
 )
 from hooktune.errors import RequestError
 from hooktune.iteration.search import first_params, parse_params
-from hooktune.naming import iteration_name
+from hooktune.iteration.starting_run import find_starting_run
+from hooktune.naming import IterationName, iteration_name
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
-from hooktune.tracking.records import INITIAL_MODEL_TAG, to_json
+from hooktune.tracking.records import hyper_parameters_text, to_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,6 +62,114 @@ class Request:
         check_settings(self.settings)
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of an iteration that is to be done."""
+
+    key: str
+    """Tells what it does: same key, same work."""
+    title: str
+    """What progress and messages call it."""
+    params: "BaseModel | None"
+    """Its hyper-parameters; None for a method without any."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What an iteration is going to do."""
+
+    name: IterationName
+    settings: IterationSettings
+    existing: Iteration | None
+    """The iteration as the store has it; None where it is to be created."""
+    starting_run: RunRecord | None
+    """The run whose model is tuned; None where the initial model is to be made first."""
+    initial_model: str | None
+    """The folder or hub name to make the initial model of; None leaves it to the method."""
+    split: Split = field(repr=False)
+    """Which sessions of the batch are trained on, and which are tested with."""
+    todo: tuple["BaseModel | None", ...]
+    """The sets of hyper-parameters to run; one that is None for a method without any."""
+    code: str | None
+    """Which code a method from a file has; None for one from a package."""
+    done: tuple[RunRecord, ...]
+    """The finished runs of the other sets that are asked for."""
+
+    def runs(self, starting_run: str) -> list[PlannedRun]:
+        """Return the runs to do, once it is known which run's model they start from."""
+        return [
+            PlannedRun(
+                method_run_key(params, starting_run, self.code),
+                f"run {number}/{len(self.todo)}",
+                params,
+            )
+            for number, params in enumerate(self.todo, start=1)
+        ]
+
+    def __str__(self) -> str:
+        if self.starting_run is not None:
+            start = f"the model of run {self.starting_run.run_id}"
+        else:
+            start = f"an initial model, {self.initial_model or 'which the method chooses'}"
+        lines = [
+            f"{self.name} {'is continued' if self.existing else 'is begun'} from {start}.",
+            f"{len(self.split.train)} sessions are trained on, {len(self.split.test)} tested with.",
+            *self.settings.in_words(),
+            *(f"to run: {describe_params(params)}" for params in self.todo),
+            *(f"run before: {run.name}" for run in self.done),
+        ]
+        return "\n".join(lines)
+
+
+def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> Plan:
+    """Settle what an iteration is going to do; nothing is stored.
+
+    Args:
+        tracker: The tracking store.
+        host: The iteration's plugins.
+        batch: The released batch.
+        request: What the user asks for.
+
+    Raises:
+        RequestError: It cannot be carried out as it was made.
+    """
+    name = iteration_name(host.method.name, batch.batch_id)
+    existing = tracker.iteration(name)
+    settings = settle_settings(request, host.main_metric(), existing)
+    split = settings.split(batch.sessions)
+    _check_recorded_scores(batch, settings)
+    starting_run = find_starting_run(
+        tracker, name.method, existing, start=request.start, initial_model=request.initial_model
+    )
+    if existing is None:
+        tracker.check_is_free(name)
+        previous = tracker.starting_model(name.method)
+    else:
+        previous = tracker.run(existing.previous_run) if existing.previous_run else None
+    candidates = choose_params(tracker, host, request, settings.seed, previous)
+    code = host.method.version if host.method.from_file else None
+    todo: list[BaseModel | None] = []
+    done: list[RunRecord] = []
+    for params in candidates:
+        key = existing and method_run_key(params, existing.starting_run, code)
+        finished = tracker.finished_run(existing, key) if existing and key else None
+        if finished is None:
+            hyper_parameters_text(json_values(params))
+            todo.append(params)
+        else:
+            done.append(finished)
+    if existing and todo and starting_run and not tracker.has_model(starting_run):
+        raise RequestError(
+            f"{name} started from the model of run {existing.starting_run}, which was "
+            "deleted when a better one replaced it, so that no further runs can be compared with "
+            "the finished ones. Release another batch to go on."
+        )
+    return Plan(
+        name, settings, existing, starting_run, request.initial_model, split, tuple(todo), code,
+        tuple(done),
+    )  # fmt: skip
+
+
 def settle_settings(
     request: Request, declared: MainMetric | None, existing: Iteration | None
 ) -> IterationSettings:
@@ -83,35 +199,6 @@ def settle_settings(
     return existing.settings
 
 
-def find_starting_run(
-    tracker: Tracker, method: str, request: Request, existing: Iteration | None
-) -> RunRecord | None:
-    """Return the run whose model the iteration tunes; None where no initial model is stored yet.
-
-    Raises:
-        RequestError: There is no such run, its model is gone, or it is not the recorded one.
-    """
-    initial = tracker.initial_run(method)
-    _check_initial_model(initial, request)
-    if request.start == "initial":
-        wanted = initial
-    elif request.start in (None, "last"):
-        wanted = tracker.run(existing.starting_run) if existing else tracker.starting_model(method)
-    else:
-        wanted = tracker.run(request.start)
-    if existing is not None and (wanted is None or wanted.run_id != existing.starting_run):
-        raise RequestError(
-            f"{existing.name} was begun from the model of run {existing.starting_run}. Leave out "
-            "--from to continue it, or release another batch to start from another model."
-        )
-    if existing is None and wanted is not None and not tracker.has_model(wanted):
-        raise RequestError(
-            f"Run {wanted.run_id} ({wanted.name}) has no model to start from: only the best run of "
-            "an iteration keeps one. `hooktune best` names it."
-        )
-    return wanted
-
-
 def choose_params(
     tracker: Tracker, host: Host, request: Request, seed: int, previous_run: RunRecord | None
 ) -> list["BaseModel | None"]:
@@ -135,6 +222,24 @@ def choose_params(
     return [*(proven or first_params(space, request.max_runs, seed, fixed))]
 
 
+def method_run_key(params: "BaseModel | None", starting_run: str, code: str | None) -> str:
+    """Return what tells the runs of a method in one iteration apart: same key, same work.
+
+    Args:
+        params: A set of hyper-parameters.
+        starting_run: The run whose model is tuned.
+        code: The digest of a method in a file; None for one of a package.
+    """
+    # Who writes a method in a file edits and runs it in turns.
+    changing = {} if code is None else {"hooktune.method": code}
+    return run_key(json_values(params) | changing, starting_run)
+
+
+def json_values(params: "BaseModel | None") -> dict[str, Any]:
+    """Return hyper-parameters as JSON values, none for a method that has no hyper-parameters."""
+    return {} if params is None else params.model_dump(mode="json")
+
+
 def run_key(params: Mapping[str, Any], starting_run: str) -> str:
     """Return what tells two runs of one iteration apart: same key, same work."""
     text = to_json({"params": params, "starting_run": starting_run})
@@ -154,15 +259,12 @@ def describe_params(params: "BaseModel | None") -> str:
     return ", ".join(changed) or "defaults"
 
 
-def _check_initial_model(initial: RunRecord | None, request: Request) -> None:
-    if initial is None or request.initial_model is None:
-        return
-    stored = initial.tags.get(INITIAL_MODEL_TAG, "")
-    if stored != request.initial_model:
+def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
+    missing = int(np.isnan(batch.sessions.rank).sum())
+    if settings.baseline == "recorded" and missing:
         raise RequestError(
-            f"{initial.method} has an initial model already, "
-            f"{stored or 'the one that the method chose itself'}, and {request.initial_model} is "
-            "asked for now. Leave it out, or use another tracking store."
+            f"{missing} of {batch.sessions.result_count} results of batch {batch.batch_id} have no "
+            "recorded rank score. Measure from the starting model instead: --baseline starting."
         )
 
 

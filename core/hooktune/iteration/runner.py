@@ -13,9 +13,10 @@ from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.evaluation.promotion import Promotion, promote
 from hooktune.iteration.follow import follow
-from hooktune.iteration.lead import IterationResult, run_iteration
+from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.messages import EndIteration
 from hooktune.iteration.plan import DEFAULT_CHECKPOINT_EVERY, DEFAULT_MAX_RUNS, Request
+from hooktune.iteration.result import IterationResult
 from hooktune.iteration.search import parse_params
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin

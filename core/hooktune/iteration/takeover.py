@@ -54,7 +54,7 @@ def take_over(
     return tracker.run(run.run_id)
 
 
-def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[str] = ()) -> None:
+def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[str] = ()) -> bool:
     """End the runs that processes of this machine left behind when they died.
 
     A run that was marked the best has finished; the models of the others are deleted.
@@ -63,6 +63,9 @@ def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[s
         tracker: The tracking store.
         iteration: The iteration.
         resumable: Keys of runs that are to be gone on with instead.
+
+    Returns:
+        Whether there were any.
     """
     claims, ended = tracker.claims(iteration), False
     for run in tracker.runs(iteration):
@@ -79,6 +82,7 @@ def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[s
     if ended:
         with best_model.decided_alone(tracker.client, iteration) as iteration:
             best_model.settle(tracker.client, iteration)
+    return ended
 
 
 def sweep(tracker: Tracker, iteration: Iteration) -> None:

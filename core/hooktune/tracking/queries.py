@@ -32,6 +32,40 @@ def find_experiment(client: "MlflowClient", name: str) -> "Experiment | None":
     return experiment
 
 
+def check_is_not_deleted(client: "MlflowClient", name: str) -> None:
+    """Make sure that no deleted experiment has a name.
+
+    Raises:
+        StoreError: One has.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"The experiment {name} was deleted, and its name is still taken. Restore it by "
+            "`mlflow experiments restore`, or remove it for good by `mlflow gc`."
+        )
+
+
+def check_is_free(client: "MlflowClient", name: str) -> None:
+    """Make sure that an experiment of a name, if there is one, is an iteration of hooktune's.
+
+    Raises:
+        StoreError: It is somebody else's, or was deleted.
+    """
+    check_is_not_deleted(client, name)
+    experiment = find_experiment(client, name)
+    if experiment is not None and iteration_from_mlflow(experiment) is None:
+        raise is_foreign(name)
+
+
+def is_foreign(name: str) -> StoreError:
+    """Return the error that an experiment of an iteration's name is somebody else's."""
+    return StoreError(
+        f"The experiment {name} exists, but hooktune did not make it, or its tags were "
+        "changed since. Rename it in MLflow."
+    )
+
+
 def create_experiment(client: "MlflowClient", name: str, tags: dict[str, str]) -> str:
     """Return the id of the experiment of a name, which is created if need be.
 
@@ -46,12 +80,9 @@ def create_experiment(client: "MlflowClient", name: str, tags: dict[str, str]) -
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    experiment = find_experiment(client, name)
-    if experiment is None:
-        raise StoreError(
-            f"The experiment {name} was deleted, and its name is still taken. Restore it by "
-            "`mlflow experiments restore`, or remove it for good by `mlflow gc`."
-        )
+    check_is_not_deleted(client, name)
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None, f"the experiment {name} was there a moment ago"
     return experiment.experiment_id
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hooktune.contract.settings import IterationSettings
+from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
 
 NOTE_TAG: Final = "mlflow.note.content"
+
+TAG_LENGTH: Final = 5000
+"""How many characters MLflow keeps of a tag, in all of its stores."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,36 @@ def iteration_tags(
         **{tag: str(value) for tag, value in settings.as_facts().items()},
     }
     return tags | ({PREVIOUS_RUN_TAG: previous_run} if previous_run else {})
+
+
+def hyper_parameters_text(values: Mapping[str, Any]) -> str:
+    """Return a run's hyper-parameters as the text of their tag.
+
+    Raises:
+        RequestError: They are longer than the store can keep.
+    """
+    text = to_json(values)
+    if len(text) > TAG_LENGTH:
+        raise RequestError(
+            f"The hyper-parameters take {len(text)} characters as JSON, and MLflow keeps "
+            f"{TAG_LENGTH} of them. Shorten their values."
+        )
+    return text
+
+
+def starting_metrics_text(metrics: Mapping[str, float]) -> str:
+    """Return a starting model's metrics as the text of their tag.
+
+    Raises:
+        RequestError: They are longer than the store can keep.
+    """
+    text = to_json(metrics)
+    if len(text) > TAG_LENGTH:
+        raise RequestError(
+            f"The metrics take {len(text)} characters and MLflow keeps {TAG_LENGTH}. "
+            "Block a plugin that computes many: --block NAME."
+        )
+    return text
 
 
 def to_json(values: Mapping[str, Any]) -> str:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.settings import IterationSettings
-from hooktune.errors import RequestError, StoreError
-from hooktune.naming import IterationName
+from hooktune.errors import RequestError
+from hooktune.naming import INITIAL_EXPERIMENT, IterationName
 from hooktune.processes import describe_process
 from hooktune.progress import phase
 from hooktune.tracking import notes, records
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
-
-_TAG_LENGTH: Final = 5000
 
 
 class Tracker:
@@ -113,6 +111,16 @@ class Tracker:
         """Return one iteration, or None where it has not been created."""
         return None if self.is_empty() else experiments.find_iteration(self.client, name)
 
+    def check_is_free(self, name: IterationName) -> None:
+        """Make sure that an iteration that does not exist can be created.
+
+        Raises:
+            StoreError: Somebody else has an experiment of this name, or deleted it.
+        """
+        if not self.is_empty():
+            experiments.check_is_free(self.client, str(name))
+            experiments.check_is_not_deleted(self.client, INITIAL_EXPERIMENT)
+
     def create_iteration(
         self, name: IterationName, settings: IterationSettings, starting_run: str
     ) -> Iteration:
@@ -131,10 +139,7 @@ class Tracker:
         experiments.create_experiment(self.client, str(name), tags)
         iteration = self.iteration(name)
         if iteration is None:
-            raise StoreError(
-                f"The experiment {name} exists, but hooktune did not make it, or its tags were "
-                "changed since. Rename it in MLflow."
-            )
+            raise experiments.is_foreign(str(name))
         with best_model.decided_alone(self.client, iteration) as iteration:
             notes.describe(self.client, iteration)
         return iteration
@@ -143,12 +148,7 @@ class Tracker:
         self, iteration: Iteration, metrics: Mapping[str, float]
     ) -> Iteration:
         """Record how the starting model does on the test sessions."""
-        text = records.to_json(metrics)
-        if len(text) > _TAG_LENGTH:
-            raise RequestError(
-                f"The metrics take {len(text)} characters and MLflow keeps {_TAG_LENGTH}. "
-                "Block a plugin that computes many: --block NAME."
-            )
+        text = records.starting_metrics_text(metrics)
         with best_model.decided_alone(self.client, iteration):
             self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
             return best_model.read_again(self.client, iteration)
@@ -236,17 +236,11 @@ class Tracker:
         Raises:
             RequestError: The hyper-parameters are longer than the store can keep.
         """
-        values = records.to_json(hyper_parameters)
-        if len(values) > _TAG_LENGTH:
-            raise RequestError(
-                f"The hyper-parameters take {len(values)} characters as JSON, and MLflow keeps "
-                f"{_TAG_LENGTH} of them. Shorten their values."
-            )
         own = {
             records.METHOD_TAG: iteration.name.method,
             records.BATCH_TAG: iteration.name.batch_id,
             records.RUN_KEY_TAG: run_key,
-            records.HYPER_PARAMETERS_TAG: values,
+            records.HYPER_PARAMETERS_TAG: records.hyper_parameters_text(hyper_parameters),
             records.PROCESS_TAG: describe_process(),
         }
         # Not tried again by itself: a reply that was lost would leave a second run.
@@ -292,7 +286,7 @@ class Tracker:
 
     def tag(self, run: RunRecord, tags: Mapping[str, str]) -> None:
         """Record tags on a run; a long one is cut."""
-        short = {key: value[:_TAG_LENGTH] for key, value in tags.items()}
+        short = {key: value[: records.TAG_LENGTH] for key, value in tags.items()}
         self._outbox.send(run.run_id, SetTags(tags=short))
 
     def warn(self, run: RunRecord, warning: str) -> None:
@@ -305,7 +299,7 @@ class Tracker:
         The best run has always finished: it was marked when all of it was stored, and what went
         wrong since, such as an interruption, does not concern it.
         """
-        failure = failure and failure[:_TAG_LENGTH]
+        failure = failure and failure[: records.TAG_LENGTH]
         end = End(status=status, failure=failure, at=time.time_ns() // 1_000_000)
         self._outbox.send(run.run_id, end)
         if self._outbox.keeps(run.run_id):
