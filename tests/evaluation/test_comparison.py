@@ -1,16 +1,14 @@
 """The methods of a batch side by side: who wins, who does not compare, and how it is shown."""
 
-import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from tracked import SHIFT, finish
 
-from hooktune.cli import rows as report
+from hooktune.cli import comparison as shown
 from hooktune.cli.tables import json_text
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
@@ -27,9 +25,8 @@ def tracker(store_uri: str) -> Tracker:
 
 
 def printed(comparison) -> str:
-    output = io.StringIO()
-    Console(file=output, width=200).print(report.comparison_table(comparison))
-    return output.getvalue() + "\n".join(report.comparison_remarks(comparison))
+    table = shown.comparison_table(comparison).render()
+    return "\n".join([table, *shown.comparison_remarks(comparison)])
 
 
 def test_each_method_stands_by_its_best_run_and_the_best_one_wins(tracker: Tracker):
@@ -56,7 +53,7 @@ def test_each_method_stands_by_its_best_run_and_the_best_one_wins(tracker: Track
     assert " MB" in line
     assert f"Better is the winner, by {SHIFT}." in text
 
-    read = json.loads(json_text(report.comparison_json(compared)))
+    read = json.loads(json_text(shown.comparison_json(compared)))
     assert (read["batch_id"], read["winner"], read["comparable"]) == (BATCH, "Better", True)
     assert read["methods"][0]["metrics"][SHIFT] == 0.3
     assert read["methods"][2]["improved"] is False
@@ -81,7 +78,7 @@ def test_nobody_wins_where_no_run_beats_its_starting_model(tracker: Tracker):
     text = printed(compared)
     assert "No method beats its starting model on this batch." in text
     assert "No run of Empty has finished." in text
-    assert report.comparison_json(compared)["methods"][1]["run_id"] is None
+    assert shown.comparison_json(compared)["methods"][1]["run_id"] is None
 
 
 def test_methods_with_other_settings_do_not_compare(tracker: Tracker):
@@ -96,7 +93,7 @@ def test_methods_with_other_settings_do_not_compare(tracker: Tracker):
     assert "different seeds, and so other test queries (0: Plain; 1: Other)" in text
     assert "different shares of the queries (0.2: Plain; 0.5: Other)" in text
     assert "no method is the winner" in text
-    assert report.comparison_json(compared)["comparable"] is False
+    assert shown.comparison_json(compared)["comparable"] is False
 
 
 def test_methods_that_started_from_other_models_are_told(tracker: Tracker):

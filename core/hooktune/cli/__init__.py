@@ -9,11 +9,21 @@ from typing import Final, NoReturn
 
 import click
 
-from hooktune.cli import batches, listings, models, plugins, running, server
+from hooktune.cli import batches, comparison, listings, models, plugins, running, server
 from hooktune.cli.group import cli
 from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
 
-__all__ = ["batches", "cli", "listings", "main", "models", "plugins", "running", "server"]
+__all__ = [
+    "batches",
+    "cli",
+    "comparison",
+    "listings",
+    "main",
+    "models",
+    "plugins",
+    "running",
+    "server",
+]
 
 INTERRUPTED: Final = 130
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from hooktune.cli.group import PATH, Context, cli
+from hooktune.cli.tables import LINE, cell
+from hooktune.contract.metric import RANKING_METRIC
 from hooktune.errors import RequestError, did_you_mean
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
+    from hooktune.evaluation.promotion import Promotion
     from hooktune.tracking import Tracker
 
 
@@ -37,13 +40,12 @@ def promote(
 
     METHOD may be left out where there is only one. The exit status is 1 when the champion stays.
     """
-    from hooktune.cli import rows as report
     from hooktune.iteration.runner import Runner
 
     runner = Runner(context.tracking_uri, block=context.block)
     method = _only_method(runner.tracker) if method is None else method
     promotion = runner.promote(method, folder, force=force, device=device)
-    click.echo("\n".join(report.promotion_lines(promotion)))
+    click.echo("\n".join(promotion_lines(promotion)))
 
 
 @cli.command()
@@ -65,9 +67,25 @@ def rollback(context: Context, method: str | None) -> None:
 
 
 def _only_method(tracker: "Tracker") -> str:
-    known = sorted({each.name.method for each in tracker.iterations()})
+    known = sorted({iteration.name.method for iteration in tracker.iterations()})
     if len(known) == 1:
         return known[0]
     if not known:
         raise RequestError("There are no iterations yet. `hooktune demo` makes one.")
     raise RequestError(f"Name the method. {did_you_mean('', known)}")
+
+
+def promotion_lines(promotion: "Promotion") -> list[str]:
+    """Say which model is the champion now, what it was compared with, and where it is found."""
+    champion, run, contest = promotion.champion, promotion.run, promotion.contest
+    version = f"version {champion.number} of {champion.model}"
+    if not promotion.is_new:
+        return [printable(f"The model of run {run.run_id} is the champion already, {version}.")]
+    lines = [f"The model of run {run.run_id} is the champion now, {version}."]
+    if contest is not None:
+        lines.append(f"Compared with {contest.rival.rstrip(',')} on {contest.sessions}:")
+        for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC)):
+            before, value = contest.present.get(name), contest.candidate.get(name)
+            lines.append(f"  {name}: {cell(value)}, before {cell(before)}")
+    lines.append(f"Stock MLflow loads it: models:/{champion.model}@champion")
+    return [printable(line, LINE) for line in lines]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hooktune.cli import rows
+from hooktune.cli.comparison import print_comparison
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.launching import launch
-from hooktune.cli.listings import print_comparison, print_runs
+from hooktune.cli.listings import print_runs
 from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
 
@@ -130,26 +132,24 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
 
 
 def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
-    from hooktune.cli import rows as report
-
     print_runs(tracker, result.iteration, as_json, remarks=False)
     if not as_json:
-        click.echo("\n".join(report.result_summary(result)))
+        click.echo("\n".join(rows.result_summary(result)))
     _check_that_a_run_has_finished(result)
 
 
 def _check_that_a_run_has_finished(result: "IterationResult") -> None:
-    if not any(each.status == "FINISHED" for each in result.runs):
+    if not any(run.status == "FINISHED" for run in result.runs):
         raise HooktuneError(
-            f"No run of {result.iteration.name} has finished; each says above why it failed."
+            f"No run of {result.iteration.name} has finished; why is said above of each."
         )
 
 
 def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
     from hooktune.evaluation.comparison import compare
 
-    results = [each.result for each in outcomes if each.result]
-    failures = [f"{each.method}: {each.error}" for each in outcomes if each.error]
+    results = [outcome.result for outcome in outcomes if outcome.result]
+    failures = [f"{outcome.method}: {outcome.error}" for outcome in outcomes if outcome.error]
     for result in results:
         try:
             if as_json:

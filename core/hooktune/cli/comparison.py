@@ -1,0 +1,112 @@
+"""`hooktune compare`: all methods that ran on a batch, side by side."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hooktune.cli.group import PATH, Context, cli, json_option
+from hooktune.cli.rows import metric_columns
+from hooktune.cli.tables import Column, Table, json_text, print_table
+from hooktune.plain_text import printable
+
+if TYPE_CHECKING:
+    from hooktune.evaluation.comparison import Comparison, MethodOnBatch
+
+
+@cli.command()
+@click.argument("batch", metavar="BATCH_ID|DIR")
+@click.option("--plot", metavar="FILE.png", type=PATH, help="Draw it too.")
+@json_option
+@click.pass_obj
+def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
+    """Show all methods that ran on a batch side by side, and which one is the best."""
+    from hooktune.data.manifest import read_manifest
+    from hooktune.evaluation import comparison
+    from hooktune.naming import is_batch_id
+
+    batch_id = batch if is_batch_id(batch) else read_manifest(Path(batch)).batch_id
+    compared = comparison.compare(context.tracker(), batch_id)
+    if plot is not None:
+        comparison.plot_comparison(compared, plot)
+    print_comparison(compared, as_json)
+
+
+def print_comparison(comparison: "Comparison", as_json: bool) -> None:
+    """Print the methods of a batch side by side."""
+    if as_json:
+        click.echo(json_text(comparison_json(comparison)))
+        return
+    click.echo(f"batch {comparison.batch_id}")
+    print_table(comparison_table(comparison))
+    click.echo("\n".join(comparison_remarks(comparison)))
+
+
+def comparison_json(comparison: "Comparison") -> dict[str, Any]:
+    """Return the methods of a batch as JSON values."""
+
+    def method_json(method: "MethodOnBatch") -> dict[str, Any]:
+        return {
+            "method": method.method,
+            "main_metric": asdict(method.iteration.settings.main_metric),
+            "improved": method.iteration.improved,
+            "run_id": method.run and method.run.run_id,
+            "params": method.run and method.run.params,
+            "metrics": {name: method.metric(name) for name in comparison.metrics},
+            "starting_run": method.iteration.starting_run,
+            "starting_metrics": method.iteration.starting_metrics,
+            "fit_seconds": method.metric("fit_seconds"),
+            "model_bytes": method.run and method.run.model_bytes,
+            "warning": method.run and method.run.warning,
+        }
+
+    return {
+        "batch_id": comparison.batch_id,
+        "comparable": not comparison.obstacles,
+        "winner": comparison.winner and comparison.winner.method,
+        "methods": [method_json(method) for method in comparison.methods],
+        "remarks": [*comparison.obstacles, *comparison.notes],
+    }
+
+
+def comparison_table(comparison: "Comparison") -> Table:
+    """Lay out the methods of a batch, a line each, below the model that they started from."""
+    start = comparison.starting_metrics
+    before = (start.get(name) for name in comparison.metrics)
+    rows: list[tuple[Any, ...]] = [("", "starting model", *before, None, None, "")]
+    for method in comparison.methods:
+        mark = "winner" if method == comparison.winner else ""
+        run = method.run
+        mark += " !" if run and run.warning else ""
+        seconds = method.metric("fit_seconds")
+        size = run.model_bytes if run else None
+        rows.append(
+            (
+                mark, method.method, *(method.metric(name) for name in comparison.metrics),
+                None if seconds is None else f"{seconds:.1f}",
+                None if size is None else f"{size / 1e6:.1f} MB",
+                run.run_id if run else None,
+            )
+        )  # fmt: skip
+    columns = (
+        Column(""), Column("method", is_prose=True), *metric_columns(comparison.metrics),
+        Column("seconds", 1), Column("model", 1), Column("run id"),
+    )  # fmt: skip
+    return Table(columns, rows)
+
+
+def comparison_remarks(comparison: "Comparison") -> list[str]:
+    """Say which method has won, or why none has, and what else to mind."""
+    lines = list(comparison.obstacles)
+    if comparison.obstacles:
+        lines.append(
+            "So no method is the winner. Run them with the same settings on another batch, or in "
+            "another tracking store, to compare them."
+        )
+    elif comparison.winner is None:
+        lines.append("No method beats its starting model on this batch.")
+    else:
+        metric = comparison.winner.iteration.settings.main_metric.name
+        lines.append(f"{comparison.winner.method} is the winner, by {metric}.")
+    return [printable(line) for line in [*lines, *comparison.notes]]
