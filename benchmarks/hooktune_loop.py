@@ -44,7 +44,7 @@ def open_default() -> Host:
 def load_model(folder: str | None, device: str) -> SentenceTransformer:
     """Load the initial model of the method, or the one in a folder."""
     with quiet_loading():
-        return open_default().upload_initial_model(MethodSettings(folder, SEED, device))
+        return open_default().initial_model(MethodSettings(folder, SEED, device))
 
 
 @dataclass

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from hooktune import ActiveRun, MethodSettings, Sessions, TrainingBatch
-
-INITIAL_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+    from hooktune import ActiveRun, Sessions, TrainingBatch
 
 
 class Params(BaseModel):
@@ -50,14 +48,6 @@ class Examples(NamedTuple):
     item_row: "torch.Tensor"
     clicked: "torch.Tensor"
     """For each result, whether it was clicked."""
-
-
-@hookimpl
-def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":
-    """Load the model that the user named, or the default one."""
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(settings.initial_model or INITIAL_MODEL, device=settings.device)
 
 
 @hookimpl

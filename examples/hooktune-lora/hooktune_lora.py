@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from peft import LoraModel
     from sentence_transformers import SentenceTransformer
 
-    from hooktune import ActiveRun, MethodSettings, Sessions, TrainingBatch
-
-INITIAL_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+    from hooktune import ActiveRun, Sessions, TrainingBatch
 
 
 class Params(TrainingParams):
@@ -44,14 +42,6 @@ class Params(TrainingParams):
         le=10,
         description="How sharply the results of a session compete.",
     )
-
-
-@hookimpl
-def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":
-    """Load the model that the user named, or the default one."""
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(settings.initial_model or INITIAL_MODEL, device=settings.device)
 
 
 @hookimpl

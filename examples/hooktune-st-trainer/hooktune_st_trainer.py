@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
     from transformers import TrainerCallback
 
-    from hooktune import ActiveRun, MethodSettings, Sessions, TrainingBatch
+    from hooktune import ActiveRun, Sessions, TrainingBatch
 
-INITIAL_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 ROUTES = {"query": "query", "item": "document"}
 """How the columns of the training data are encoded."""
 
@@ -48,14 +47,6 @@ class Params(BaseModel):
     evaluations: int = Field(
         default=2, ge=0, le=1000, description="How often the test sessions are measured meanwhile."
     )
-
-
-@hookimpl
-def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":
-    """Load the model that the user named, or the default one."""
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(settings.initial_model or INITIAL_MODEL, device=settings.device)
 
 
 @hookimpl

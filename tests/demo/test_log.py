@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hooktune.data.log_schema import Session
-from hooktune.demo import log as demo
 from hooktune.demo.library_items import LibraryItem, standard_library_items
 from hooktune.demo.log import demo_initial_model, make_demo_log, simulate_clicks, write_demo_log
 from hooktune.errors import RequestError
+from hooktune.plugin import initial_model
 from hooktune.testing import tiny_model
 
 
@@ -151,7 +151,7 @@ def test_a_model_that_is_not_there_is_a_wrong_request(tmp_path):
 
 
 def test_without_the_extra_the_demo_says_how_to_get_a_model(monkeypatch):
-    monkeypatch.setattr(demo, "_MODEL_PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr(initial_model, "MODEL_PACKAGE", "a_package_that_nobody_has")
     with pytest.raises(RequestError, match=r"hooktune\[demo\].*--model"):
         demo_initial_model()
 

@@ -180,9 +180,9 @@ def test_choosing_a_faulty_method_is_refused_with_the_reason(zoo, fault):
 
 
 def test_every_mistake_is_named_at_once():
-    told = mistakes(method_plugin(module_of(fit_batch=lambda model, nothing: model)))
-    assert "'nothing' of 'fit_batch' is not one of the hook's" in told
-    assert "lacks the hook 'upload_initial_model'" in told
+    told = mistakes(method_plugin(module_of(hyper_parameters=lambda nothing: None)))
+    assert "'nothing' of 'hyper_parameters' is not one of the hook's" in told
+    assert "lacks the hook 'fit_batch'" in told
 
 
 def test_a_plugin_without_any_mark_is_told_so():
@@ -273,7 +273,7 @@ def test_an_old_plugin_that_takes_fewer_arguments_goes_on_working(model):
         compute_metrics=lambda: {"old": 1},
     )
     host = Host(method_plugin(old))
-    assert host.upload_initial_model(SETTINGS) is model
+    assert host.initial_model(SETTINGS) is model
     assert fitted(host) is model
     assert measured(host) == {"old": 1.0}
 
@@ -300,7 +300,7 @@ def test_functions_of_every_make_receive_their_arguments(model):
 
     host = Host(method_plugin(Odd()))
     assert fitted(host, model) is model
-    assert host.upload_initial_model(SETTINGS) is model
+    assert host.initial_model(SETTINGS) is model
     assert measured(host) == {"results": 3.0}
 
 
@@ -311,7 +311,7 @@ def test_the_arguments_reach_the_method(model):
         fit_batch=lambda params, run, batch, model: seen.append((run, batch, params)) or model,
     )
     host = Host(method_plugin(module))
-    host.upload_initial_model(SETTINGS)
+    host.initial_model(SETTINGS)
     host.fit_batch("run", model, "batch", "params")
     assert seen == [SETTINGS, ("run", "batch", "params")]
 
@@ -321,7 +321,7 @@ def test_the_arguments_reach_the_method(model):
 )
 def test_something_else_than_a_model_is_refused(returned, kind):
     host = Host(method_plugin(Method(returned)))
-    for call in (lambda: fitted(host), lambda: host.upload_initial_model(SETTINGS)):
+    for call in (lambda: fitted(host), lambda: host.initial_model(SETTINGS)):
         with pytest.raises(PluginError, match=rf"acme 1\.0.*returned {kind}.*SentenceTransformer"):
             call()
 

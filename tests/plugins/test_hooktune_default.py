@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hooktune.contract.sessions import Sessions, TrainingBatch
-from hooktune.contract.settings import MethodSettings
 from hooktune.errors import RequestError
 from hooktune.testing import tiny_model
-from hooktune_default import fit_batch, hyper_parameters, upload_initial_model
+from hooktune_default import fit_batch, hyper_parameters
 from hooktune_default.confidence import MAX_INVERSE_PROPENSITY, result_confidence
 from hooktune_default.loss import clicked_other_pairs, ranking_loss
 from hooktune_default.params import Params
@@ -147,20 +146,6 @@ def test_every_parameter_is_described_and_attraction_is_not_searched():
     assert not Params.model_fields["attraction"].metadata[2:]
     with pytest.raises(ValidationError, match="is above pair_max_difference"):
         Params(pair_min_difference=0.5, pair_max_difference=0.1)
-
-
-def test_the_initial_model_is_the_one_that_the_user_names(tmp_path):
-    folder = str(tmp_path / "model")
-    tiny_model(seed=3).save(folder)
-    model = upload_initial_model(MethodSettings(folder, seed=0, device="cpu"))
-    expected = tiny_model(seed=3).encode(["apple"])
-    np.testing.assert_allclose(model.encode(["apple"]), expected, atol=1e-6)
-
-
-def test_an_initial_model_that_is_not_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(RequestError, match="no-such-model"):
-        upload_initial_model(MethodSettings(str(tmp_path / "no-such-model"), seed=0, device="cpu"))
 
 
 def test_sessions_with_nothing_to_rank_are_refused():

@@ -121,7 +121,8 @@ def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":  
     """Return the model that the method starts from.
 
     Called when the method has no initial model in the tracking store, once for each store; the
-    host uploads what is returned and loads it from there ever after.
+    host uploads what is returned and loads it from there ever after. Without this hook the host
+    loads the model that the user named, or all-MiniLM-L6-v2.
 
     Args:
         settings: The initial model that the user named, if any, the seed and the device.
@@ -129,7 +130,7 @@ def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":  
     Returns:
         A `SentenceTransformer`.
 
-    Since 0.1. Implemented by a method; required.
+    Since 0.1. Implemented by a method that starts from a model of its own.
     """
 
 

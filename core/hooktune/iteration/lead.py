@@ -107,7 +107,7 @@ def _measure_start(
         if plan.starting_run is not None:
             model = plan.starting_run.load_model(request.device)
         else:
-            model = host.upload_initial_model(
+            model = host.initial_model(
                 MethodSettings(plan.initial_model, settings.seed, request.device or "cpu")
             )
     depth = always_frozen(model, [*plan.todo])

@@ -23,7 +23,7 @@ from hooktune.plugin.catalogue import PluginEntry, PluginKind, load_plugin, plug
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_HOOKS: Final = ("fit_batch", "upload_initial_model")
+REQUIRED_HOOKS: Final = ("fit_batch",)
 SHARED_HOOKS: Final = ("compute_metrics",)
 """The hooks that an extension may implement too; all others it may only wrap."""
 

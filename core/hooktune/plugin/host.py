@@ -14,6 +14,7 @@ from hooktune.contract.hooks import PROJECT_NAME
 from hooktune.contract.metric import MainMetric
 from hooktune.errors import PluginError, PluginRequestError
 from hooktune.naming import check_method_name
+from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
     Plugin,
@@ -24,7 +25,7 @@ from hooktune.plugin.checks import (
     problem_of_metrics,
     problem_of_schema,
 )
-from hooktune.plugin.proxy import stand_in
+from hooktune.plugin.guard import guarded
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -77,13 +78,16 @@ class Host:
         self._manager.add_hookspecs(hookspecs)
         metric_givers: dict[Plugin, object] = {}
         for plugin, found in checked.items():
-            own = [each for each in found if not each.is_wrapper]
-            wrappers = [each for each in found if each.is_wrapper]
-            self._register(plugin, "wrappers", stand_in(plugin, wrappers, self._report))
-            registered = stand_in(plugin, own, self._report)
+            own = [function for function in found if not function.is_wrapper]
+            wrappers = [function for function in found if function.is_wrapper]
+            self._register(plugin, "wrappers", guarded(plugin, wrappers, self._report))
+            registered = guarded(plugin, own, self._report)
             self._register(plugin, "implementations", registered)
-            if any(each.hook == "compute_metrics" for each in own):
+            if any(function.hook == "compute_metrics" for function in own):
                 metric_givers[plugin] = registered
+        own_hooks = {function.hook for function in checked[method] if not function.is_wrapper}
+        if "upload_initial_model" not in own_hooks:
+            self._manager.register(initial_model, name="the host's default")
         # One caller for each plugin with metrics, so that every figure is known by its giver; the
         # wrappers stay, since they are registered apart.
         self._metric_callers = {
@@ -99,10 +103,11 @@ class Host:
         """The plugins that were left out and the wrappers that failed, each once."""
         return tuple(self._failures)
 
-    def upload_initial_model(self, settings: "MethodSettings") -> "SentenceTransformer":
-        """Ask the method for the model that it starts from.
+    def initial_model(self, settings: "MethodSettings") -> "SentenceTransformer":
+        """Ask the method for the model that it starts from, or load the default one.
 
         Raises:
+            RequestError: The method brings none, and the default one cannot be loaded.
             PluginError: The method failed or returned no `SentenceTransformer`.
         """
         model = self._manager.hook.upload_initial_model(settings=settings)

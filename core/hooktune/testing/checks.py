@@ -25,10 +25,10 @@ def check_method(
 ) -> Report:
     """Run a method on made-up sessions and check that it keeps the contract.
 
-    The method is asked for its initial model with `settings.initial_model` naming a folder that
-    holds the tiny model, then tunes what it returned: about ten times, on at most 160 sessions. A
-    method that can only start from a model of its own is checked with `skip=["initial_model"]`; it
-    then tunes the tiny model, or the one that is given.
+    The initial model is asked for with `settings.initial_model` naming a folder that holds the tiny
+    model; a method may leave it to the host to load it. It then tunes what was returned: about ten
+    times, on at most 160 sessions. A method that can only start from a model of its own is checked
+    with `skip=["initial_model"]`; it then tunes the tiny model, or the one that is given.
 
     Args:
         plugin: A module or an object, the path of a `.py` file, or the display name of an

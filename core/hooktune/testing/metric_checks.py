@@ -121,7 +121,7 @@ class MetricTrial:
         points = cast("MetricLog", Points())
         run = TrackedRun(SEED, MainMetric(), metrics, points, NoProgress(), Stop())
         with seeded(AMBIENT_SEED), watched() as changes:
-            self.host.upload_initial_model(MethodSettings(None, SEED, "cpu"))
+            self.host.initial_model(MethodSettings(None, SEED, "cpu"))
             self.host.hyper_parameters()
             self.host.main_metric()
             for batch_id in ("0" * 24, _FAILING):

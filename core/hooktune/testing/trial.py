@@ -150,7 +150,7 @@ class Trial:
             quiet_loading(),
         ):
             self.given_model.save_pretrained(str(folder))
-            return self.host.upload_initial_model(MethodSettings(str(folder), SEED, "cpu"))
+            return self.host.initial_model(MethodSettings(str(folder), SEED, "cpu"))
 
     def fit(self, train: Sessions, *, stopped: bool = False) -> Fit:
         """Let the method tune a copy of the starting model, as the host would.
