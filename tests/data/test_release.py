@@ -1,6 +1,12 @@
 import copy
 import json
 import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hooktune.data import assembly, jsonl, parquet, release
+from hooktune.data import assembly, content, jsonl, parquet, release
 from hooktune.data.assembly import (
     REPEATED_RESULT,
     RESULT_WITHOUT_ITEM,
@@ -283,6 +289,90 @@ def test_a_release_that_is_broken_off_leaves_nothing_behind(tmp_path, monkeypatc
     assert names_in(tmp_path) == {"items.jsonl", "log.jsonl"}
 
 
+def at_once(count: int, work: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Do the same some times at once, so that all write before one of them is done."""
+    barrier = threading.Barrier(count)
+
+    def write_when_all_do(*batch_and_folder: Any) -> None:
+        barrier.wait(60)
+        parquet.write_tables(*batch_and_folder)
+
+    monkeypatch.setattr(release, "write_tables", write_when_all_do)
+    with ThreadPoolExecutor(count) as pool:
+        return [done.result() for done in [pool.submit(work) for _ in range(count)]]
+
+
+def test_of_four_releases_of_one_log_at_once_all_succeed(tmp_path, monkeypatch):
+    files = [write_lines(tmp_path / "log", made_up_log()[0])]
+    files.append(write_lines(tmp_path / "items", made_up_log()[1]))
+    found = at_once(4, lambda: release_batch(*files, tmp_path / "batch"), monkeypatch)
+    assert {manifest.batch_id for manifest in found} == {open_batch(tmp_path / "batch").batch_id}
+    assert names_in(tmp_path) == {"log", "items", "batch"}
+
+
+def test_of_releases_of_two_logs_at_once_the_later_is_refused(tmp_path, monkeypatch):
+    items = write_lines(tmp_path / "items", items_named("ab"))
+    logs = [write_lines(tmp_path / name, [session("s", name)]) for name in "ab"]
+    to_release = iter(logs)
+
+    def outcome() -> str:
+        try:
+            return release_batch(next(to_release), items, tmp_path / "batch").batch_id
+        except RequestError as error:
+            return str(error)
+
+    refused, batch_id = sorted(at_once(2, outcome, monkeypatch), key=len, reverse=True)
+    assert open_batch(tmp_path / "batch").batch_id == batch_id
+    assert f"batch holds the batch {batch_id} already, and this log gives" in refused
+    assert names_in(tmp_path) == {"a", "b", "items", "batch"}
+
+
+RELEASE = """
+import os, resource, signal, sys
+from hooktune.data import release
+from hooktune.errors import RequestError
+from pathlib import Path
+log, items, to, file_size, kill_at = sys.argv[1:]
+if int(kill_at) >= 0:
+    chmod, left = Path.chmod, iter(range(int(kill_at) + 1))
+    def killed(*arguments):
+        if next(left) == int(kill_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        chmod(*arguments)
+    Path.chmod = killed
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_size), resource.RLIM_INFINITY))
+try:
+    release.release_batch(log, items, to)
+except RequestError as error:
+    sys.exit(str(error))
+"""
+
+
+def release_elsewhere(folder: Path, file_size: int = -1, kill_at: int = -1) -> Any:
+    """Release a made-up log in a process of its own, which is stopped at some point."""
+    for name, rows in zip(("log", "items"), made_up_log(), strict=True):
+        write_lines(folder / name, rows)
+    names = [str(folder / name) for name in ("log", "items", "batch")]
+    command = [sys.executable, "-c", RELEASE, *names, str(file_size), str(kill_at)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("file", [0, 2])
+def test_a_release_that_is_killed_leaves_no_half_batch(tmp_path, file):
+    assert release_elsewhere(tmp_path, kill_at=file).returncode == -signal.SIGKILL
+    assert not (tmp_path / "batch").exists()
+    assert release_elsewhere(tmp_path).returncode == 0
+    open_batch(tmp_path / "batch")
+
+
+@pytest.mark.parametrize("room", [0, 100, 1_500])
+def test_a_release_without_room_on_the_disk_leaves_nothing(tmp_path, room):
+    released = release_elsewhere(tmp_path, file_size=room)
+    assert "batch cannot be written: " in released.stderr
+    assert released.returncode == 1
+    assert names_in(tmp_path) == {"log", "items"}
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(RequestError, match=r"log.jsonl/batch cannot be written: Not a directory"):
         release_lines(tmp_path, *made_up_log(), "log.jsonl/batch")
@@ -293,7 +383,7 @@ def test_a_batch_is_written_and_read_in_parts(tmp_path, monkeypatch):
     whole = release_lines(tmp_path, log, items, "whole").batch_id
     monkeypatch.setattr(parquet, "_SESSIONS_AT_ONCE", 7)
     monkeypatch.setattr(parquet, "_ITEMS_AT_ONCE", 4)
-    monkeypatch.setattr(release, "_HASHED_AT_ONCE", 5)
+    monkeypatch.setattr(content, "_HASHED_AT_ONCE", 5)
     monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 2_000)
     monkeypatch.setattr(assembly, "_ITEMS_AT_ONCE", 3)
     assert release_lines(tmp_path, log, items, "parts").batch_id == whole
@@ -392,7 +482,7 @@ def test_a_folder_that_is_no_batch_is_refused(released, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("written", "message"),
     [
         ("{", "manifest.json is damaged: Expecting property name"),
         ("[]", "manifest.json is damaged"),
@@ -400,8 +490,8 @@ def test_a_folder_that_is_no_batch_is_refused(released, tmp_path):
         ('{"format_version": 1}', "is damaged: the field 'batch_id' is missing"),
     ],
 )
-def test_a_damaged_or_foreign_manifest_is_refused(released, content, message):
-    (released / "manifest.json").write_text(content)
+def test_a_damaged_or_foreign_manifest_is_refused(released, written, message):
+    (released / "manifest.json").write_text(written)
     with pytest.raises(DataError, match=message):
         open_batch(released)
 

@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from hooktune._version import __version__
 from hooktune.data.jsonl import explain
 from hooktune.errors import DataError
+from hooktune.plain_text import printable
 
 FORMAT_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
+
+_MOST_BYTES: Final = 1 << 24
 
 
 class BatchCounts(BaseModel):
@@ -19,14 +22,14 @@ class BatchCounts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    sessions: int
-    not_irrelevant: int
-    irrelevant: int
-    queries: int
+    sessions: NonNegativeInt
+    not_irrelevant: NonNegativeInt
+    irrelevant: NonNegativeInt
+    queries: NonNegativeInt
     """Distinct queries."""
-    items: int
-    results: int
-    clicks: int
+    items: NonNegativeInt
+    results: NonNegativeInt
+    clicks: NonNegativeInt
 
 
 class EventCount(BaseModel):
@@ -114,6 +117,8 @@ def read_manifest(folder: str | Path) -> BatchManifest:
         what = "is not a folder" if exists else "does not exist"
         raise DataError(f"{folder} {what}. Name a folder that `hooktune batch release` made.")
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path} is damaged: it is too large. Release the log again.")
         content = path.read_text(encoding="utf-8")
         version = json.loads(content).get("format_version")
     except FileNotFoundError:
@@ -121,12 +126,13 @@ def read_manifest(folder: str | Path) -> BatchManifest:
             f"{folder} holds no {MANIFEST_FILE}, so it is not a released batch. "
             "Name a folder that `hooktune batch release` made."
         ) from None
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}. Release the log again.") from None
     if version != FORMAT_VERSION:
         raise DataError(
-            f"{folder} has the batch format {version!r}, and hooktune {__version__} reads format "
-            f"{FORMAT_VERSION}. Release the log again, or use the hooktune that released it."
+            f"{folder} has the batch format {printable(repr(version), 40)}, and "
+            f"hooktune {__version__} reads format {FORMAT_VERSION}. "
+            "Release the log again, or use the hooktune that released it."
         )
     try:
         return BatchManifest.model_validate_json(content)

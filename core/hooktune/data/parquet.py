@@ -8,9 +8,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hooktune.contract.sessions import Batch, Sessions
+from hooktune.data.manifest import BatchCounts
 from hooktune.errors import DataError
 
 SESSIONS_FILE: Final = "sessions.parquet"
@@ -30,6 +32,16 @@ _ITEMS_SCHEMA = pa.schema([("object_id", pa.string()), ("text", pa.string())])
 # A row group is what is held in memory at once, and Arrow's short texts end at 2 GB.
 _SESSIONS_AT_ONCE: Final = 65_536
 _ITEMS_AT_ONCE: Final = 8_192
+# What a file may hold however small it is, and for each of its bytes beyond that.
+_ALWAYS_TAKEN: Final = 1 << 28
+_MOST_PER_BYTE: Final = 1_000
+
+
+def changed_since_release(path: Path, what: str) -> DataError:
+    """Return the error that a folder, or a file in it, is not what was released."""
+    return DataError(
+        f"{path} was changed after its release: {what}. Release the log again, into a new folder."
+    )
 
 
 def write_tables(batch: Batch, folder: Path) -> None:
@@ -46,39 +58,37 @@ def write_tables(batch: Batch, folder: Path) -> None:
             writer.write_table(pa.table(some, schema=_ITEMS_SCHEMA))
 
 
-def read_tables(folder: Path) -> tuple[Sessions, pa.LargeStringArray] | None:
+def read_tables(folder: Path, counts: BatchCounts) -> tuple[Sessions, pa.LargeStringArray]:
     """Read the sessions of a batch folder and the names of their items.
 
-    Returns:
-        None if the columns do not fit together.
+    Args:
+        folder: The batch folder.
+        counts: How much its manifest says that it holds; nothing else is read into memory.
 
     Raises:
-        DataError: A table is missing, damaged or another one.
+        DataError: A table is missing, damaged or another one, or holds more or less than that.
     """
+    path = folder / SESSIONS_FILE
     session_ids, queries = [], []
     lengths, items, positions, clicks = (array("i") for _ in range(4))
     rank = array("f")
-    for rows in _read_rows(folder / SESSIONS_FILE, _SESSIONS_SCHEMA):
+    for rows in _read_rows(path, _SESSIONS_SCHEMA, [counts.sessions] * 2 + [counts.results] * 4):
         results = {name: rows[name] for name in rows.schema.names[2:]}
-        counts = results["items"].value_lengths()
+        shown = results["items"].value_lengths()
         values = {name: lists.flatten() for name, lists in results.items()}
-        if (
-            any(column.null_count for column in rows.columns)
-            or any(values[name].null_count for name in ("items", "positions", "clicks"))
-            or not all(lists.value_lengths().equals(counts) for lists in results.values())
-        ):
-            return None
+        if any(values[name].null_count for name in ("items", "positions", "clicks")):
+            raise changed_since_release(path, "a result has no item, position or clicks")
+        if not all(lists.value_lengths().equals(shown) for lists in results.values()):
+            raise changed_since_release(path, "a session's columns are of different lengths")
         session_ids.append(rows["session_id"])
         queries.append(rows["query"])
-        append_numbers(lengths, counts.to_numpy())
+        append_numbers(lengths, shown.to_numpy())
         append_numbers(items, values["items"].to_numpy())
         append_numbers(positions, values["positions"].to_numpy())
         append_numbers(clicks, values["clicks"].to_numpy())
         append_numbers(rank, values["ranks"].to_numpy(zero_copy_only=False))
     object_ids, texts = [], []
-    for rows in _read_rows(folder / ITEMS_FILE, _ITEMS_SCHEMA):
-        if any(column.null_count for column in rows.columns):
-            return None
+    for rows in _read_rows(folder / ITEMS_FILE, _ITEMS_SCHEMA, [counts.items] * 2):
         object_ids.append(rows["object_id"])
         texts.append(rows["text"])
     query_of = joined_texts(queries).dictionary_encode()
@@ -127,18 +137,70 @@ def _sessions_table(sessions: Sessions, start: int, stop: int) -> pa.Table:
     return pa.table(columns, schema=_SESSIONS_SCHEMA)
 
 
-def _read_rows(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _read_rows(path: Path, schema: pa.Schema, counts: list[int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a table, some at a time.
+
+    Args:
+        path: The file.
+        schema: Its columns.
+        counts: For each column, how many values it has to hold.
+    """
+    texts = [field.name for field in schema if field.type == pa.string()]
     try:
         with pq.ParquetFile(path) as file:
-            if file.schema_arrow != schema:
-                raise DataError(
-                    f"{path} has other columns than a released batch. "
-                    "Release the log again, into a new folder."
-                )
-            yield from file.iter_batches(_SESSIONS_AT_ONCE, use_threads=False)
+            _check_footer(path, file, schema, counts)
+        decoded = 0
+        # A text that comes often is held once until it is known how much all of them take.
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for rows in file.iter_batches(_SESSIONS_AT_ONCE, use_threads=False):
+                if any(column.null_count for column in rows.columns):
+                    raise changed_since_release(path, "a column has a gap")
+                decoded += sum(_text_bytes(rows[name]) for name in texts)
+                _refuse_more_than_fits(path, decoded)
+                yield rows
     except FileNotFoundError:
         raise DataError(f"{path} is missing. Release the log again, into a new folder.") from None
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} is damaged: {error}. Release the log again, into a new folder."
         ) from None
+
+
+def _check_footer(path: Path, file: pq.ParquetFile, schema: pa.Schema, counts: list[int]) -> None:
+    """Compare what a table says of itself with what it has to be, before any of it is read."""
+    if file.schema_arrow != schema:
+        raise DataError(
+            f"{path} has other columns than a released batch. "
+            "Release the log again, into a new folder."
+        )
+    footer = file.metadata
+    groups = [footer.row_group(place) for place in range(footer.num_row_groups)]
+    if footer.num_rows != counts[0]:
+        raise changed_since_release(
+            path, f"it has {footer.num_rows} rows, and the manifest says {counts[0]}"
+        )
+    size = 0
+    for place, (name, count) in enumerate(zip(schema.names, counts, strict=True)):
+        columns = [group.column(place) for group in groups]
+        found = sum(column.num_values for column in columns)
+        if found != count:
+            raise changed_since_release(
+                path, f"its column {name} has {found} values, and the manifest says {count}"
+            )
+        size += max(4 * count, sum(column.total_uncompressed_size for column in columns))
+    _refuse_more_than_fits(path, size)
+
+
+def _text_bytes(texts: pa.DictionaryArray) -> int:
+    """Return how many bytes texts take of which each is held once, after checking them."""
+    texts.dictionary.validate(full=True)
+    lengths = pc.binary_length(texts.dictionary)
+    return int(pc.sum(pc.cast(lengths.take(texts.indices), pa.int64()), min_count=0).as_py())
+
+
+def _refuse_more_than_fits(path: Path, size: int) -> None:
+    on_disk = path.stat().st_size
+    if size > _ALWAYS_TAKEN + _MOST_PER_BYTE * on_disk:
+        raise changed_since_release(
+            path, f"its {on_disk} bytes stand for {size}, and no released table is so empty"
+        )

@@ -1,28 +1,21 @@
 """Releasing a log as an immutable batch folder, and opening such a folder."""
 
-import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
-from hooktune.contract.sessions import Batch, Sessions
+from hooktune.contract.sessions import Batch
 from hooktune.data.arrow_reader import read_session_blocks
 from hooktune.data.assembly import LogColumns, describe_set_aside
+from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
 from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
-from hooktune.data.manifest import MANIFEST_FILE, BatchCounts, BatchManifest, read_manifest
-from hooktune.data.parquet import read_tables, write_tables
+from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, read_manifest
+from hooktune.data.parquet import changed_since_release, read_tables, write_tables
 from hooktune.errors import DataError, RequestError
-
-_HASHED_AT_ONCE: Final = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +66,14 @@ def release_batch(
             f"Nothing is left of {log} to release: {describe_set_aside(set_aside)}. "
             f"{items} is perhaps not the items file of this log."
         )
-    batch = Batch(_content_id(sessions, object_ids), sessions, object_ids)
+    batch = Batch(content_id(sessions, object_ids), sessions, object_ids)
     if to.exists():
         manifest = _same_batch(to, batch.batch_id)
     else:
         manifest = BatchManifest(
             batch_id=batch.batch_id,
-            counts=_counts(sessions),
-            clicks_by_position=_clicks_by_position(sessions),
+            counts=counts_of(sessions),
+            clicks_by_position=clicks_by_position(sessions),
             clicked_results=int(sessions.clicked.sum()),
             events=columns.event_counts(),
             set_aside=set_aside,
@@ -89,7 +82,7 @@ def release_batch(
             text_template=text,
             released_at=datetime.now(UTC).replace(microsecond=0),
         )
-        _write(batch, manifest, to)
+        manifest = _write(batch, manifest, to)
     if manifest.warning:
         logger.warning("%s: %s", to, manifest.warning)
     return manifest
@@ -109,23 +102,11 @@ def open_batch(folder: str | Path) -> Batch:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    tables = read_tables(folder)
-    if tables is None or not _is_batch(*tables, manifest):
-        raise DataError(
-            f"{folder} was changed after its release: its content is not that of the batch "
-            f"{manifest.batch_id}. Release the log again, into a new folder."
-        )
-    return Batch(manifest.batch_id, *tables)
-
-
-def _is_batch(sessions: Sessions, object_ids: pa.LargeStringArray, manifest: BatchManifest) -> bool:
-    """Tell whether columns are what a manifest says."""
-    return (
-        len(sessions) > 0
-        and _counts(sessions) == manifest.counts
-        and _content_id(sessions, object_ids) == manifest.batch_id
-        and _clicks_by_position(sessions) == manifest.clicks_by_position
-    )
+    sessions, object_ids = read_tables(folder, manifest.counts)
+    fault = first_fault(sessions, object_ids, manifest)
+    if fault is not None:
+        raise changed_since_release(folder, fault)
+    return Batch(manifest.batch_id, sessions, object_ids)
 
 
 def _same_batch(folder: Path, batch_id: str) -> BatchManifest:
@@ -139,8 +120,12 @@ def _same_batch(folder: Path, batch_id: str) -> BatchManifest:
     return read_manifest(folder)
 
 
-def _write(batch: Batch, manifest: BatchManifest, to: Path) -> None:
-    """Write a batch folder beside its place and move it there when it is whole."""
+def _write(batch: Batch, manifest: BatchManifest, to: Path) -> BatchManifest:
+    """Write a batch folder beside its place and move it there when it is whole.
+
+    Returns:
+        The manifest of the folder, which another process may have made there meanwhile.
+    """
     unfinished = to.with_name(f".{to.name}.{secrets.token_hex(4)}.tmp")
     try:
         unfinished.mkdir(parents=True)
@@ -151,67 +136,10 @@ def _write(batch: Batch, manifest: BatchManifest, to: Path) -> None:
             file.chmod(0o444)
         unfinished.rename(to)
     except OSError as error:
+        if (to / MANIFEST_FILE).is_file():
+            return _same_batch(to, batch.batch_id)
         raise RequestError(f"{to} cannot be written: {error.strerror or error}.") from error
     finally:
         # After the move there is nothing left here; after any failure, Ctrl-C too, it must go.
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _counts(sessions: Sessions) -> BatchCounts:
-    not_irrelevant = int(sessions.not_irrelevant.sum())
-    return BatchCounts(
-        sessions=len(sessions),
-        not_irrelevant=not_irrelevant,
-        irrelevant=len(sessions) - not_irrelevant,
-        queries=len(sessions.queries),
-        items=len(sessions.items),
-        results=sessions.result_count,
-        clicks=int(sessions.clicks.sum()),
-    )
-
-
-def _clicks_by_position(sessions: Sessions) -> tuple[int, ...]:
-    clicked = sessions.clicked
-    counts = np.bincount(
-        sessions.positions[clicked] - 1,
-        weights=sessions.clicks[clicked],
-        minlength=sessions.positions.max(),
-    )
-    return tuple(counts.astype(np.int64).tolist())
-
-
-def _content_id(sessions: Sessions, object_ids: pa.LargeStringArray) -> str:
-    """Derive the id of a batch from its content: 24 hexadecimal digits of its SHA-256."""
-    digest = hashlib.sha256(b"hooktune batch 1")
-    for part in _content(sessions, object_ids):
-        digest.update(part)
-    return digest.hexdigest()[:24]
-
-
-def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[bytes | memoryview]:
-    """Yield a batch's columns as bytes, each with its length, so that no two batches agree."""
-    for texts in (sessions.session_ids, sessions.queries, object_ids, sessions.items):
-        _, bounds, characters = texts.buffers()
-        ends = np.frombuffer(bounds, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        yield from _with_length(np.diff(ends), "<i8")
-        yield memoryview(characters)[ends[0] : ends[-1]]
-    for numbers in (
-        sessions.lengths,
-        sessions.query_index,
-        sessions.item_index,
-        sessions.positions,
-        sessions.clicks,
-        sessions.rank,
-    ):
-        yield from _with_length(numbers, "<f4" if numbers is sessions.rank else "<i8")
-
-
-def _with_length(numbers: npt.NDArray[Any], kind: str) -> Iterator[bytes]:
-    yield len(numbers).to_bytes(8, "little")
-    for start in range(0, len(numbers), _HASHED_AT_ONCE):
-        some = numbers[start : start + _HASHED_AT_ONCE].astype(kind)
-        if kind == "<f4":
-            some[np.isnan(some)] = np.nan
-            # Adding zero turns a negative zero, which is the same rank, into a positive one.
-            some += 0
-        yield some.tobytes()
+    return manifest
