@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.metric import MainMetric as MainMetric
-    from hooktune.contract.params import SearchChoices as SearchChoices
-    from hooktune.contract.params import SearchRange as SearchRange
     from hooktune.contract.params import TrainingParams as TrainingParams
+    from hooktune.contract.search_space import SearchChoices as SearchChoices
+    from hooktune.contract.search_space import SearchRange as SearchRange
     from hooktune.contract.seeding import seeded as seeded
     from hooktune.contract.sessions import Batch as Batch
     from hooktune.contract.sessions import Sessions as Sessions
@@ -41,8 +41,8 @@ _HOME: Final = {
     "PluginError": "errors",
     "RequestError": "errors",
     "Runner": "iteration.runner",
-    "SearchChoices": "contract.params",
-    "SearchRange": "contract.params",
+    "SearchChoices": "contract.search_space",
+    "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",

@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from hooktune import ActiveRun, Sessions, TrainingBatch
 
 
-class Params(TrainingParams):
+class Params(
+    TrainingParams,
+    defaults={"learning_rate": 5e-4, "frozen_layers": 0},
+    search={"learning_rate": SearchRange(2e-4, 2e-3, log=True)},
+):
     """The hyper-parameters: those of the training loop, other defaults, and those of LoRA."""
 
-    learning_rate: Annotated[float, SearchRange(2e-4, 2e-3, log=True)] = Field(
-        default=5e-4, gt=0, le=1, description="The peak learning rate of the adapters."
-    )
-    frozen_layers: int = Field(
-        default=0, ge=0, description="This many of the lowest transformer layers are not adapted."
-    )
     rank: Annotated[int, SearchChoices((4, 8, 16))] = Field(
         default=8,
         ge=1,

@@ -1,6 +1,6 @@
 """The hyper-parameters of the Default Fine Tuning Method."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -9,15 +9,13 @@ from hooktune import SearchChoices, TrainingParams
 Confidence = Literal["constant", "position", "neighbours"]
 
 
-class Params(TrainingParams):
+class Params(
+    TrainingParams,
+    defaults={"negatives_per_session": 5},
+    search={"negatives_per_session": SearchChoices((3, 5, 10))},
+):
     """The parameters of the training loop and those of the loss."""
 
-    negatives_per_session: Annotated[int | None, SearchChoices((3, 5, 10))] = Field(
-        default=5,
-        ge=1,
-        description="At most this many not clicked results of a session take part in a step, drawn "
-        "anew each time. Few make training quick; with none given, all do.",
-    )
     margin: float = Field(
         default=0.1,
         ge=0,

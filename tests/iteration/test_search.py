@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hooktune.contract.params import SearchChoices, SearchRange
+from hooktune.contract.search_space import SearchChoices, SearchRange
 from hooktune.errors import RequestError
 from hooktune.iteration.search import first_params, parse_params
 
@@ -62,6 +62,34 @@ def test_a_fixed_parameter_is_not_searched():
 def test_fewer_sets_when_there_are_no_more():
     assert {params.kind for params in first_params(Small, 10, 0, {})} == {"a", "b"}
     assert len(first_params(Small, 10, 0, {"kind": "b"})) == 1
+
+
+class InOrder(BaseModel):
+    low: Annotated[float, SearchRange(0, 1)] = 0.2
+    high: Annotated[float, SearchRange(0, 1)] = 0.8
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "InOrder":
+        if self.low > self.high:
+            raise ValueError(f"low, {self.low}, is above high, {self.high}")
+        return self
+
+
+def test_a_draw_that_a_validator_refuses_is_made_again():
+    drawn = first_params(InOrder, 20, seed=0, fixed={})
+    assert len(drawn) == 20
+    assert all(params.low <= params.high for params in drawn)
+    assert drawn[:5] == first_params(InOrder, 5, seed=0, fixed={})
+
+
+def test_the_reason_is_told_where_nearly_all_draws_are_refused(caplog):
+    class Hopeless(InOrder):
+        low: Annotated[float, SearchRange(0.9, 1)] = 0.2
+        high: Annotated[float, SearchRange(0, 0.1)] = 0.8
+
+    assert first_params(Hopeless, 3, seed=0, fixed={}) == [Hopeless()]
+    assert "only 1 of 3 sets" in caplog.text
+    assert "is above high" in caplog.text
 
 
 def test_texts_are_read_as_the_type_of_their_field():

@@ -2,13 +2,14 @@ import logging
 import math
 from functools import wraps
 from types import ModuleType, SimpleNamespace
+from typing import Annotated
 
 import numpy as np
 import pytest
 from plugin_zoo import METHODS, opened_zoo
 from pydantic import BaseModel, Field
 
-from hooktune import MainMetric, MethodSettings, hookimpl
+from hooktune import MainMetric, MethodSettings, SearchRange, hookimpl
 from hooktune.errors import PluginError, PluginRequestError, RequestError
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin
@@ -348,6 +349,18 @@ class Reserved(BaseModel):
     seed: int = Field(1, alias="hooktune.seed")
 
 
+class Aliased(BaseModel):
+    rate: float = Field(1.0, alias="speed")
+
+
+class SearchedOutside(BaseModel):
+    depth: Annotated[float, SearchRange(0, 2)] = Field(0.5, ge=0, le=1)
+
+
+class SearchedText(BaseModel):
+    kind: Annotated[str, SearchRange(1, 2)] = "a"
+
+
 class WrongDefault(BaseModel):
     rate: float = Field(-1.0, gt=0, validate_default=True)
 
@@ -370,6 +383,9 @@ def test_the_class_of_hyper_parameters_is_handed_on():
         (NoDefault, "'rate' of NoDefault has no default"),
         (OddName, "'rate [1/s]' of OddName has a name with other characters"),
         (Reserved, "begins with 'hooktune.'"),
+        (Aliased, "'rate' of Aliased has an alias"),
+        (SearchedOutside, "'depth' is searched at 2, which its own bounds refuse"),
+        (SearchedText, "'kind' is searched at 1, which its own bounds refuse"),
         (WrongDefault, "WrongDefault cannot be made from its own defaults"),
     ],
 )

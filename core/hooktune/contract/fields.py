@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 _BOUNDS: Final = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -35,3 +36,12 @@ def reason_in_words(problem: Mapping[str, Any]) -> str:
     """
     message = str(problem["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be", "it should be").rstrip(".")
+
+
+def accepts(space: type[BaseModel], name: str, value: object) -> bool:
+    """Tell whether a field takes a value, whatever the others would have to be beside it."""
+    try:
+        space.model_validate({name: value})
+    except ValidationError as error:
+        return all(problem["loc"][:1] != (name,) for problem in error.errors())
+    return True

@@ -1,36 +1,33 @@
-"""The hyper-parameters of the training loop, and the marks of those that are worth searching.
+"""The hyper-parameters of the training loop.
 
 They stand apart from the loop, since a plugin that derives its own should not import torch for it.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hooktune.contract.search_space import SearchMark, SearchRange
+from hooktune.errors import did_you_mean
 
-@dataclass(frozen=True)
-class SearchRange:
-    """Marks a numeric hyper-parameter as worth searching between two bounds, both included.
-
-    Put it into the field's annotation: `Annotated[float, SearchRange(1e-6, 1e-4, log=True)]`.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    """Draw the logarithm evenly, for a value whose order of magnitude matters."""
-
-
-@dataclass(frozen=True)
-class SearchChoices:
-    """Marks a hyper-parameter as worth searching among a few values."""
-
-    values: tuple[Any, ...]
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class TrainingParams(BaseModel):
-    """The hyper-parameters of the training loop; a method adds those of its loss in a subclass."""
+    """The hyper-parameters of the training loop; a method adds those of its loss in a subclass.
+
+    A subclass may change the default of a field, and what is searched of it, and keep its type,
+    bounds and description:
+
+        class Params(TrainingParams, defaults={"epochs": 3}, search={"epochs": SearchRange(1, 5)}):
+            ...
+
+    Args:
+        defaults: Other defaults, by field.
+        search: What random draws are made from, by field; None to draw a field no more.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -131,3 +128,43 @@ class TrainingParams(BaseModel):
         description="Stop after this many evaluations in which the main metric did not improve; "
         "never where none is given.",
     )
+
+    def __init_subclass__(
+        cls,
+        *,
+        defaults: Mapping[str, Any] = _NOTHING,
+        search: Mapping[str, SearchMark | None] = _NOTHING,
+        **config: Any,
+    ) -> None:
+        """Take the arguments of a subclass; the fields are there only afterwards."""
+        super().__init_subclass__(**config)
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls,
+        *,
+        defaults: Mapping[str, Any] = _NOTHING,
+        search: Mapping[str, SearchMark | None] = _NOTHING,
+        **config: Any,
+    ) -> None:
+        """Change the fields of a subclass that were inherited.
+
+        Raises:
+            TypeError: There is no such field.
+            pydantic.ValidationError: A default is out of its field's bounds.
+        """
+        super().__pydantic_init_subclass__(**config)
+        for name in (*defaults, *search):
+            if name not in cls.model_fields:
+                raise TypeError(
+                    f"{cls.__name__} has no field {name!r}. {did_you_mean(name, cls.model_fields)}"
+                )
+        for name, default in defaults.items():
+            cls.model_fields[name].default = default
+        for name, mark in search.items():
+            field = cls.model_fields[name]
+            field.metadata = [kept for kept in field.metadata if not isinstance(kept, SearchMark)]
+            field.metadata += [] if mark is None else [mark]
+        if defaults:
+            cls.model_rebuild(force=True)
+            cls.model_validate(dict(defaults))

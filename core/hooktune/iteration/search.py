@@ -1,6 +1,7 @@
 """The hyper-parameters of the next runs, and the reading of those that a user gives."""
 
 import json
+import logging
 import math
 import random
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from hooktune.contract.fields import allowed_in_words, reason_in_words
-from hooktune.contract.params import SearchChoices, SearchRange
+from hooktune.contract.search_space import SearchChoices, SearchMark, search_mark
 from hooktune.errors import RequestError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 _SIGNIFICANT_DIGITS: Final = 3
 _DRAWS_PER_SET: Final = 50
@@ -23,7 +26,8 @@ def first_params(
     """Return the sets of hyper-parameters that an iteration tries when nothing is known yet.
 
     The first one holds the defaults, the others random draws of what is marked `SearchRange` or
-    `SearchChoices`. A longer list begins with the shorter one of the same seed.
+    `SearchChoices`; a draw that a validator of the class refuses is made again. A longer list
+    begins with the shorter one of the same seed.
 
     Args:
         model_class: What a method's `hyper_parameters` returned.
@@ -32,15 +36,15 @@ def first_params(
         fixed: Parameters that have the same value in every set, as `parse_params` returns them.
 
     Returns:
-        Different sets, fewer than asked for when there are no more.
+        Different sets; fewer than asked for where no more were found, in so many draws.
     """
     generator = random.Random(seed)
     searched = {
         name: mark
         for name, field in model_class.model_fields.items()
-        if name not in fixed and (mark := _search_mark(field)) is not None
+        if name not in fixed and (mark := search_mark(field)) is not None
     }
-    found = [model_class(**fixed)][:count]
+    found, refusal = [model_class(**fixed)][:count], ""
     for _ in range(_DRAWS_PER_SET * count if searched else 0):
         if len(found) == count:
             break
@@ -48,18 +52,23 @@ def first_params(
             name: _draw(mark, model_class.model_fields[name], generator)
             for name, mark in searched.items()
         }
-        params = model_class(**fixed, **drawn)
+        try:
+            params = model_class(**fixed, **drawn)
+        except ValidationError as error:
+            refusal = "; ".join(reason_in_words(problem) for problem in error.errors())
+            continue
         if params not in found:
             found.append(params)
+    if refusal and len(found) < count:
+        logger.warning(
+            "only %d of %d sets of hyper-parameters were found, as %s refuses many draws, such as "
+            "one for this reason: %s. Narrow its search ranges to what fits together.",
+            len(found), count, model_class.__name__, refusal,
+        )  # fmt: skip
     return found
 
 
-def _search_mark(field: FieldInfo) -> SearchRange | SearchChoices | None:
-    marks = [mark for mark in field.metadata if isinstance(mark, SearchRange | SearchChoices)]
-    return marks[-1] if marks else None
-
-
-def _draw(mark: SearchRange | SearchChoices, field: FieldInfo, generator: random.Random) -> Any:
+def _draw(mark: SearchMark, field: FieldInfo, generator: random.Random) -> Any:
     if isinstance(mark, SearchChoices):
         return generator.choice(mark.values)
     if mark.log:

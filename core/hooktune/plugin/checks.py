@@ -264,6 +264,8 @@ def problem_of_schema(schema: object) -> str:
     """Say what keeps the result of `hyper_parameters` from being used; empty where nothing."""
     from pydantic import BaseModel
 
+    from hooktune.contract.search_space import refused_draws
+
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return f"it returned {kind_of(schema)}, not a class derived from pydantic.BaseModel"
     for name, field in schema.model_fields.items():
@@ -275,11 +277,16 @@ def problem_of_schema(schema: object) -> str:
                 problem = f"begins with {RESERVED_PREFIX!r}, which hooktune keeps for itself"
             if problem:
                 return f"the hyper-parameter {label!r} of {schema.__name__} {problem}"
+        if {field.alias, field.validation_alias, field.serialization_alias} != {None}:
+            return (
+                f"the hyper-parameter {name!r} of {schema.__name__} has an alias, and people give "
+                "and read hyper-parameters by the names of their fields; remove the alias"
+            )
     try:
         schema()
     except Exception as error:
         return f"{schema.__name__} cannot be made from its own defaults: {error}"
-    return ""
+    return " ".join(refused_draws(schema)).rstrip(".")
 
 
 def kind_of(value: object) -> str:

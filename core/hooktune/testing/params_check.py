@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.contract.params import SearchChoices, SearchRange
+from hooktune.contract.fields import accepts
+from hooktune.contract.search_space import refused_draws
 from hooktune.testing.report import Fault
 
 if TYPE_CHECKING:
@@ -57,12 +58,7 @@ def _problems(space: "type[BaseModel]") -> Iterator[str]:
     for name, info in space.model_fields.items():
         if not info.description:
             yield f"{name!r} has no description; tell what it does: Field(..., description=...)."
-        for value in _searched_values(info.metadata):
-            if not _accepts(space, info.alias or name, value):
-                yield (
-                    f"{name!r} is searched at {value!r}, which its own bounds refuse. Mark only "
-                    "what is allowed with SearchRange or SearchChoices."
-                )
+    yield from refused_draws(space)
 
 
 def _problems_of_property(
@@ -82,26 +78,8 @@ def _problems_of_property(
             )
         for bound in sorted(bounds) if len(numeric) == 1 else ():
             wrong = kind[bound] + _BOUNDS[bound]
-            if _accepts(space, name, wrong):
+            if accepts(space, name, wrong):
                 yield (
                     f"{name!r} takes {wrong!r}, which is out of its bounds. Let a validator refuse "
                     "a value and never replace it."
                 )
-
-
-def _searched_values(metadata: list[Any]) -> Iterator[Any]:
-    for mark in metadata:
-        if isinstance(mark, SearchRange):
-            yield from (mark.low, mark.high)
-        elif isinstance(mark, SearchChoices):
-            yield from mark.values
-
-
-def _accepts(space: "type[BaseModel]", name: str, value: Any) -> bool:
-    from pydantic import ValidationError
-
-    try:
-        space.model_validate({name: value})
-    except ValidationError as error:
-        return all(problem["loc"][:1] != (name,) for problem in error.errors())
-    return True
