@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hooktune.contract.checkpoint import Checkpoint as Checkpoint
     from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
+    from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.metric import MainMetric as MainMetric
     from hooktune.contract.params import TrainingParams as TrainingParams
     from hooktune.contract.search_space import SearchChoices as SearchChoices
@@ -21,33 +22,96 @@ if TYPE_CHECKING:
     from hooktune.contract.sessions import Batch as Batch
     from hooktune.contract.sessions import Sessions as Sessions
     from hooktune.contract.sessions import TrainingBatch as TrainingBatch
+    from hooktune.contract.settings import AskedSettings as AskedSettings
+    from hooktune.contract.settings import IterationSettings as IterationSettings
     from hooktune.contract.settings import MethodSettings as MethodSettings
+    from hooktune.contract.settings import Split as Split
+    from hooktune.data.manifest import BatchCounts as BatchCounts
+    from hooktune.data.manifest import BatchManifest as BatchManifest
+    from hooktune.data.manifest import EventCount as EventCount
+    from hooktune.data.manifest import read_manifest as read_manifest
+    from hooktune.data.release import open_batch as open_batch
+    from hooktune.data.release import release_batch as release_batch
+    from hooktune.errors import DataError as DataError
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
     from hooktune.errors import RequestError as RequestError
+    from hooktune.errors import StoreAwayError as StoreAwayError
+    from hooktune.errors import StoreError as StoreError
+    from hooktune.errors import UnsafeModelError as UnsafeModelError
+    from hooktune.evaluation.comparison import Comparison as Comparison
+    from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
+    from hooktune.evaluation.promotion import Contest as Contest
+    from hooktune.evaluation.promotion import Promotion as Promotion
+    from hooktune.evaluation.promotion import Rollback as Rollback
     from hooktune.evaluation.promotion import load_champion as load_champion
+    from hooktune.iteration.request import RunOptions as RunOptions
+    from hooktune.iteration.result import IterationResult as IterationResult
+    from hooktune.iteration.result import MethodOutcome as MethodOutcome
     from hooktune.iteration.runner import Runner as Runner
+    from hooktune.naming import IterationName as IterationName
+    from hooktune.progress import PhaseProgress as PhaseProgress
+    from hooktune.progress import Progress as Progress
+    from hooktune.progress import StepProgress as StepProgress
+    from hooktune.tracking.models.champions import ModelVersion as ModelVersion
+    from hooktune.tracking.outbox.outbox import Delivered as Delivered
+    from hooktune.tracking.records import Iteration as Iteration
+    from hooktune.tracking.records import RunRecord as RunRecord
     from hooktune.training.loop import Loss as Loss
     from hooktune.training.loop import train as train
+    from hooktune.training.process_group import ProcessGroup as ProcessGroup
+    from hooktune.training.process_group import join_process_group as join_process_group
 
 _HOME: Final = {
     "ActiveRun": "contract.hooks",
+    "AskedSettings": "contract.settings",
     "Batch": "contract.sessions",
+    "BatchCounts": "data.manifest",
+    "BatchManifest": "data.manifest",
     "Checkpoint": "contract.checkpoint",
+    "Comparison": "evaluation.comparison",
+    "Contest": "evaluation.promotion",
+    "DataError": "errors",
+    "Delivered": "tracking.outbox.outbox",
+    "EventCount": "data.manifest",
     "HooktuneError": "errors",
+    "Iteration": "tracking.records",
+    "IterationName": "naming",
+    "IterationResult": "iteration.result",
+    "IterationSettings": "contract.settings",
+    "Listing": "contract.listing",
     "Loss": "training.loop",
     "MainMetric": "contract.metric",
+    "MethodOnBatch": "evaluation.comparison",
+    "MethodOutcome": "iteration.result",
     "MethodSettings": "contract.settings",
+    "ModelVersion": "tracking.models.champions",
+    "PhaseProgress": "progress",
     "PluginError": "errors",
+    "ProcessGroup": "training.process_group",
+    "Progress": "progress",
+    "Promotion": "evaluation.promotion",
     "RequestError": "errors",
+    "Rollback": "evaluation.promotion",
+    "RunOptions": "iteration.request",
+    "RunRecord": "tracking.records",
     "Runner": "iteration.runner",
     "SearchChoices": "contract.search_space",
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
+    "Split": "contract.settings",
+    "StepProgress": "progress",
+    "StoreAwayError": "errors",
+    "StoreError": "errors",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",
+    "UnsafeModelError": "errors",
     "hookimpl": "contract.hooks",
+    "join_process_group": "training.process_group",
     "load_champion": "evaluation.promotion",
+    "open_batch": "data.release",
+    "read_manifest": "data.manifest",
+    "release_batch": "data.release",
     "seeded": "contract.seeding",
     "train": "training.loop",
 }

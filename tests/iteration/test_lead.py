@@ -14,7 +14,7 @@ from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
 from hooktune.iteration.lead import run_iteration
-from hooktune.iteration.plan import Request
+from hooktune.iteration.request import Request
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
 from hooktune.processes import describe_process

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,8 +16,8 @@ from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
 
 if TYPE_CHECKING:
-    from hooktune.iteration.result import IterationResult
-    from hooktune.iteration.runner import MethodOutcome
+    from hooktune.iteration.request import RunOptions
+    from hooktune.iteration.result import IterationResult, MethodOutcome
     from hooktune.tracking import Tracker
 
 ALL_METHODS = "all"
@@ -70,6 +70,14 @@ def run(
     METHOD is the display name of an installed method or the path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
+    from hooktune.iteration.request import make_request
+
+    given = {name: value for name, value in choices.items() if value is not None}
+    if max_runs is not None:
+        given["max_runs"] = max_runs
+    given["params"] = _pairs(params)
+    # A wrong request is not to wait for the imports of all that follows.
+    make_request(cast("RunOptions", given))
     from hooktune.training.process_group import is_launched, join_process_group
 
     if devices > 1 and not is_launched():
@@ -77,16 +85,12 @@ def run(
     group = join_process_group(choices.get("device"))
     from hooktune.iteration.runner import Runner
 
-    given = {name: value for name, value in choices.items() if value is not None}
-    if max_runs is not None:
-        given["max_runs"] = max_runs
     runner = Runner(context.tracking_uri, block=context.block, group=group, spool=context.spool)
     if not group.leads:
         # What there is to say, the leading process says.
         logging.getLogger("hooktune").setLevel(logging.CRITICAL)
     several = methods == (ALL_METHODS,) or len(methods) > 1
     try:
-        given["params"] = _pairs(params)
         if several:
             names = None if methods == (ALL_METHODS,) else methods
             outcomes = runner.run_all(names, folder, **given)

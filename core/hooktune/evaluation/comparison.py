@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from hooktune.contract.listing import Listing, Record, Tabular
 from hooktune.contract.metric import RANKING_METRIC
 from hooktune.contract.settings import IterationSettings, wording
 from hooktune.errors import RequestError
@@ -18,8 +19,8 @@ METRICS: Final = ("test_dist_shift_gap", RANKING_METRIC, "test_mrr")
 """What is shown of each method beside its main metric."""
 
 
-@dataclass(frozen=True)
-class MethodOnBatch:
+@dataclass(frozen=True, repr=False)
+class MethodOnBatch(Record):
     """One method on the batch: its iteration, and the run that stands for it."""
 
     iteration: "Iteration"
@@ -37,17 +38,29 @@ class MethodOnBatch:
         """Whether the run beats the starting model, so that its model is kept."""
         return self.run is not None and self.run.run_id == self.iteration.best_run
 
+    def as_row(self) -> dict[str, Any]:
+        """Return the method with the metrics that are shown of it."""
+        main = self.iteration.settings.main_metric.name
+        return {
+            "method": self.method,
+            "run_id": self.run and self.run.run_id,
+            "improved": self.improved,
+            **{name: self.metric(name) for name in dict.fromkeys((main, *METRICS))},
+            "fit_seconds": self.metric("fit_seconds"),
+            "model_bytes": self.run and self.run.model_bytes,
+        }
+
     def metric(self, name: str) -> float | None:
         """Return a metric of the run, or None where it has none."""
         return None if self.run is None else self.run.metrics.get(name)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Tabular):
     """All methods that ran on a batch, the best first, or by name where they do not compare."""
 
     batch_id: str
-    methods: tuple[MethodOnBatch, ...]
+    methods: Listing[MethodOnBatch]
     winner: MethodOnBatch | None
     """The best method by the main metric; None where no run beats its starting model, or where the
     methods do not compare."""
@@ -56,16 +69,24 @@ class Comparison:
     notes: tuple[str, ...]
     """What else to mind."""
 
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Return the values of each method."""
+        return self.methods.as_rows()
+
+    def __repr__(self) -> str:
+        winner = "without a winner" if self.winner is None else f"won by {self.winner.method!r}"
+        return f"<Comparison of {len(self.methods)} methods on batch {self.batch_id}, {winner}>"
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that are shown: the main ones first."""
-        mains = (each.iteration.settings.main_metric.name for each in self.methods)
+        mains = (method.iteration.settings.main_metric.name for method in self.methods)
         return tuple(dict.fromkeys((*mains, *METRICS)))
 
     @property
     def starting_metrics(self) -> dict[str, float]:
         """The shown metrics that all starting models have in common."""
-        first, *others = (each.iteration.starting_metrics for each in self.methods)
+        first, *others = (method.iteration.starting_metrics for method in self.methods)
         return {
             name: first[name]
             for name in self.metrics
@@ -84,23 +105,25 @@ def compare(tracker: "Tracker", batch_id: str) -> Comparison:
         RequestError: No method has run on it.
     """
     all_iterations = tracker.iterations()
-    iterations = [each for each in all_iterations if each.name.batch_id == batch_id]
+    iterations = [found for found in all_iterations if found.name.batch_id == batch_id]
     if not iterations:
-        known = sorted({each.name.batch_id for each in all_iterations})
+        known = sorted({iteration.name.batch_id for iteration in all_iterations})
         raise RequestError(
             f"No method has run on the batch {batch_id}. "
             + (f"There are runs on: {', '.join(known)}." if known else "There are no runs yet.")
         )
-    methods = [MethodOnBatch(each, _chosen_run(tracker, each)) for each in iterations]
-    methods.sort(key=lambda each: each.method)
+    methods = [
+        MethodOnBatch(iteration, _chosen_run(tracker, iteration)) for iteration in iterations
+    ]
+    methods.sort(key=lambda method: method.method)
     obstacles = tuple(_obstacles(iterations))
     winner = None
     if not obstacles:
         main = iterations[0].settings.main_metric
-        methods.sort(key=lambda each: main.sort_key(each.metric(main.name)))
-        winner = next((each for each in methods if each.improved), None)
+        methods.sort(key=lambda method: main.sort_key(method.metric(main.name)))
+        winner = next((method for method in methods if method.improved), None)
     notes = [*_notes(methods), *([] if obstacles else _notes_on_the_start(iterations))]
-    return Comparison(batch_id, tuple(methods), winner, obstacles, tuple(notes))
+    return Comparison(batch_id, Listing(methods), winner, obstacles, tuple(notes))
 
 
 def plot_comparison(comparison: Comparison, file: Path) -> None:
@@ -116,11 +139,11 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
     figure = new_figure(3 * len(names) + 2, 0.5 * len(methods) + 1.8)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
-        values = [each.metric(name) for each in methods]
+        values = [method.metric(name) for method in methods]
         bars = panel.barh(
             range(len(methods)),
             [math.nan if value is None else value for value in values],
-            color=["C0" if each == comparison.winner else "0.65" for each in methods],
+            color=["C0" if method == comparison.winner else "0.65" for method in methods],
         )
         texts = ["–" if value is None else f"{value:.3f}" for value in values]
         panel.bar_label(bars, texts, padding=3, fontsize="small")
@@ -129,7 +152,8 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
         if name in comparison.starting_metrics:
             panel.axvline(comparison.starting_metrics[name], color="black", linestyle="--", lw=0.8)
     labels = [
-        f"{each.method} (winner)" if each == comparison.winner else each.method for each in methods
+        f"{method.method} (winner)" if method == comparison.winner else method.method
+        for method in methods
     ]
     panels[0].set_yticks(range(len(methods)), labels, parse_math=False)
     figure.suptitle(f"batch {comparison.batch_id}", fontsize="medium")
@@ -163,17 +187,17 @@ def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
 
 
 def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
-    for each in methods:
-        if each.run is None:
-            yield f"No run of {each.method} has finished."
-        elif not each.improved:
-            yield f"No run of {each.method} beats its starting model, which stays."
-        elif each.run.warning:
-            yield f"! {each.method} {each.run.warning}."
+    for method in methods:
+        if method.run is None:
+            yield f"No run of {method.method} has finished."
+        elif not method.improved:
+            yield f"No run of {method.method} beats its starting model, which stays."
+        elif method.run.warning:
+            yield f"! {method.method} {method.run.warning}."
 
 
 def _notes_on_the_start(iterations: "Iterable[Iteration]") -> Iterable[str]:
-    starting = [each.starting_metrics for each in iterations]
+    starting = [iteration.starting_metrics for iteration in iterations]
     if not all(
         _equal(starting[0].get(name), other.get(name)) for name in METRICS for other in starting
     ):

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hooktune.contract.listing import Record
 from hooktune.contract.metric import RANKING_METRIC, MainMetric
 from hooktune.contract.sessions import Batch, Floats
 from hooktune.contract.settings import setting_tag
@@ -16,7 +17,7 @@ from hooktune.plain_text import markdown, markdown_code
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models import champions as registry
-from hooktune.tracking.models.champions import Version
+from hooktune.tracking.models.champions import ModelVersion
 from hooktune.tracking.records import BATCH_TAG, to_json
 from hooktune.training.scoring import score_results
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-@dataclass(frozen=True)
-class Contest:
+@dataclass(frozen=True, repr=False)
+class Contest(Record):
     """What a model and the one that it is to replace reach on the same sessions."""
 
     main_metric: MainMetric
@@ -35,6 +36,17 @@ class Contest:
     """What the candidate is compared with, in words."""
     sessions: str
     """What both were measured on, in words."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return both models' main metrics, and what they were compared on."""
+        name = self.main_metric.name
+        return {
+            "main_metric": name,
+            "candidate": self.candidate.get(name),
+            "present": self.present.get(name),
+            "rival": self.rival.rstrip(","),
+            "sessions": self.sessions,
+        }
 
     def objections(self) -> list[str]:
         """Say what speaks against the candidate; nothing where it is better."""
@@ -54,22 +66,41 @@ class Contest:
 
     def _values(self, name: str) -> str:
         values = (self.candidate.get(name), self.present.get(name))
-        candidate, present = ("none" if each is None else f"{each:.4f}" for each in values)
+        candidate, present = ("none" if value is None else f"{value:.4f}" for value in values)
         return f"({candidate} against {present} on {self.sessions})"
 
 
-@dataclass(frozen=True)
-class Promotion:
+@dataclass(frozen=True, repr=False)
+class Promotion(Record):
     """What a promotion came to."""
 
-    champion: Version
+    champion: ModelVersion
     run: RunRecord
     """The run whose model is the champion."""
-    replaced: Version | None
+    replaced: ModelVersion | None
     contest: Contest | None
     """None where nothing could be compared and the promotion was forced."""
     is_new: bool
     """False where the model was the champion already."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return which version is the champion now, and what it took over from."""
+        return {
+            "model": self.champion.model,
+            "version": self.champion.number,
+            "run_id": self.run.run_id,
+            "replaced": self.replaced and self.replaced.number,
+            "is_new": self.is_new,
+        }
+
+
+class Rollback(NamedTuple):
+    """What going back to an earlier champion came to."""
+
+    before: ModelVersion
+    """The champion until now."""
+    champion: ModelVersion
+    """The champion from now on."""
 
 
 def promote(
@@ -130,11 +161,8 @@ def promote(
     return Promotion(made, run, champion, contest, is_new=True)
 
 
-def roll_back(tracker: Tracker, method: str) -> tuple[Version, Version]:
+def roll_back(tracker: Tracker, method: str) -> Rollback:
     """Make the champion before the present one the champion again.
-
-    Returns:
-        The champion until now, and the one from now on.
 
     Raises:
         RequestError: There is no champion, or none before it.
@@ -155,7 +183,7 @@ def roll_back(tracker: Tracker, method: str) -> tuple[Version, Version]:
         )
     registry.load_version(tracker.client, earlier, "cpu")
     registry.step_back(tracker.client, champion, earlier)
-    return champion, earlier
+    return Rollback(champion, earlier)
 
 
 def load_champion(
@@ -182,7 +210,7 @@ def load_champion(
 def _compare(
     tracker: Tracker,
     run: RunRecord,
-    champion: Version | None,
+    champion: ModelVersion | None,
     open_host: Callable[[], Host],
     batch: Batch | None,
     device: str | None,
@@ -204,7 +232,7 @@ def _compare(
         return _measure(tracker, run, champion, iteration, open_host(), batch, rival, device)
     if champion.run_id == iteration.starting_run:
         return Contest(main, run.metrics, iteration.starting_metrics, rival, own_sessions)
-    siblings = {each.run_id: each for each in tracker.runs(iteration)}
+    siblings = {sibling.run_id: sibling for sibling in tracker.runs(iteration)}
     if champion.run_id in siblings:
         present = siblings[champion.run_id].metrics
         return Contest(main, run.metrics, present, rival, own_sessions)
@@ -218,7 +246,7 @@ def _compare(
 def _measure(
     tracker: Tracker,
     run: RunRecord,
-    champion: Version,
+    champion: ModelVersion,
     iteration: Iteration,
     host: Host,
     batch: Batch,

@@ -3,13 +3,15 @@
 import logging
 from threading import Event
 
+from hooktune.contract.listing import Listing
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import MethodSettings
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import plugin_tags, run_once
-from hooktune.iteration.plan import Plan, PlannedRun, Request, make_plan
+from hooktune.iteration.plan import Plan, PlannedRun, make_plan
+from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult
 from hooktune.iteration.sharing import share_out
 from hooktune.iteration.starting_run import model_address
@@ -175,5 +177,5 @@ def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> Iteration
 
 
 def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
-    runs = tuple(tracker.runs(iteration))
+    runs = Listing(tracker.runs(iteration))
     return IterationResult(iteration, runs, tracker.best(iteration), attempted)

@@ -7,20 +7,20 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
-    AskedSettings,
     IterationSettings,
     Split,
     check_settings,
     setting_in_words,
 )
 from hooktune.errors import RequestError
+from hooktune.iteration.request import Request
 from hooktune.iteration.search import first_params, parse_params
 from hooktune.iteration.starting_run import find_starting_run
 from hooktune.naming import IterationName, iteration_name
@@ -32,34 +32,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_MAX_RUNS: Final = 4
-DEFAULT_CHECKPOINT_EVERY: Final = 300.0  # seconds: what may have to be done again
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks of an iteration; None leaves a choice to the record or the default."""
-
-    max_runs: int = DEFAULT_MAX_RUNS
-    params: Mapping[str, Any] = field(default_factory=dict)
-    start: str | None = None
-    """`initial`, `last` or the id of a run."""
-    settings: AskedSettings = field(default_factory=AskedSettings)
-    initial_model: str | None = None
-    device: str | None = None
-    checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
-    """Seconds; tells nothing about what a run does."""
-
-    def __post_init__(self) -> None:
-        if not self.checkpoint_every >= 0:
-            raise RequestError(
-                "A checkpoint is kept every so many seconds, or with 0 after each step, and not "
-                f"every {self.checkpoint_every}."
-            )
-        if self.max_runs < 1:
-            raise RequestError(f"At least one run is needed, and {self.max_runs} were asked for.")
-        check_settings(self.settings)
 
 
 @dataclass(frozen=True)

@@ -1,46 +1,37 @@
-"""The way in: runs a method on a released batch."""
+"""The way in: one object for a tracking store, which does all that the command line does."""
 
-import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
+from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.contract.settings import AskedSettings
+from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
-from hooktune.errors import HooktuneError, RequestError
-from hooktune.evaluation.promotion import Promotion, promote
-from hooktune.iteration.follow import follow
-from hooktune.iteration.lead import run_iteration
-from hooktune.iteration.messages import EndIteration
-from hooktune.iteration.plan import DEFAULT_CHECKPOINT_EVERY, DEFAULT_MAX_RUNS, Request
-from hooktune.iteration.result import IterationResult
-from hooktune.iteration.search import parse_params
-from hooktune.plugin.catalogue import read_catalogue
-from hooktune.plugin.checks import Plugin, given_plugin
-from hooktune.plugin.file import SUFFIX, plugin_from_file
-from hooktune.plugin.host import Host, open_host
-from hooktune.plugin.isolation import PluginChecks, refuse_failed
-from hooktune.progress import phase
-from hooktune.tracking import Tracker
-from hooktune.training.process_group import ALONE, ProcessGroup, as_told
+from hooktune.errors import RequestError, did_you_mean
+from hooktune.iteration.progress_display import shown_in_notebook
+from hooktune.iteration.request import RunOptions, make_request
+from hooktune.iteration.result import IterationResult, MethodOutcome
+from hooktune.naming import is_batch_id
+from hooktune.plugin.choice import PluginChoice
+from hooktune.plugin.file import SUFFIX
+from hooktune.progress import Progress, listening
+from hooktune.tracking import Delivered, Iteration, RunRecord, Tracker, without_password
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
-
-@dataclass(frozen=True)
-class MethodOutcome:
-    """What came of one of several methods: a result, or the error that it failed with."""
-
-    method: str
-    result: IterationResult | None
-    error: Exception | None
+    from hooktune.evaluation.comparison import Comparison
+    from hooktune.evaluation.promotion import Promotion, Rollback
+    from hooktune.training.process_group import ProcessGroup
 
 
 class Runner:
-    """Runs methods on batches and tracks what they do.
+    """Runs methods on batches, and gives what a tracking store holds of them.
+
+    Making one costs nothing: the store is opened when it is first needed, and so are plugins.
 
     Args:
         tracking_uri: The MLflow store; None for `HOOKTUNE_TRACKING_URI`, `MLFLOW_TRACKING_URI` or
@@ -53,6 +44,8 @@ class Runner:
             `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
         group: The processes that train together, from `join_process_group`; each of them
             makes the same calls. By default this one trains alone.
+        on_progress: Is called in the middle of the work with how far it has come, and should be
+            quick; what it raises ends the work.
     """
 
     def __init__(
@@ -63,31 +56,20 @@ class Runner:
         only: Iterable[str] | None = None,
         plugins: Iterable[object] = (),
         spool: str | Path | None = None,
-        group: ProcessGroup = ALONE,
+        group: "ProcessGroup | None" = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.tracker = Tracker(tracking_uri, spool)
-        self._group = group
-        self._block = tuple(block)
-        self._only = None if only is None else tuple(only)
-        self._plugins = tuple(plugins)
-        self._stop = Event()
+        self._given_group = group
+        self._plugins = PluginChoice(block, only, plugins)
+        self._on_progress = on_progress
+        self._at_work: list[Event] = []
 
-    def stop(self) -> None:
-        """Ask the run at work to end soon, from another thread; it is recorded as KILLED."""
-        self._stop.set()
+    def __repr__(self) -> str:
+        return f"Runner({without_password(self.tracker.tracking_uri)!r})"
 
     def run(
-        self,
-        method: str,
-        batch: str | Path,
-        *,
-        max_runs: int = DEFAULT_MAX_RUNS,
-        params: Mapping[str, Any] | None = None,
-        start: str | None = None,
-        initial_model: str | None = None,
-        device: str | None = None,
-        checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY,
-        **settings: Unpack[AskedSettings],
+        self, method: str, batch: str | Path | Batch, **options: Unpack[RunOptions]
     ) -> IterationResult:
         """Run a method on a batch under several sets of hyper-parameters and keep the best model.
 
@@ -97,41 +79,78 @@ class Runner:
         Args:
             method: The display name of a method that is installed or among `plugins`, or the path
                 of a Python file, which ends with `.py`.
-            batch: The folder of a released batch.
-            max_runs: How many sets of hyper-parameters at most.
-            params: Hyper-parameters that hold in all runs, by name.
-            start: The model to tune: `initial`, `last` (the best one of the method's last finished
-                iteration; the default) or the id of a run that has a model.
-            initial_model: A folder or hub name to start from, when the method has no initial model
-                yet; by default the method chooses.
-            device: A torch device; by default the best one that there is.
-            checkpoint_every: After how many seconds a run keeps its state in the store, to be gone
-                on with if the process dies; 0 for after each step.
-            settings: What the iteration is about, such as `seed` and `main_metric`: the fields of
-                `AskedSettings`.
+            batch: A released batch, or its folder.
+            options: What is asked for, such as `max_runs` and `params`: the fields of `RunOptions`.
 
         Raises:
             RequestError: The request cannot be carried out as made; the store is untouched.
             StoreAwayError: The store went away and stayed away; what was learned is kept in the
-                spool, for `hooktune sync` or the next call.
+                spool, for `sync` or the next call.
             HooktuneError: The work failed.
         """
-        host = self._open_host(method)
-        request = _request(
-            max_runs=max_runs, params=params, start=start, initial_model=initial_model,
-            device=device, checkpoint_every=checkpoint_every, **settings,
-        )  # fmt: skip
-        released = open_batch(Path(batch))
-        return self._iterate(host, released, request)
+        request = make_request(options)
+        released = _opened(batch)
+        with self._working() as stop:
+            host = self._plugins.open_host(method)
+            from hooktune.iteration.methods import run_method
+
+            return run_method(self.tracker, host, released, request, stop, self._group)
+
+    def run_all(
+        self,
+        methods: Iterable[str] | None,
+        batch: str | Path | Batch,
+        **options: Unpack[RunOptions],
+    ) -> Listing[MethodOutcome]:
+        """Run several methods on a batch, one after the other; `compare` compares them.
+
+        A method that fails does not keep the others from being run.
+
+        Args:
+            methods: Their names or files, as for `run`. With None all that there are; one of them
+                that cannot be used counts as failed.
+            batch: A released batch, or its folder.
+            options: As for `run`; they hold for every method.
+
+        Raises:
+            RequestError: One of the named methods cannot be used, or not with these options;
+                nothing was run.
+        """
+        from hooktune.iteration.methods import run_methods
+
+        request = make_request(options)
+        released = _opened(batch)
+        with self._working() as stop:
+            return run_methods(
+                self.tracker, self._plugins, methods, released, request, stop, self._group
+            )
+
+    def stop(self) -> None:
+        """Ask the calls that are at work in other threads to end soon; their runs are KILLED."""
+        for stop in tuple(self._at_work):
+            stop.set()
+
+    def compare(self, batch: str | Path | Batch) -> "Comparison":
+        """Put all methods that ran on a batch side by side.
+
+        Args:
+            batch: A released batch, its folder or its id.
+
+        Raises:
+            RequestError: No method has run on it.
+        """
+        from hooktune.evaluation.comparison import compare
+
+        return compare(self.tracker, _batch_id(batch))
 
     def promote(
         self,
         method: str,
-        batch: str | Path | None = None,
+        batch: str | Path | Batch | None = None,
         *,
         force: bool = False,
         device: str | None = None,
-    ) -> Promotion:
+    ) -> "Promotion":
         """Register a method's best model as its champion, if it is better than the present one.
 
         Better means: it beats it by the main metric and does not rank worse by NDCG@10, on the
@@ -139,7 +158,7 @@ class Runner:
 
         Args:
             method: As in `run`.
-            batch: The folder of a released batch to measure both models on; needed where no
+            batch: A released batch, or its folder, to measure both models on; needed where no
                 iteration has measured both. Sessions that the method trained on are left out.
             force: Promote it whatever the comparison says.
             device: A torch device to measure on; by default the best one that there is.
@@ -148,130 +167,152 @@ class Runner:
             RequestError: There is nothing to promote, or a batch is needed to compare.
             HooktuneError: The model is not better, and the champion stays.
         """
-        name = self._open_host(method).method.name if method.endswith(SUFFIX) else method
-        released = None if batch is None else open_batch(Path(batch))
-        return promote(
-            self.tracker,
-            name,
-            lambda: self._open_host(method),
-            released,
-            force=force,
-            device=device or _best_device(),
-        )
+        from hooktune.evaluation.promotion import promote
+        from hooktune.iteration.methods import best_device
 
-    def run_all(
-        self, methods: Iterable[str] | None, batch: str | Path, **choices: Any
-    ) -> list[MethodOutcome]:
-        """Run several methods on a batch, one after the other; `hooktune compare` compares them.
+        released = None if batch is None else _opened(batch)
+        with self._working():
+            is_file = method.endswith(SUFFIX)
+            name = self._plugins.open_host(method).method.name if is_file else method
+            return promote(
+                self.tracker, name, lambda: self._plugins.open_host(method), released,
+                force=force, device=device or best_device(),
+            )  # fmt: skip
 
-        A method that fails does not keep the others from being run.
-
-        Args:
-            methods: Their names or files, as for `run`. With None all that there are; one of them
-                that cannot be used counts as failed.
-            batch: The folder of a released batch.
-            choices: As for `run`; they hold for every method.
+    def roll_back(self, method: str) -> "Rollback":
+        """Make the champion before the present one the champion again.
 
         Raises:
-            RequestError: One of the named methods cannot be used, or not with these choices;
-                nothing was run.
+            RequestError: There is no champion, or none before it.
         """
-        names = self._method_names() if methods is None else list(dict.fromkeys(methods))
-        request, released = _request(**choices), open_batch(Path(batch))
-        outcomes: list[MethodOutcome] = []
-        hosts = []
-        for name in names:
-            try:
-                host = self._open_host(name)
-                parse_params(host.hyper_parameters(), request.params)
-                hosts.append(host)
-            except HooktuneError as error:
-                if methods is not None:
-                    raise
-                outcomes.append(_failed(name, error))
-        for host in hosts:
-            if self._group.share(self._stop.is_set()):
-                break
-            name = host.method.name
-            try:
-                result = self._iterate(host, released, request)
-                outcomes.append(MethodOutcome(name, result, None))
-            except Exception as error:
-                logger.debug("the traceback of %s", name, exc_info=True)
-                outcomes.append(_failed(name, error))
-        return outcomes
+        from hooktune.evaluation.promotion import roll_back
 
-    def _iterate(self, host: Host, batch: Batch, request: Request) -> IterationResult:
-        group = self._group
-        if group.size == 1:
-            return run_iteration(self.tracker, host, batch, request, self._stop)
-        request = replace(request, device=group.device)
-        if not group.leads:
-            return follow(host, batch, group)
+        return roll_back(self.tracker, method)
+
+    def load_champion(self, method: str, device: str | None = None) -> "SentenceTransformer":
+        """Load a method's champion, to serve it.
+
+        Args:
+            method: The method's display name.
+            device: A torch device; by default the best one that there is.
+
+        Raises:
+            RequestError: The method has no champion.
+            UnsafeModelError: A file of it is of no kind that is known to be safe.
+        """
+        from hooktune.evaluation.promotion import load_champion
+
+        return load_champion(method, self.tracker.tracking_uri, device=device)
+
+    def sync(self) -> Listing[Delivered]:
+        """Bring to the store what could not be brought there while it was away.
+
+        What cannot be brought now is kept, and is named with its problem.
+        """
+        return Listing(self.tracker.sync())
+
+    def iterations(self, method: str | None = None) -> Listing[Iteration]:
+        """Return all iterations, or those of one method, the oldest first."""
+        return Listing(self.tracker.iterations(method))
+
+    def runs(self, iteration: Iteration | str) -> Listing[RunRecord]:
+        """Return the runs of an iteration, the oldest first.
+
+        Args:
+            iteration: The iteration, its whole name, or its batch id if that is no other's as well.
+
+        Raises:
+            RequestError: There is no such iteration, or several.
+        """
+        if isinstance(iteration, str):
+            iteration = find_iteration(self.tracker.iterations(), iteration)
+        return Listing(self.tracker.runs(iteration))
+
+    def best(self, method: str) -> RunRecord:
+        """Return the run with a method's best model: what its next iteration starts from.
+
+        Raises:
+            RequestError: The method has no model yet.
+        """
+        run = self.tracker.starting_model(method)
+        if run is None:
+            known = {iteration.name.method for iteration in self.tracker.iterations()}
+            raise RequestError(f"{method!r} has no model yet. {did_you_mean(method, known)}")
+        return run
+
+    def load_model(self, run: RunRecord | str, device: str | None = None) -> "SentenceTransformer":
+        """Load the model of a run.
+
+        Args:
+            run: The run, or its id.
+            device: A torch device; by default the best one that there is.
+
+        Raises:
+            RequestError: There is no such run, or it has no model.
+        """
+        return self._found(run).load_model(device)
+
+    def export(self, run: RunRecord | str, to: str | Path) -> None:
+        """Copy a run's model into a new folder that sentence-transformers loads.
+
+        Args:
+            run: The run, or its id.
+            to: The folder to make.
+
+        Raises:
+            RequestError: There is no such run, it has no model, or the folder is not empty.
+        """
+        self.tracker.export_model(self._found(run), Path(to))
+
+    @property
+    def _group(self) -> "ProcessGroup":
+        from hooktune.training.process_group import ALONE
+
+        return self._given_group or ALONE
+
+    def _found(self, run: RunRecord | str) -> RunRecord:
+        return self.tracker.run(run) if isinstance(run, str) else run
+
+    @contextmanager
+    def _working(self) -> Iterator[Event]:
+        """Give what ends the call that is at work, and hand its progress on."""
+        stop = Event()
+        self._at_work.append(stop)
         try:
-            result = run_iteration(self.tracker, host, batch, request, self._stop, group)
-        except Exception as error:
-            group.share(EndIteration(error=as_told(error)))
-            raise
-        group.share(EndIteration(result))
-        return result
-
-    def _method_names(self) -> list[str]:
-        installed = read_catalogue(self._block, self._only).available("method")
-        given = map(_given_plugin, self._plugins)
-        names = [entry.name for entry in installed]
-        names += [plugin.name for plugin in given if plugin.kind == "method"]
-        if not names:
-            raise RequestError("There is no method that could be run. See `hooktune plugins`.")
-        return names
-
-    def _open_host(self, method: str) -> Host:
-        """Import the method and the extensions; those of others not before they are checked."""
-        catalogue = read_catalogue(self._block, self._only)
-        given = [_given_plugin(each) for each in self._plugins]
-        names = [plugin.name for plugin in given if plugin.kind == "method"]
-        wanted = list(catalogue.available("extension"))
-        if method in names:
-            pass
-        elif method.endswith(SUFFIX):
-            given.append(plugin_from_file(method, "method"))
-            method = given[-1].name
-        else:
-            wanted.append(catalogue.method(method, names))
-        foreign = [entry for entry in wanted if not entry.is_bundled]
-        if foreign:
-            checking = phase("checking that the plugins can be imported", len(foreign))
-            with checking, PluginChecks(foreign) as checks:
-                import sentence_transformers  # noqa: F401 - takes as long as the checks
-
-                catalogue = refuse_failed(catalogue, checks.verdicts())
-        return open_host(catalogue, method, given)
+            with ExitStack() as shown:
+                if self._on_progress is not None:
+                    shown.enter_context(listening(self._on_progress))
+                shown.enter_context(shown_in_notebook())
+                yield stop
+        finally:
+            self._at_work.remove(stop)
 
 
-def _given_plugin(found: object) -> Plugin:
-    return plugin_from_file(found) if isinstance(found, str | Path) else given_plugin(found)
+def _opened(batch: str | Path | Batch) -> Batch:
+    return batch if isinstance(batch, Batch) else open_batch(Path(batch))
 
 
-def _failed(method: str, error: Exception) -> MethodOutcome:
-    logger.error("%s failed: %s", method, error)
-    return MethodOutcome(method, None, error)
+def _batch_id(batch: str | Path | Batch) -> str:
+    if isinstance(batch, Batch):
+        return batch.batch_id
+    if isinstance(batch, str) and is_batch_id(batch):
+        return batch
+    return read_manifest(Path(batch)).batch_id
 
 
-def _request(
-    *,
-    max_runs: int = DEFAULT_MAX_RUNS,
-    params: Mapping[str, Any] | None = None,
-    start: str | None = None,
-    initial_model: str | None = None,
-    device: str | None = None,
-    checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY,
-    **settings: Unpack[AskedSettings],
-) -> Request:
-    device = device or _best_device()
-    return Request(max_runs, params or {}, start, settings, initial_model, device, checkpoint_every)
+def find_iteration(known: Sequence[Iteration], wanted: str) -> Iteration:
+    """Return the iteration of a whole name, or of a batch id that is no other's as well.
 
-
-def _best_device() -> str:
-    from sentence_transformers.util import get_device_name
-
-    return get_device_name()
+    Raises:
+        RequestError: There is no such iteration, or several.
+    """
+    found = [
+        iteration for iteration in known if wanted in (str(iteration.name), iteration.name.batch_id)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = "; ".join(str(iteration.name) for iteration in found)
+        raise RequestError(f"{wanted!r} names several iterations: {names}. Give a whole name.")
+    all_names = [str(iteration.name) for iteration in known]
+    raise RequestError(f"There is no iteration {wanted!r}. {did_you_mean(wanted, all_names)}")

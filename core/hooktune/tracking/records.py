@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from hooktune.contract.listing import Record
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
@@ -44,8 +45,8 @@ TAG_LENGTH: Final = 5000
 """How many characters MLflow keeps of a tag, in all of its stores."""
 
 
-@dataclass(frozen=True)
-class RunRecord:
+@dataclass(frozen=True, repr=False)
+class RunRecord(Record):
     """One run as the store has it."""
 
     run_id: str
@@ -70,6 +71,21 @@ class RunRecord:
     experiment_id: str
     tags: dict[str, str] = field(repr=False)
     tracking_uri: str = field(repr=False)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what people look for first, then all hyper-parameters and metrics."""
+        return {
+            "run_id": self.run_id,
+            "name": self.name,
+            "status": self.status,
+            "method": self.method,
+            "batch_id": self.batch_id,
+            "seconds": self.seconds,
+            "warning": self.warning,
+            "failure": self.failure,
+            **{f"params.{name}": value for name, value in self.params.items()},
+            **self.metrics,
+        }
 
     @property
     def run_key(self) -> str:
@@ -101,8 +117,8 @@ class RunRecord:
         return load_model(self, device)
 
 
-@dataclass(frozen=True)
-class Iteration:
+@dataclass(frozen=True, repr=False)
+class Iteration(Record):
     """One method on one batch as the store has it."""
 
     experiment_id: str
@@ -121,6 +137,21 @@ class Iteration:
     """Whether a run beats the starting model; None before it has finished."""
     created_at: int
     """Milliseconds since 1970."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what people look for first, then the settings."""
+        return {
+            "method": self.name.method,
+            "batch_id": self.name.batch_id,
+            "improved": self.improved,
+            "best_run": self.best_run,
+            "starting_run": self.starting_run,
+            "finished_at": self.finished_at,
+            **{
+                name: value if isinstance(value, int | float) else str(value)
+                for name, value in self.settings
+            },
+        }
 
     @property
     def next_start(self) -> str:

@@ -1,10 +1,11 @@
 """Champions in MLflow's model registry: the versions of a method's best model, and which rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from hooktune.contract.listing import Record
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.naming import registered_model_name
 from hooktune.tracking.models.files import find_model
@@ -14,7 +15,7 @@ from hooktune.tracking.records import METHOD_TAG, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion as MlflowModelVersion
     from sentence_transformers import SentenceTransformer
 
 CHAMPION: Final = "champion"
@@ -27,8 +28,8 @@ REPLACED_TAG: Final = "hooktune.replaced_version"
 _DESCRIPTION_LENGTH: Final = 5000
 
 
-@dataclass(frozen=True)
-class Version:
+@dataclass(frozen=True, repr=False)
+class ModelVersion(Record):
     """One version of a registered model."""
 
     model: str
@@ -36,7 +37,7 @@ class Version:
     number: int
     run_id: str | None
     """The run that the model is of; None for a version that somebody else registered so."""
-    tags: dict[str, str]
+    tags: dict[str, str] = field(repr=False)
 
     @property
     def replaced(self) -> int | None:
@@ -45,7 +46,7 @@ class Version:
         return int(number) if number.isdecimal() else None
 
 
-def find_champion(client: "MlflowClient", method: str) -> Version | None:
+def find_champion(client: "MlflowClient", method: str) -> ModelVersion | None:
     """Return the version that is a method's champion, or None where it has none."""
     from mlflow.exceptions import MlflowException
 
@@ -58,7 +59,7 @@ def find_champion(client: "MlflowClient", method: str) -> Version | None:
         raise
 
 
-def find_version(client: "MlflowClient", name: str, number: int) -> Version | None:
+def find_version(client: "MlflowClient", name: str, number: int) -> ModelVersion | None:
     """Return a version of a registered model, or None where there is none or it was deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -70,7 +71,7 @@ def find_version(client: "MlflowClient", name: str, number: int) -> Version | No
         raise
 
 
-def rolled_back(client: "MlflowClient", method: str, run: RunRecord) -> Version | None:
+def rolled_back(client: "MlflowClient", method: str, run: RunRecord) -> ModelVersion | None:
     """Return a version of a run's model that was the champion and was rolled back, if any."""
     name = registered_model_name(method)
     found = client.search_model_versions(f"run_id = '{run.run_id}'")
@@ -82,10 +83,10 @@ def register_champion(
     client: "MlflowClient",
     method: str,
     run: RunRecord,
-    replaced: Version | None,
+    replaced: ModelVersion | None,
     tags: Mapping[str, str],
     description: str,
-) -> Version:
+) -> ModelVersion:
     """Register the model of a run as a new version, and make that the champion.
 
     Whenever the process dies, the champion is the one before or the new one. A registered model is
@@ -132,7 +133,7 @@ def register_champion(
     return _version(made)
 
 
-def step_back(client: "MlflowClient", champion: Version, earlier: Version) -> None:
+def step_back(client: "MlflowClient", champion: ModelVersion, earlier: ModelVersion) -> None:
     """Make an earlier version the champion again, and note it on the one that it takes over from.
 
     The note comes first: a version that is noted and still the champion is rolled back once more.
@@ -143,7 +144,7 @@ def step_back(client: "MlflowClient", champion: Version, earlier: Version) -> No
 
 
 def load_version(
-    client: "MlflowClient", version: Version, device: str | None = None
+    client: "MlflowClient", version: ModelVersion, device: str | None = None
 ) -> "SentenceTransformer":
     """Load the model of a version.
 
@@ -175,5 +176,5 @@ def _create_model(client: "MlflowClient", name: str, method: str) -> None:
             ) from None
 
 
-def _version(found: "ModelVersion") -> Version:
-    return Version(found.name, int(found.version), found.run_id or None, dict(found.tags))
+def _version(found: "MlflowModelVersion") -> ModelVersion:
+    return ModelVersion(found.name, int(found.version), found.run_id or None, dict(found.tags))

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hooktune.contract.listing import Record
 from hooktune.errors import StoreAwayError, StoreError
 from hooktune.tracking import notes, records
 from hooktune.tracking import queries as experiments
@@ -26,8 +27,8 @@ logger = logging.getLogger(__name__)
 Client = Callable[[], "MlflowClient"]
 
 
-@dataclass(frozen=True)
-class Delivered:
+@dataclass(frozen=True, repr=False)
+class Delivered(Record):
     """What `sync` did with what was kept of one run."""
 
     run_id: str

@@ -1,0 +1,82 @@
+"""What a user asks of an iteration, checked before anything is imported or looked up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, cast
+
+from hooktune.contract.settings import AskedSettings, IterationSettings, check_settings
+from hooktune.errors import RequestError, did_you_mean
+
+DEFAULT_MAX_RUNS: Final = 4
+DEFAULT_CHECKPOINT_EVERY: Final = 300.0  # seconds: what may have to be done again
+
+
+class RunOptions(AskedSettings, total=False):
+    """What `Runner.run` may be asked for, beside the settings of the iteration.
+
+    One that is left out, or None, is left open.
+    """
+
+    max_runs: int | None
+    """How many sets of hyper-parameters at most; 4 by default."""
+    params: Mapping[str, Any] | None
+    """Hyper-parameters that hold in all runs, by name."""
+    start: str | None
+    """The model to tune: `initial`, `last` (the best one of the method's last finished iteration;
+    the default) or the id of a run that has a model."""
+    initial_model: str | None
+    """A folder or hub name to start from, when the method has no initial model yet; by default the
+    method chooses."""
+    device: str | None
+    """A torch device; by default the best one that there is."""
+    checkpoint_every: float | None
+    """After how many seconds a run keeps its state in the store, to be gone on with if the process
+    dies; 0 for after each step, 300 by default."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of an iteration; None leaves a choice to the record or the default."""
+
+    max_runs: int = DEFAULT_MAX_RUNS
+    params: Mapping[str, Any] = field(default_factory=dict)
+    start: str | None = None
+    """`initial`, `last` or the id of a run."""
+    settings: AskedSettings = field(default_factory=AskedSettings)
+    initial_model: str | None = None
+    device: str | None = None
+    checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
+    """Seconds; tells nothing about what a run does."""
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.checkpoint_every) or not self.checkpoint_every >= 0:
+            raise RequestError(
+                "A checkpoint is kept every so many seconds, or with 0 after each step, and not "
+                f"every {self.checkpoint_every!r}."
+            )
+        if not isinstance(self.max_runs, int) or self.max_runs < 1:
+            raise RequestError(f"At least one run is needed, and {self.max_runs!r} is asked for.")
+        if not isinstance(self.params, Mapping):
+            raise RequestError(f"Hyper-parameters are values by name, and not {self.params!r}.")
+        check_settings(self.settings)
+
+
+def make_request(options: RunOptions) -> Request:
+    """Check what a user asks for.
+
+    Raises:
+        RequestError: There is no such option, or a value is ill-typed or out of bounds.
+    """
+    own = {option.name for option in fields(Request)} - {"settings"}
+    known = [*own, *IterationSettings.model_fields]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in known:
+            raise RequestError(f"There is no option {name!r}. {did_you_mean(name, known)}")
+    settings = {name: value for name, value in given.items() if name not in own}
+    named: dict[str, Any] = {name: value for name, value in given.items() if name in own}
+    return Request(**named, settings=cast(AskedSettings, settings))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
