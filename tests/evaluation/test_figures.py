@@ -1,4 +1,4 @@
-"""The figures that a run's page shows."""
+"""The pictures that a run's page shows."""
 
 import io
 
@@ -9,12 +9,11 @@ from tracked import SHIFT, begin, start_run
 from hooktune.evaluation.figures import (
     EVALUATIONS_FILE,
     SIMILARITIES_FILE,
-    Similarities,
-    count_similarities,
     draw_evaluations,
     draw_run,
     draw_similarities,
 )
+from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.testing import made_up_sessions
 from hooktune.tracking import Tracker
 
@@ -25,16 +24,6 @@ def png(figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
-
-
-def test_results_are_counted_by_similarity_clicked_and_others_apart():
-    sessions = made_up_sessions()
-    scores = np.where(sessions.clicked, 0.506, -0.204).astype(np.float32)
-    scores[:3] = [np.nan, 1.0000001, -1.0000001]
-    counted = count_similarities(sessions, scores)
-    assert counted.clicked.sum() + counted.others.sum() == sessions.result_count - 1
-    assert counted.clicked.argmax() == 301
-    assert counted.others.argmax() == 159
 
 
 @pytest.mark.parametrize("count", [0, 1, 500])

@@ -8,7 +8,7 @@ from hooktune.contract.sessions import Batch, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError
 from hooktune.evaluation.evaluator import Evaluator
-from hooktune.evaluation.figures import Similarities, count_similarities
+from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.optimizer import frozen_layer_count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hooktune.contract.sessions import Floats, Sessions
-from hooktune.evaluation.figures import Similarities, count_similarities
+from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.scoring import score_results

@@ -1,14 +1,14 @@
-"""The figures of a run's page in MLflow: its similarities and evaluations beside the start's."""
+"""The pictures on a run's page in MLflow: similarities and evaluations beside the start's."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from hooktune.contract.metric import RANKING_METRIC
-from hooktune.contract.sessions import Floats, Ints, Sessions
+from hooktune.contract.sessions import Ints
+from hooktune.evaluation.similarities import BINS, GREATEST, LEAST, Similarities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,36 +21,8 @@ logger = logging.getLogger(__name__)
 SIMILARITIES_FILE: Final = "figures/similarities.png"
 EVALUATIONS_FILE: Final = "figures/evaluations.png"
 
-_BINS: Final = 400
 _MOST_BARS: Final = 40
-_LEAST, _GREATEST = -1.0, 1.0
 _KINDS: Final = (("clicked", "C0"), ("not clicked", "C1"))
-
-
-@dataclass(frozen=True, eq=False)
-class Similarities:
-    """How the similarities of shown results to their queries are spread.
-
-    Each array counts the results in each of 400 equal parts of -1 to 1.
-    """
-
-    clicked: Ints
-    others: Ints
-
-
-def count_similarities(sessions: Sessions, scores: Floats) -> Similarities:
-    """Count the results of some sessions by their similarity.
-
-    Args:
-        sessions: Sessions that show R results altogether.
-        scores: For each of them its similarity; a NaN is counted nowhere.
-    """
-    clipped = np.clip(scores, _LEAST, _GREATEST)  # rounding may lead a little outside
-
-    def counts(which: Floats) -> Ints:
-        return np.histogram(which, bins=_BINS, range=(_LEAST, _GREATEST))[0]
-
-    return Similarities(counts(clipped[sessions.clicked]), counts(clipped[~sessions.clicked]))
 
 
 def draw_run(
@@ -84,7 +56,7 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
     figure = new_figure(8, 5)
     panels: Sequence[Axes] = figure.subplots(2, 1, sharex=True, sharey=True)
     bars = _bar_edges(before.clicked + before.others + after.clicked + after.others)
-    edges = np.linspace(_LEAST, _GREATEST, _BINS + 1)
+    edges = np.linspace(LEAST, GREATEST, BINS + 1)
     titles = ("starting model", "this run")
     for panel, title, similarities in zip(panels, titles, (before, after), strict=True):
         panel.set_title(title, fontsize="medium", loc="left")
@@ -109,10 +81,10 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
 def _bar_edges(counts: Ints) -> Ints:
     """Return the edges of so few bars that they can be told apart, around all that is counted."""
     used = np.flatnonzero(counts)
-    first, last = (used[0], used[-1] + 1) if len(used) else (0, _BINS)
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, BINS)
     width = -(-(last - first) // _MOST_BARS)
     edges: Ints = np.arange(first, last + width, width)
-    return np.minimum(edges, _BINS)
+    return np.minimum(edges, BINS)
 
 
 def draw_evaluations(
