@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hooktune.errors import did_you_mean, in_words
+from hooktune.errors import HooktuneError, did_you_mean, in_words, within_sentence
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_the_nearest_known_word_is_named():
     assert did_you_mean("aple", ["apple", "pear"]) == "Did you mean 'apple'?"
     assert did_you_mean("xyz", ["b", "a"]) == "There are: 'a', 'b'."
     assert did_you_mean("xyz", []) == "There are none."
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("It is gone: No such file.. Name another.", "It is gone: No such file. Name another."),
+        ("It failed:\n  one line\nanother", "It failed: one line another"),
+        ("The folder ../logs is empty...", "The folder ../logs is empty..."),
+        ("Give postgresql://... or .. as a folder", "Give postgresql://... or .. as a folder"),
+    ],
+)  # fmt: skip
+def test_what_others_say_is_joined_to_one_line_without_double_stops(message: str, said: str):
+    assert str(HooktuneError(message)) == said
+
+
+def test_what_others_say_loses_its_full_stop_within_a_sentence():
+    assert within_sentence("ValueError: no.\nReally no.") == "ValueError: no. Really no"

@@ -13,12 +13,18 @@ _FULL_DISK: Final = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded"
 )
 _SHORT: Final = 300
+_LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
+_DOUBLE_STOP: Final = re.compile(r"(?<=[^\s.])\.\.(?=\s|$)")
 
 
 class HooktuneError(Exception):
     """The work failed, though the request was a right one."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        # Messages quote those of others, which end with a full stop or have several lines.
+        return _DOUBLE_STOP.sub(".", one_line(super().__str__()))
 
 
 class RequestError(HooktuneError):
@@ -53,6 +59,17 @@ class PluginError(HooktuneError):
 
 class PluginRequestError(RequestError):
     """The plugin that was asked for cannot be used."""
+
+
+def one_line(text: str) -> str:
+    """Return a text with its lines joined by blanks."""
+    return _LINE_BREAK.sub(" ", text.strip())
+
+
+def within_sentence(text: str) -> str:
+    """Return a text of others as a part of a sentence: one line, and no full stop at its end."""
+    joined = one_line(text)
+    return joined if joined.endswith("..") else joined.removesuffix(".")
 
 
 def in_words(error: BaseException) -> str:

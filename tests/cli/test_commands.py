@@ -14,6 +14,7 @@ import hooktune
 from hooktune.cli import main
 from hooktune.cli.terminal import interrupt
 
+NO_STORE = "sqlite:///no-store.db"
 METHOD = "Default Fine Tuning Method"
 Run = Callable[..., tuple[int, str, str]]
 
@@ -42,7 +43,10 @@ def tuned(run: Run, make_batch, tiny_model_folder: Path) -> dict[str, object]:
     return json.loads(out)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["plugins"], ["run", "--help"], ["--version"], ["--tracking-uri", NO_STORE]],
+)
 def test_help_and_plugins_import_no_torch_no_mlflow_and_no_plugin(arguments: list[str]):
     script = f"""
 import sys
@@ -145,6 +149,62 @@ def test_a_batch_is_shown_with_its_clicks_by_position(make_batch, run: Run):
     assert "40: " in out
     assert "clicks by position" in out
     assert "█" in out
+
+
+def test_without_a_command_it_says_where_one_stands(tuned, run: Run):
+    status, out, _ = run()
+    assert status == 0
+    assert f"runs:/{tuned['best_run']}/model" in out
+    assert "improved" in out
+    assert f"promote '{METHOD}'" in out
+
+
+def test_without_a_command_and_a_store_it_says_how_to_begin(tmp_path: Path, capsys):
+    database = tmp_path / "none.db"
+    with pytest.raises(SystemExit):
+        main(["--tracking-uri", f"sqlite:///{database}"])
+    assert "demo" in capsys.readouterr().out
+    assert not database.exists()
+
+
+def test_the_best_is_told_by_the_metric_that_chose_it(
+    run: Run, make_batch, tiny_model_folder: Path
+):
+    done = run(
+        "-q", "run", METHOD, make_batch(), "--max-runs", "1", "--main-metric", "test_mrr",
+        "--param", "mini_batch_size=2", "--initial-model", tiny_model_folder,
+    )  # fmt: skip
+    assert done[0] == 0, done[2]
+    assert "run 1/1" not in done[2]
+    _, out, _ = run("best")
+    assert "test_mrr:max" in out
+    assert "test_not_irrelevant_dist_shift" not in out
+
+
+def test_the_beginning_of_a_batch_id_names_its_iteration(tuned, run: Run):
+    assert run("runs", str(tuned["batch_id"])[:6]) == run("runs", tuned["name"])
+
+
+@pytest.mark.parametrize("group", [[], ["batch"]])
+def test_no_summary_of_a_command_is_cut_in_the_help(group: list[str], run: Run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(*group, "--help")
+    assert "Commands:" in out
+    assert "..." not in out.partition("Commands:")[2]
+
+
+def test_the_password_of_a_store_is_no_argument_of_its_server(monkeypatch, capsys):
+    called: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: called.append(arguments))
+    monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
+    uri = "postgresql://me:secret@127.0.0.1/store"
+    with pytest.raises(SystemExit):
+        main(["--tracking-uri", uri, "ui"])
+    (arguments,) = called
+    assert not [argument for argument in arguments if "secret" in argument]
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == uri
+    printed = capsys.readouterr()
+    assert "secret" not in printed.out + printed.err
 
 
 def test_wrong_words_end_with_status_2(run: Run):

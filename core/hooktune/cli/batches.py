@@ -44,9 +44,10 @@ def batch() -> None:
 def batch_release(
     log: Path, items: Path, to: Path, text: str, click_events: tuple[str, ...]
 ) -> None:
-    """Check the sessions in LOG and write them with their items as an immutable batch.
+    """Check a log and write it as a batch.
 
-    Prints the batch id.
+    The sessions in LOG are written with their items, and the batch never changes again. Prints its
+    id.
     """
     from hooktune.data.assembly import describe_set_aside
     from hooktune.data.release import release_batch
@@ -63,7 +64,10 @@ def batch_release(
 @click.argument("folder", type=PATH)
 @json_option
 def batch_show(folder: Path, as_json: bool) -> None:
-    """Show what is in the batch in FOLDER, after checking that it is as it was released."""
+    """Show what is in a batch.
+
+    First it is checked that the folder is as it was released.
+    """
     from hooktune.cli.tables import json_text
     from hooktune.data.manifest import read_manifest
     from hooktune.data.release import open_batch

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
-    """Show all methods that ran on a batch side by side, and which one is the best."""
+    """Compare the methods that ran on a batch.
+
+    They are shown side by side, each by its best run, and the best one is named. The batch is given
+    by its folder, or by the beginning of its id.
+    """
     from hooktune.data.manifest import read_manifest
     from hooktune.evaluation import comparison
     from hooktune.naming import is_batch_id

@@ -1,5 +1,6 @@
 """The command `hooktune` itself, and the options that stand before all others."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hooktune._version import __version__
-from hooktune.cli.terminal import talking
+from hooktune.cli.terminal import command_name, talking
 
 if TYPE_CHECKING:
     from hooktune.tracking import Tracker
@@ -26,6 +27,15 @@ class Context:
     spool: Path | None
     arguments: tuple[str, ...]
     """The whole command line."""
+    verbose: bool = False
+
+    @property
+    def command(self) -> str:
+        """How to call the program again with the same store."""
+        from hooktune.tracking.connection import without_password
+
+        given = self.tracking_uri and without_password(self.tracking_uri)
+        return f"{command_name()} --tracking-uri {shlex.quote(given)}" if given else command_name()
 
     def tracker(self) -> "Tracker":
         """Return the tracking store; nothing is opened yet."""
@@ -34,7 +44,7 @@ class Context:
         return Tracker(self.tracking_uri, self.spool)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hooktune")
 @click.option(
     "--tracking-uri",
@@ -67,6 +77,13 @@ def cli(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Fine-tune embedding models on clickstream with plugins, and keep the best model."""
+    """Fine-tune embedding models on clickstream with plugins, and keep the best model.
+
+    Without a command it says where one stands, and what to do next.
+    """
     context.with_resource(talking(verbose=verbose, quiet=quiet))
-    context.obj = Context(tracking_uri, block, spool, tuple(context.obj or ()))
+    context.obj = Context(tracking_uri, block, spool, tuple(context.obj or ()), verbose)
+    if context.invoked_subcommand is None:
+        from hooktune.cli.overview import overview
+
+        click.echo("\n".join(overview(context.obj.tracker(), context.obj.command)))

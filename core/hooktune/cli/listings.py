@@ -1,6 +1,5 @@
 """What the store holds: iterations, runs, the best, and methods side by side."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,10 @@ def iterations(context: Context, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def runs(context: Context, iteration: str, as_json: bool) -> None:
-    """List the runs of ITERATION, which is given by its whole name or by its batch id."""
+    """List the runs of an iteration.
+
+    ITERATION is its whole name, or the beginning of its batch id.
+    """
     tracker = context.tracker()
     print_runs(tracker, _find_iteration(tracker, iteration), as_json)
 
@@ -44,7 +46,10 @@ def runs(context: Context, iteration: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def best(context: Context, method: str | None, as_json: bool) -> None:
-    """Show the best model of METHOD, or of each method: what its next iteration starts from."""
+    """Show the best model of each method.
+
+    It is what the next iteration of the method starts from. With METHOD, only its own.
+    """
     tracker = context.tracker()
     all_iterations = tracker.iterations()
     known = sorted({iteration.name.method for iteration in all_iterations})
@@ -53,7 +58,7 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
     models = [
         model
         for name in known
-        if method in (None, name) and (model := _best_model(tracker, all_iterations, name))
+        if method in (None, name) and (model := rows.best_model(tracker, all_iterations, name))
     ]
     if as_json:
         listed = [rows.run_json(model.run, tracker.has_model(model.run)) for model in models]
@@ -78,19 +83,6 @@ def print_runs(
     print_table(rows.runs_table(iteration, found))
     for line in rows.remarks(iteration, found) if remarks else []:
         click.echo(line)
-
-
-def _best_model(
-    tracker: "Tracker", all_iterations: "Sequence[Iteration]", method: str
-) -> rows.BestModel | None:
-    run = tracker.starting_model(method)
-    if run is None:
-        return None
-    own = [iteration for iteration in all_iterations if iteration.name.method == method]
-    of_run = [iteration for iteration in own if iteration.name.batch_id == run.batch_id]
-    from_run = [iteration for iteration in own if iteration.starting_run == run.run_id]
-    last = max(of_run or from_run or own, key=lambda iteration: iteration.created_at)
-    return rows.BestModel(run, last)
 
 
 def _find_iteration(tracker: "Tracker", wanted: str) -> "Iteration":

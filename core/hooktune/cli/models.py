@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.pass_obj
 def export(context: Context, run_id: str, folder: Path) -> None:
-    """Copy the model of run RUN_ID into DIR, as a plain sentence-transformers folder."""
+    """Copy the model of a run into a folder.
+
+    DIR is made, as a plain folder of sentence-transformers. Of RUN_ID the beginning is enough.
+    """
     tracker = context.tracker()
     tracker.export_model(tracker.run(run_id), folder)
     click.echo(f"{folder} can be loaded with SentenceTransformer({str(folder)!r}).")
@@ -36,9 +39,10 @@ def export(context: Context, run_id: str, folder: Path) -> None:
 def promote(
     context: Context, method: str | None, folder: Path | None, force: bool, device: str | None
 ) -> None:
-    """Register the best model of METHOD as its champion, if it is better than the present one.
+    """Make a method's best model its champion.
 
-    METHOD may be left out where there is only one. The exit status is 1 when the champion stays.
+    It is registered in MLflow, if it is better than the present champion. METHOD may be left out
+    where there is only one. The exit status is 1 when the champion stays.
     """
     from hooktune.iteration.runner import Runner
 
@@ -52,7 +56,10 @@ def promote(
 @click.argument("method", required=False)
 @click.pass_obj
 def rollback(context: Context, method: str | None) -> None:
-    """Make the champion of METHOD that was before the present one the champion again."""
+    """Make the previous champion the champion again.
+
+    METHOD may be left out where there is only one.
+    """
     from hooktune.evaluation.promotion import roll_back
 
     tracker = context.tracker()

@@ -32,9 +32,9 @@ _ENTRY_COLUMNS: Final = (
 @json_option
 @click.pass_obj
 def plugins(context: Context, check: bool, timeout: float | None, as_json: bool) -> None:
-    """List what is installed, without importing any of it.
+    """List the installed plugins.
 
-    With --check, the exit status is 1 when a plugin cannot be used.
+    None of them is imported. With --check, the exit status is 1 when a plugin cannot be used.
     """
     from hooktune.plugin.catalogue import read_catalogue
 
@@ -53,7 +53,10 @@ def plugins(context: Context, check: bool, timeout: float | None, as_json: bool)
     "--to", default=".", type=PATH, help="Where to make the folder.  [default: the working folder]"
 )
 def new(name: str, to: Path) -> None:
-    """Write a package with a method called NAME, to start from."""
+    """Write a package with a method, to start from.
+
+    The method is called NAME.
+    """
     from hooktune.plugin.scaffold import write_package
 
     folder = write_package(name, to)

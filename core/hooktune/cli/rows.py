@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.cli.tables import LINE, Column, Table
 from hooktune.contract.metric import RANKING_METRIC
+from hooktune.errors import within_sentence
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
     from hooktune.contract.metric import MainMetric
     from hooktune.iteration.result import IterationResult
-    from hooktune.tracking import Iteration, RunRecord
+    from hooktune.tracking import Iteration, RunRecord, Tracker
 
 RECIPROCAL_RANK: Final = "test_mrr"
 
@@ -35,6 +36,26 @@ class BestModel:
         """What is known of the model: as a run, or as the starting model of an iteration."""
         is_start = self.run.run_id == self.iteration.starting_run
         return self.iteration.starting_metrics if is_start else self.run.metrics
+
+
+def best_model(
+    tracker: "Tracker", all_iterations: "Sequence[Iteration]", method: str
+) -> BestModel | None:
+    """Return what a method's next iteration starts from; None where nothing is stored yet.
+
+    Args:
+        tracker: The tracking store.
+        all_iterations: All that it holds.
+        method: The method's display name.
+    """
+    run = tracker.starting_model(method)
+    if run is None:
+        return None
+    own = [iteration for iteration in all_iterations if iteration.name.method == method]
+    of_run = [iteration for iteration in own if iteration.name.batch_id == run.batch_id]
+    from_run = [iteration for iteration in own if iteration.starting_run == run.run_id]
+    last = max(of_run or from_run or own, key=lambda iteration: iteration.created_at)
+    return BestModel(run, last)
 
 
 def iteration_json(iteration: "Iteration") -> dict[str, Any]:
@@ -142,9 +163,10 @@ def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
     for run in runs:
         if run.warning:
             best = "The best run, " if run.run_id == iteration.best_run else "The run "
-            said.append(f"! {best}{run.name} ({run.run_id}), {run.warning}.")
+            said.append(f"! {best}{run.name} ({run.run_id}), {within_sentence(run.warning)}.")
         if run.failure:
-            said.append(f"The run {run.name} ({run.run_id}) is {run.status}: {run.failure}.")
+            failure = within_sentence(run.failure)
+            said.append(f"The run {run.name} ({run.run_id}) is {run.status}: {failure}.")
     if iteration.improved is False:
         said.append(
             "No run beats the starting model, which stays: the next iteration starts from it again."

@@ -1,6 +1,7 @@
 """`hooktune run` and `hooktune demo`."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +15,7 @@ from hooktune.cli.launching import launch
 from hooktune.cli.listings import print_runs
 from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
+from hooktune.plain_text import printable_lines
 
 if TYPE_CHECKING:
     from hooktune.iteration.request import RunOptions
@@ -24,10 +26,15 @@ ALL_METHODS = "all"
 
 NEXT_STEPS = """
 What to do next:
-  see the runs in MLflow          hooktune ui
-  see what was learnt from        hooktune batch show {batch}
-  release a log of your own       hooktune batch release LOG --items ITEMS --to DIR
-  and tune on it                  hooktune run "{method}" DIR"""
+  see the runs in MLflow
+    {command} ui
+  see what was learnt from
+    {command} batch show {batch}
+  run more sets of hyper-parameters
+    {command} run {method} {batch} --max-runs {more}{params}
+  release a log of your own, and tune on it
+    {command} batch release LOG --items ITEMS --to DIR
+    {command} run {method} DIR"""
 
 
 @cli.command(cls=CommandWithSettings)
@@ -65,9 +72,10 @@ def run(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Run METHOD on the released batch in DIR, and keep the best model.
+    """Run methods on a batch, and keep the best model.
 
-    METHOD is the display name of an installed method or the path of a Python file that holds one.
+    DIR is the folder of a released batch. METHOD is the display name of an installed method or the
+    path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
     from hooktune.iteration.request import make_request
@@ -125,14 +133,24 @@ def run(
 )
 @click.pass_obj
 def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
-    """Go the whole way on made-up clicks in a search engine over Python's standard library."""
-    from hooktune.demo.journey import run_demo
+    """Go the whole way on made-up clicks.
+
+    They are clicks in a search engine over Python's standard library.
+    """
+    from hooktune.demo.journey import DEMO_PARAMS, run_demo
     from hooktune.iteration.runner import Runner
 
     runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
     result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
     _print_result(runner.tracker, result, as_json=False)
-    click.echo(NEXT_STEPS.format(batch=to / "batch", method=result.iteration.name.method))
+    steps = NEXT_STEPS.format(
+        command=context.command,
+        batch=shlex.quote(str(to / "batch")),
+        method=shlex.quote(result.iteration.name.method),
+        more=max_runs + 2,
+        params="".join(f" --param {name}={value}" for name, value in DEMO_PARAMS.items()),
+    )
+    click.echo(printable_lines(steps))
 
 
 def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:

@@ -18,20 +18,29 @@ if TYPE_CHECKING:
 @click.option("--port", type=int, default=5001, show_default=True)
 @click.pass_obj
 def ui(context: Context, port: int) -> None:
-    """Show the tracking store in MLflow's own pages, on this machine alone."""
+    """Show the store in MLflow's own pages.
+
+    They are served to this machine alone.
+    """
+    from hooktune.tracking.connection import without_password
+
     tracker = context.tracker()
-    if tracker.tracking_uri.startswith(("http://", "https://")):
-        click.echo(f"The tracking store is a server already: open {tracker.tracking_uri}")
+    uri = tracker.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        click.echo(f"The tracking store is a server already: open {without_password(uri)}")
         return
     # Without the last part MLflow shows its pages of prompts and traces, where no metric is.
     address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
     click.echo(f"Open {address} and end it with Ctrl-C.")
     arguments = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", tracker.tracking_uri,
     ]  # fmt: skip
     if artifacts := tracker.artifact_root:
         arguments += ["--default-artifact-root", artifacts]
+    if not context.verbose:
+        arguments += ["--uvicorn-opts", "--log-level warning"]
+    # By the environment, as everybody on the machine may read arguments, and a password in them.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     # Its job processes would take gigabytes, for nothing that hooktune uses.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     sys.stdout.flush()
@@ -41,17 +50,18 @@ def ui(context: Context, port: int) -> None:
 @cli.command()
 @click.pass_obj
 def sync(context: Context) -> None:
-    """Bring to the store what runs could not bring there while it was away.
+    """Deliver what waits for a store that was away.
 
-    The exit status is 1 when something could not be delivered, which is kept.
+    It is what runs could not bring there. The exit status is 1 when something could not be
+    delivered, which is kept.
     """
     tracker = context.tracker()
     delivered = tracker.sync()
-    for each in delivered:
-        click.echo(printable(f"run {each.run_id}: {_what_was_done(each)}"))
+    for run in delivered:
+        click.echo(printable(f"run {run.run_id}: {_what_was_done(run)}"))
     if not delivered:
         click.echo(printable(f"There is nothing to deliver in {tracker.spool_folder}."))
-    left = [each for each in delivered if each.problem and not each.is_elsewhere]
+    left = [run for run in delivered if run.problem and not run.is_elsewhere]
     if left:
         raise HooktuneError(f"{len(left)} of {len(delivered)} runs could not be delivered.")
 

@@ -2,16 +2,19 @@
 
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
-from hooktune.errors import HooktuneError, in_words
+from hooktune.errors import HooktuneError, in_words, one_line
 from hooktune.iteration.progress_display import Bars, Lines
 from hooktune.plain_text import printable, printable_lines
 from hooktune.progress import listening
@@ -35,14 +38,14 @@ def explain(error: Exception, *, verbose: bool) -> int:
 
 def say(message: str) -> None:
     """Print a message of one line to standard error, whatever texts of other people it quotes."""
-    click.echo(printable(message, _LINE), err=True)
+    click.echo(printable(one_line(message), _LINE), err=True)
 
 
 class _OneLineFormatter(logging.Formatter):
     """Keeps what is logged from passing for a line of its own, or for a terminal's command."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        return printable(super().formatMessage(record), _LINE)
+        return printable(one_line(super().formatMessage(record)), _LINE)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
         return printable_lines(super().formatException(ei))
@@ -69,6 +72,9 @@ def talking(*, verbose: bool, quiet: bool) -> Iterator[None]:
         verbose: Show what the libraries underneath say, too.
         quiet: Show warnings and errors alone.
     """
+    if not verbose:
+        # Read when the libraries are imported, which is later. They draw bars of their own.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     bars = Bars()
     _set_up_logging(bars, verbose, quiet)
     is_leading = os.environ.get("RANK", "0") == "0"  # of the processes that train together
@@ -105,8 +111,15 @@ def be_quiet_elsewhere() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def command_name() -> str:
+    """Return how to call the program again: by its name, or by its path where that is needed."""
+    called = Path(sys.argv[0])
+    found = shutil.which("hooktune")
+    if called.name != "hooktune" or (found and called.exists() and called.samefile(found)):
+        return "hooktune"
+    return shlex.quote(str(called))
 
 
 def interrupt(*_: object) -> NoReturn:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 METHOD: Final = "Default Fine Tuning Method"
-_PARAMS: Final = {"mini_batch_size": 8}
+DEMO_PARAMS: Final = {"mini_batch_size": 8}
 """So small a log asks for small steps, lest there be too few of them."""
 
 
@@ -42,7 +42,9 @@ def run_demo(
     batch = folder / "batch"
     manifest = release_batch(log.sessions_path, log.items_path, batch)
     logger.info("   %s is batch %s", batch, manifest.batch_id)
+    fixed = ", ".join(f"{name}={value}" for name, value in DEMO_PARAMS.items())
     logger.info("3. Run the %s on it with %d sets of hyper-parameters", METHOD, max_runs)
+    logger.info("   with %s in all of them, as the log is small", fixed)
     return runner.run(
-        METHOD, batch, max_runs=max_runs, params=_PARAMS, seed=seed, initial_model=model
+        METHOD, batch, max_runs=max_runs, params=DEMO_PARAMS, seed=seed, initial_model=model
     )
