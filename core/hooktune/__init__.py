@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.metric import MainMetric as MainMetric
+    from hooktune.contract.outcome import Addresses as Addresses
     from hooktune.contract.params import TrainingParams as TrainingParams
     from hooktune.contract.search_space import SearchChoices as SearchChoices
     from hooktune.contract.search_space import SearchRange as SearchRange
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = {
     "ActiveRun": "contract.hooks",
+    "Addresses": "contract.outcome",
     "AskedSettings": "contract.settings",
     "Batch": "contract.sessions",
     "BatchCounts": "data.manifest",

@@ -1,7 +1,8 @@
-"""A stopwatch for hooktune: times every hook, and measures recall. It brings no method.
+"""A stopwatch for hooktune: times the hooks, and measures recall. It brings no method.
 
 At the end of each run it logs `seconds_<hook>` and `calls_<hook>` of the hooks that were called in
-it. How long those took that are called before a run is told in the log.
+it. How long those took that are called before a run is told in the log, and so is what came of each
+run, iteration and promotion.
 """
 
 import logging
@@ -16,7 +17,7 @@ from hooktune import hookimpl
 if TYPE_CHECKING:
     import numpy as np
 
-    from hooktune import ActiveRun, Sessions
+    from hooktune import ActiveRun, Addresses, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,42 @@ def time_compute_metrics() -> Generator[None, Any, Any]:
     """Time how long each plugin takes to measure."""
     with timed("compute_metrics"):
         return (yield)
+
+
+@hookimpl
+def run_finished(run_id: str, status: str, metrics: dict[str, float]) -> None:
+    """Tell in the log what a run came to, and how long its training took."""
+    seconds = metrics.get("seconds_fit_batch", 0)
+    logger.info("run %s is %s after %.3f seconds of training", run_id, status, seconds)
+
+
+@hookimpl
+def iteration_finished(
+    method: str,
+    run_id: str | None,
+    metrics: dict[str, float],
+    starting_metrics: dict[str, float],
+    addresses: "Addresses",
+) -> None:
+    """Tell in the log what an iteration came to: where its best run is, and its recall."""
+    if run_id is None:
+        logger.info("%s: no run beats the starting model", method)
+        return
+    name = f"test_recall_at_{TOP}"
+    logger.info(
+        "%s: the best run is %s, %s %s after %s",
+        method,
+        addresses.page or run_id,
+        name,
+        metrics.get(name),
+        starting_metrics.get(name),
+    )
+
+
+@hookimpl
+def promoted(method: str, addresses: "Addresses") -> None:
+    """Tell in the log which model is the champion now."""
+    logger.info("%s: the champion is %s now", method, addresses.model)
 
 
 @hookimpl

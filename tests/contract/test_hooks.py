@@ -6,15 +6,20 @@ import pytest
 from hooktune.contract import hooks as hookspecs
 from hooktune.plugin.checks import HOOKS, REQUIRED_HOOKS, SHARED_HOOKS
 
+TOLD = (
+    "method", "batch_id", "run_id", "status", "metrics", "starting_metrics", "addresses",
+)  # fmt: skip
+
 
 def test_the_hooks_are_those_that_the_design_names():
-    assert HOOKS == {
+    assert {
         "upload_initial_model": ("settings",),
         "hyper_parameters": (),
         "main_metric": (),
         "fit_batch": ("run", "model", "batch", "params"),
         "compute_metrics": ("model", "sessions", "scores", "baseline"),
-    }
+        **dict.fromkeys(("run_finished", "iteration_finished", "promoted"), TOLD),
+    } == HOOKS
     assert {*REQUIRED_HOOKS, *SHARED_HOOKS} < set(HOOKS)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hooktune.contract.checkpoint import Checkpoint, StateGiver
     from hooktune.contract.metric import Accumulation, MainMetric
+    from hooktune.contract.outcome import Addresses
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
 
@@ -204,6 +205,101 @@ def compute_metrics(  # type: ignore[empty-body]
     Returns:
         A flat dict of numbers without prefix; the host adds `train_` or `test_`. A figure that is
         undefined for these sessions is left out. Two plugins giving one name is an error.
+
+    Since 0.1. Implemented by any plugin.
+    """
+
+
+@hookspec
+def run_finished(
+    method: str,
+    batch_id: str,
+    run_id: str,
+    status: str,
+    metrics: dict[str, float],
+    starting_metrics: dict[str, float],
+    addresses: "Addresses",
+) -> None:
+    """Learn that a run has ended, whatever its end.
+
+    Called once for each run, when all of it is in the store, by the process that did it; of several
+    devices' processes by the leading one alone. A run that was gone on with after its process died
+    is told of at its end. Not called for a run that was done before, nor where the command was
+    interrupted or the store stayed away. A failure is logged and recorded, and stops nothing.
+
+    Args:
+        method: The method's display name.
+        batch_id: The batch.
+        run_id: The run.
+        status: `FINISHED`, `FAILED` or `KILLED`.
+        metrics: The last value of each of its metrics, by the name in the store.
+        starting_metrics: The starting model's metrics on the same test sessions.
+        addresses: The store, the run's page, and its model while it is the best one.
+
+    Returns:
+        Nothing that is looked at.
+
+    Since 0.1. Implemented by any plugin.
+    """
+
+
+@hookspec
+def iteration_finished(
+    method: str,
+    batch_id: str,
+    run_id: str | None,
+    status: str,
+    metrics: dict[str, float],
+    starting_metrics: dict[str, float],
+    addresses: "Addresses",
+) -> None:
+    """Learn that an iteration has no run left to do, or was stopped.
+
+    Called once in each call that did a run of it, after the last `run_finished`, when its best
+    model is settled. It comes again when further runs are done later. A failure stops nothing.
+
+    Args:
+        method: The method's display name.
+        batch_id: The batch.
+        run_id: The run whose model is kept; None where no run beats the starting model.
+        status: `FINISHED`; `FAILED` where no run has finished; `KILLED` where it was stopped.
+        metrics: Those of that run; empty without one.
+        starting_metrics: The starting model's metrics on the same test sessions.
+        addresses: The store, the page of the run or else of the iteration, and the model.
+
+    Returns:
+        Nothing that is looked at.
+
+    Since 0.1. Implemented by any plugin.
+    """
+
+
+@hookspec
+def promoted(
+    method: str,
+    batch_id: str | None,
+    run_id: str,
+    status: str,
+    metrics: dict[str, float],
+    starting_metrics: dict[str, float],
+    addresses: "Addresses",
+) -> None:
+    """Learn that a model has become the champion of its method.
+
+    Called once for each promotion, after it is in the store. Not where the model was the champion
+    already, nor for a rollback. A failure stops nothing.
+
+    Args:
+        method: The method's display name.
+        batch_id: The batch that the model was tuned on; None for an initial model.
+        run_id: The run that the model is of.
+        status: `better`, or `forced` where something spoke against it.
+        metrics: The model's metrics on the sessions that it was compared on.
+        starting_metrics: The same of the model that it was compared with; empty without one.
+        addresses: The store, the run's page, and the registered version of the model.
+
+    Returns:
+        Nothing that is looked at.
 
     Since 0.1. Implemented by any plugin.
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+DECISION_TAG: Final = "hooktune.decision"
+"""That of a model version: `better`, or `forced` where something spoke against it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -150,7 +153,7 @@ def promote(
     decision = "forced" if objections else "better"
     tags = {
         BATCH_TAG: run.batch_id or "",
-        "hooktune.decision": decision,
+        DECISION_TAG: decision,
         "hooktune.objections": "; ".join(objections)[:4000],
         **_contest_tags(contest),
     }

@@ -8,8 +8,9 @@ from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import MethodSettings
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
+from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
-from hooktune.iteration.one_run import plugin_tags, run_once
+from hooktune.iteration.one_run import run_once
 from hooktune.iteration.plan import Plan, PlannedRun, make_plan
 from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult
@@ -159,15 +160,24 @@ def _do_runs(
 
     def do(planned: PlannedRun, claim: Claim) -> None:
         with tracker.sending_rest():
-            run_once(tracker, iteration, start, planned, stop, claim, request.checkpoint_every)
+            run = run_once(
+                tracker, iteration, start, planned, stop, claim, request.checkpoint_every
+            )
+        tell_run_finished(tracker, host, iteration, run)
 
-    group = start.encoder.group
+    group, host = start.encoder.group, start.evaluator.host
     attempted = share_out(
         tracker, iteration, works, do, stop, on_wait=lambda: group.share(StillWaiting())
     )
     if stop.is_set():
-        return _result(tracker, iteration, attempted)
-    return _finish(tracker, iteration, attempted)
+        result = _result(tracker, iteration, attempted)
+    else:
+        result = _finish(tracker, iteration, attempted)
+    if attempted:
+        tell_iteration_finished(
+            tracker, host, result.iteration, result.runs, result.best, stopped=stop.is_set()
+        )
+    return result
 
 
 def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:

@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import re
 import traceback
 from contextlib import suppress
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
+from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun, describe_params, json_values
 from hooktune.iteration.takeover import take_over
@@ -28,7 +28,6 @@ from hooktune.tracking.records import EndStatus
 
 logger = logging.getLogger(__name__)
 
-_TAG_KEY_LENGTH: Final = 200
 _VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
 
 
@@ -40,7 +39,7 @@ def run_once(
     stop: Event,
     claim: Claim,
     checkpoint_every: float,
-) -> None:
+) -> RunRecord:
     """Do one run, or the rest of one whose process died; what it has tracked stays.
 
     Args:
@@ -52,6 +51,9 @@ def run_once(
         claim: That of the run's key, which this process holds.
         checkpoint_every: After how many seconds its state is kept.
 
+    Returns:
+        The run as it ended.
+
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
     """
@@ -60,7 +62,7 @@ def run_once(
     values, facts = json_values(params), _facts(iteration, start)
     run = take_over(tracker, iteration, planned.key, {**values, **facts})
     if run is not None and run.status != "RUNNING":
-        return
+        return run
     stored = None if run is None else tracker.stored_points(run)
     if run is None:
         run = tracker.start_run(
@@ -96,14 +98,13 @@ def run_once(
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
         claim.confirm()
         if stop.is_set():
-            _end_run(tracker, run, host, claim, "KILLED", "stopped")
-            return
+            return _end_run(tracker, run, host, claim, "KILLED", "stopped")
         if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
         draw_run(tracker, iteration, run, start.similarities, measured.similarities)
         with phase("uploading the model, if it is the best"):
             tracker.keep_if_best(run, model, active.last_step)
-        _end_run(tracker, run, host, claim, "FINISHED")
+        return _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:
         metric_log.close()
         raise
@@ -113,7 +114,7 @@ def run_once(
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         _store_traceback(tracker, run, error)
-        _end_run(tracker, run, host, claim, "FAILED", in_words(error))
+        return _end_run(tracker, run, host, claim, "FAILED", in_words(error))
     except BaseException as interruption:
         metric_log.close(patience=0)
         failure = f"interrupted ({type(interruption).__name__})"
@@ -129,11 +130,11 @@ def _end_run(
     claim: Claim,
     status: EndStatus,
     failure: str | None = None,
-) -> None:
+) -> RunRecord:
     """End a run, if it is still this process's own."""
     claim.confirm()
-    tracker.tag(run, _failure_tags(host))
-    tracker.end_run(run, status, failure)
+    tracker.tag(run, failure_tags(host))
+    return tracker.end_run(run, status, failure)
 
 
 def _store_traceback(tracker: Tracker, run: RunRecord, error: Exception) -> None:
@@ -154,22 +155,3 @@ def _facts(iteration: Iteration, start: StartingPoint) -> dict[str, Any]:
         "hooktune.test_sessions": len(start.evaluator.sessions),
         **{f"hooktune.version.{name}": version(name) for name in _VERSIONS},
     }
-
-
-def plugin_tags(host: Host) -> dict[str, str]:
-    """Return the tags that name a host's plugins and where they come from."""
-    return {_tag_key("hooktune.plugin", each.name): each.origin for each in host.plugins}
-
-
-def _failure_tags(host: Host) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    for failure in host.failures:
-        key = _tag_key("hooktune.plugin_failure", failure.name)
-        tags[key] = "\n".join(filter(None, [tags.get(key), str(failure)]))
-    return tags
-
-
-def _tag_key(prefix: str, name: str) -> str:
-    # A plugin's name may have characters that MLflow takes in no key.
-    legal = re.sub(r"[^\w. -]", "_", name)
-    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]

@@ -1,5 +1,6 @@
 """The way in: one object for a tracking store, which does all that the command line does."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
-from hooktune.errors import RequestError, did_you_mean
+from hooktune.errors import HooktuneError, RequestError, did_you_mean
 from hooktune.iteration.progress_display import shown_in_notebook
 from hooktune.iteration.request import RunOptions, make_request
 from hooktune.iteration.result import IterationResult, MethodOutcome
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hooktune.evaluation.comparison import Comparison
     from hooktune.evaluation.promotion import Promotion, Rollback
     from hooktune.training.process_group import ProcessGroup
+
+logger = logging.getLogger(__name__)
 
 
 class Runner:
@@ -174,10 +177,13 @@ class Runner:
         with self._working():
             is_file = method.endswith(SUFFIX)
             name = self._plugins.open_host(method).method.name if is_file else method
-            return promote(
+            promotion = promote(
                 self.tracker, name, lambda: self._plugins.open_host(method), released,
                 force=force, device=device or best_device(),
             )  # fmt: skip
+            if promotion.is_new:
+                self._tell_promoted(method, promotion)
+        return promotion
 
     def roll_back(self, method: str) -> "Rollback":
         """Make the champion before the present one the champion again.
@@ -269,6 +275,16 @@ class Runner:
         from hooktune.training.process_group import ALONE
 
         return self._given_group or ALONE
+
+    def _tell_promoted(self, method: str, promotion: "Promotion") -> None:
+        from hooktune.evaluation.outcome import tell_promoted
+
+        try:
+            host = self._plugins.open_host(method)
+        except HooktuneError as error:
+            logger.warning("no plugin is told of the promotion: %s", error)
+        else:
+            tell_promoted(self.tracker, host, promotion)
 
     def _found(self, run: RunRecord | str) -> RunRecord:
         return self.tracker.run(run) if isinstance(run, str) else run

@@ -44,6 +44,11 @@ def plugin_origin(distribution: str | None, version: str | None) -> str:
     return f"{distribution} {version or 'of unknown version'}"
 
 
+def plugin_label(kind: PluginKind, name: str, distribution: str | None, version: str | None) -> str:
+    """Return a plugin as a message names it; one in a file with the file's digest."""
+    return f"The {kind} {name!r} ({plugin_origin(distribution, version)})"
+
+
 @dataclass(frozen=True)
 class PluginEntry:
     """One entry point: a plugin that some distribution provides."""
@@ -68,8 +73,7 @@ class PluginEntry:
     @property
     def label(self) -> str:
         """The plugin as a message names it."""
-        origin = plugin_origin(self.distribution, self.version)
-        return f"The {self.kind} {self.name!r} ({origin})"
+        return plugin_label(self.kind, self.name, self.distribution, self.version)
 
     def refusal(self) -> PluginRequestError:
         """Return the error to raise when a blocked or refused plugin is asked for."""

@@ -12,19 +12,28 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import PROJECT_NAME
 from hooktune.errors import PluginRequestError, did_you_mean
-from hooktune.plugin.catalogue import PluginEntry, PluginKind, load_plugin, plugin_origin
+from hooktune.plugin.catalogue import (
+    PluginEntry,
+    PluginKind,
+    load_plugin,
+    plugin_label,
+    plugin_origin,
+)
 
 logger = logging.getLogger(__name__)
 
 REQUIRED_HOOKS: Final = ("fit_batch",)
-SHARED_HOOKS: Final = ("compute_metrics",)
+ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
+OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
+"""The hooks that are told of something; an implementation that fails stops nothing."""
+SHARED_HOOKS: Final = ("compute_metrics", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
 
 RESERVED_PREFIX: Final = "hooktune."
@@ -56,12 +65,12 @@ class Plugin:
     @property
     def label(self) -> str:
         """The plugin as a message names it."""
-        return f"The {self.kind} {self.name!r} ({self.origin})"
+        return plugin_label(self.kind, self.name, self.distribution, self.version)
 
 
 @dataclass(frozen=True)
 class PluginFailure:
-    """A plugin that is left out, or a wrapper that failed, and why."""
+    """A plugin that is left out, or an observer that failed, and why."""
 
     name: str
     kind: PluginKind
@@ -74,11 +83,9 @@ class PluginFailure:
     def __str__(self) -> str:
         if self.hook is None:
             return f"A plugin is left out. {self.reason}"
-        origin = plugin_origin(self.distribution, self.version)
-        return (
-            f"The {self.kind} {self.name!r} ({origin}) failed around {self.hook}, "
-            f"and the work goes on: {self.reason}."
-        )
+        label = plugin_label(self.kind, self.name, self.distribution, self.version)
+        where = "in" if self.hook in OBSERVER_HOOKS else "around"
+        return f"{label} failed {where} {self.hook}, and the work goes on: {self.reason}."
 
 
 @dataclass(frozen=True, eq=False)

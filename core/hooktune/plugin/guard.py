@@ -14,10 +14,10 @@ import pluggy
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookimpl
 from hooktune.errors import HooktuneError, PluginError
-from hooktune.plugin.checks import Implementation, Plugin
+from hooktune.plugin.checks import OBSERVER_HOOKS, Implementation, Plugin
 
 Report = Callable[[Plugin, str, str], None]
-"""Takes the failure of a wrapper: its plugin, the hook and the reason."""
+"""Takes the failure of an observer: its plugin, the hook and the reason."""
 
 
 class _Guarded:
@@ -31,14 +31,16 @@ class _Guarded:
 def guarded(plugin: Plugin, functions: Iterable[Implementation], report: Report) -> object:
     """Return an object to register with pluggy in place of a plugin: its functions, guarded.
 
-    An implementation that raises does so as a `PluginError` that names the plugin and the hook; a
-    wrapper's failure is reported and the call goes on.
+    An implementation that raises does so as a `PluginError` that names the plugin and the hook. The
+    failure of a wrapper, or of an observer's own hook, is reported and the call goes on.
     """
     holder = _Guarded()
     for function in functions:
         guard = (
             _guarded_wrapper(plugin, function, report)
             if function.is_wrapper
+            else _guarded_observer(plugin, function, report)
+            if function.hook in OBSERVER_HOOKS
             else _guarded_implementation(plugin, function)
         )
         options = function.options | {"wrapper": function.is_wrapper, "hookwrapper": False}
@@ -58,6 +60,21 @@ def _guarded_implementation(plugin: Plugin, function: Implementation) -> Callabl
             raise PluginError(
                 f"{plugin.label} failed in {function.hook}: {_described(error)}"
             ) from error
+
+    return call
+
+
+def _guarded_observer(
+    plugin: Plugin, function: Implementation, report: Report
+) -> Callable[..., Any]:
+    @wraps(getattr(hookspecs, function.hook))
+    def call(*args: Any) -> None:
+        try:
+            function(args)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            report(plugin, function.hook, _described(error))
 
     return call
 

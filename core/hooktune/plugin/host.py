@@ -17,6 +17,7 @@ from hooktune.naming import check_method_name
 from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
+    ObserverHook,
     Plugin,
     PluginFailure,
     implementations,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune.contract.hooks import ActiveRun
+    from hooktune.contract.outcome import Outcome
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
 
@@ -42,7 +44,7 @@ class Host:
     """The plugins of one iteration: the chosen method and the extensions.
 
     An extension that breaks the contract is left out and recorded in `failures`, as is the failure
-    of a wrapper; neither stops anything.
+    of a wrapper or an observer; neither stops anything.
 
     Args:
         method: The chosen method.
@@ -100,7 +102,7 @@ class Host:
 
     @property
     def failures(self) -> tuple[PluginFailure, ...]:
-        """The plugins that were left out and the wrappers that failed, each once."""
+        """The plugins that were left out and the observers that failed, each once."""
         return tuple(self._failures)
 
     def initial_model(self, settings: "MethodSettings") -> "SentenceTransformer":
@@ -182,6 +184,10 @@ class Host:
                     giver[name] = plugin
                     metrics[name] = float(value)
         return metrics
+
+    def tell(self, hook: ObserverHook, outcome: "Outcome") -> None:
+        """Tell all plugins what has come to its end; one that fails is recorded in `failures`."""
+        getattr(self._manager.hook, hook)(**vars(outcome))
 
     def _register(self, plugin: Plugin, part: str, functions: object) -> None:
         self._manager.register(functions, name=f"{plugin.kind} {plugin.name}: {part}")

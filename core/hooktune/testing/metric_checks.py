@@ -10,13 +10,14 @@ from pydantic import BaseModel
 
 from hooktune.contract.hooks import hookimpl
 from hooktune.contract.metric import MainMetric
+from hooktune.contract.outcome import Addresses, Outcome
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import MethodSettings
 from hooktune.errors import HooktuneError, PluginError
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
-from hooktune.plugin.checks import Plugin, implementations
+from hooktune.plugin.checks import OBSERVER_HOOKS, Plugin, implementations
 from hooktune.plugin.host import Host
 from hooktune.testing.made_up import made_up_sessions, tiny_model
 from hooktune.testing.report import Check, Fault, check_of
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
 _PREFIXES: Final = ("train_", "test_")
 _FAILING: Final = "f" * 24
 """The id of the batch on which the stand-in method fails."""
+
+_KEPT: Final = Outcome(
+    "stand-in", "0" * 24, "1" * 32, "FINISHED", {"test_mrr": 0.5}, {"test_mrr": 0.4},
+    Addresses("https://mlflow.example.com", f"runs:/{'1' * 32}/model", "https://mlflow.example.com"),
+)  # fmt: skip
+_NOT_KEPT: Final = Outcome(
+    "stand-in", None, None, "FAILED", {}, {}, Addresses("sqlite:///mlflow.db", None, None)
+)
+"""What observers are told; nothing of it exists."""
 
 
 class _Params(BaseModel):
@@ -131,6 +141,9 @@ class MetricTrial:
                 except PluginError:
                     if batch_id != _FAILING:
                         raise
+            for hook in OBSERVER_HOOKS:
+                self.host.tell(hook, _KEPT)
+                self.host.tell(hook, _NOT_KEPT)
         return changes
 
     @cached_property
@@ -198,13 +211,13 @@ def computed_one_session(trial: MetricTrial) -> None:
 
 
 def observers(trial: MetricTrial) -> None:
-    """Wrap hooks, which may fail, without failing and without changing their results."""
+    """Observe hooks, which may fail, without failing and without changing their results."""
     _ = trial.changes
     failures = trial.host.failures
     if failures:
         raise Fault(
-            f"{failures[0]} Write `return (yield)`, clean up in a `finally`, and let a failure of "
-            "your own, such as a lost connection, never leave the wrapper."
+            f"{failures[0]} Write `return (yield)` in a wrapper, clean up in a `finally`, and let "
+            "no failure of your own, such as a lost connection, leave a hook that observes."
         )
 
 
