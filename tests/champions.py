@@ -42,7 +42,7 @@ def do_run(
     return tracker.end_run(run, "FINISHED")
 
 
-def champion(tracker: Tracker) -> registry.Version | None:
+def champion(tracker: Tracker) -> registry.ModelVersion | None:
     """Return the present champion."""
     return registry.find_champion(tracker.client, METHOD)
 

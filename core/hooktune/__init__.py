@@ -11,9 +11,11 @@ from hooktune._version import __version__
 
 if TYPE_CHECKING:
     from hooktune.contract.checkpoint import Checkpoint as Checkpoint
+    from hooktune.contract.checkpoint import StateGiver as StateGiver
     from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.listing import Listing as Listing
+    from hooktune.contract.metric import Accumulation as Accumulation
     from hooktune.contract.metric import MainMetric as MainMetric
     from hooktune.contract.outcome import Addresses as Addresses
     from hooktune.contract.params import TrainingParams as TrainingParams
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from hooktune.contract.search_space import SearchRange as SearchRange
     from hooktune.contract.seeding import seeded as seeded
     from hooktune.contract.sessions import Batch as Batch
+    from hooktune.contract.sessions import Floats as Floats
+    from hooktune.contract.sessions import Ints as Ints
+    from hooktune.contract.sessions import Mask as Mask
     from hooktune.contract.sessions import Sessions as Sessions
     from hooktune.contract.sessions import TrainingBatch as TrainingBatch
     from hooktune.contract.settings import AskedSettings as AskedSettings
+    from hooktune.contract.settings import BaselineKind as BaselineKind
     from hooktune.contract.settings import IterationSettings as IterationSettings
     from hooktune.contract.settings import MethodSettings as MethodSettings
     from hooktune.contract.settings import Split as Split
@@ -64,9 +70,11 @@ if TYPE_CHECKING:
     from hooktune.training.process_group import join_process_group as join_process_group
 
 _HOME: Final = {
+    "Accumulation": "contract.metric",
     "ActiveRun": "contract.hooks",
     "Addresses": "contract.outcome",
     "AskedSettings": "contract.settings",
+    "BaselineKind": "contract.settings",
     "Batch": "contract.sessions",
     "BatchCounts": "data.manifest",
     "BatchManifest": "data.manifest",
@@ -76,7 +84,9 @@ _HOME: Final = {
     "DataError": "errors",
     "Delivered": "tracking.outbox.outbox",
     "EventCount": "data.manifest",
+    "Floats": "contract.sessions",
     "HooktuneError": "errors",
+    "Ints": "contract.sessions",
     "Iteration": "tracking.records",
     "IterationName": "naming",
     "IterationResult": "iteration.result",
@@ -84,6 +94,7 @@ _HOME: Final = {
     "Listing": "contract.listing",
     "Loss": "training.loop",
     "MainMetric": "contract.metric",
+    "Mask": "contract.sessions",
     "MethodOnBatch": "evaluation.comparison",
     "MethodOutcome": "iteration.result",
     "MethodSettings": "contract.settings",
@@ -102,6 +113,7 @@ _HOME: Final = {
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
     "Split": "contract.settings",
+    "StateGiver": "contract.checkpoint",
     "StepProgress": "progress",
     "StoreAwayError": "errors",
     "StoreError": "errors",
