@@ -1,7 +1,9 @@
 """The documentation names every hook and every command, and what the tutorial says is true."""
 
+import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import hooktune
 from hooktune.cli import cli
 from hooktune.plugin.checks import HOOKS, REQUIRED_HOOKS
 
@@ -109,3 +112,36 @@ def test_the_tutorial_works_as_it_is_written(tmp_path, make_batch, tiny_model_fo
             printed = " ".join(done.stdout.split())
             for line in expected.splitlines():
                 assert " ".join(line.split()) in printed, f"{command}\n{done.stdout}"
+
+
+def test_the_program_in_python_works_as_it_is_written(tmp_path, write_log, tiny_model_folder):
+    ((program, _),) = (
+        (text, file)
+        for language, file, text in BLOCK.findall((DOCS / "python.md").read_text(encoding="utf-8"))
+        if file == "tune.py"
+    )
+    assert len(program.splitlines()) <= 30
+    spoken_of = {
+        node.attr
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "hooktune"
+    }
+    assert spoken_of <= set(hooktune.__all__)
+    for path, name in zip(write_log(), ("clicks.jsonl", "items.jsonl"), strict=True):
+        shutil.copy(path, tmp_path / name)
+    shutil.copytree(tiny_model_folder, tmp_path / "models" / "start")
+    (tmp_path / "tune.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "tune.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for expected in (
+        "<BatchManifest ",
+        "StepProgress(run='run 2/2', step=",
+        "<MethodOutcome method='Attract Clicked Results', runs=2, best_run=",
+        "<Promotion model=",
+        "(32,)",
+    ):
+        assert expected in done.stdout
