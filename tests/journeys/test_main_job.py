@@ -90,7 +90,7 @@ print(model.encode(["apple bread"]).shape)
 
 def test_the_best_run_is_the_one_with_the_highest_main_metric(first: IterationResult):
     value = "test_not_irrelevant_dist_shift"
-    assert first.trained == 2
+    assert first.attempted == 2
     assert first.best.metrics[value] == max(run.metrics[value] for run in first.runs) > 0
     assert first.iteration.starting_metrics[value] == 0
     assert first.best.load_model("cpu").encode("apple").shape == (32,)
@@ -101,7 +101,7 @@ def test_running_the_same_batch_again_trains_nothing(
 ):
     again = runner.run(METHOD, tmp_path / "batch-0", max_runs=2, params=LEARN)
 
-    assert again.trained == 0
+    assert again.attempted == 0
     assert again.runs == first.runs
     assert again.best == first.best
 
@@ -111,7 +111,7 @@ def test_more_runs_are_added_to_an_iteration_that_has_finished(
 ):
     more = runner.run(METHOD, tmp_path / "batch-0", max_runs=1, params={**LEARN, "epochs": 2})
 
-    assert more.trained == 1
+    assert more.attempted == 1
     assert len(more.runs) == 3
     assert len(weights_on_disk(tmp_path)) == 2
 
