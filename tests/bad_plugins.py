@@ -19,9 +19,9 @@ from hooktune.contract.seeding import seeded
 
 
 def softmax_loss(sessions, scores):
-    session = torch.from_numpy(sessions.session_index)
+    session = torch.tensor(sessions.session_index)
     totals = torch.zeros(len(sessions)).index_add(0, session, (10 * scores).exp())
-    return (totals[session].log() - 10 * scores)[torch.from_numpy(sessions.clicked)].mean()
+    return (totals[session].log() - 10 * scores)[torch.tensor(sessions.clicked)].mean()
 
 
 class Good:
@@ -198,13 +198,20 @@ class SetsTrackingUri(AfterTuning):
         mlflow.set_tracking_uri("sqlite:///elsewhere.db")
 
 
+class WritesToItsBatch(AfterTuning):
+    def after(self, run, batch):
+        batch.train.clicks[:] = 1
+
+
 class ChangesBaseline(AfterTuning):
     def after(self, run, batch):
+        batch.baseline.setflags(write=True)
         batch.baseline[:] = 0
 
 
 class ChangesDerivedColumn(AfterTuning):
     def after(self, run, batch):
+        batch.train.clicked.setflags(write=True)
         np.logical_not(batch.train.clicked, out=batch.train.clicked)
 
 
@@ -365,6 +372,7 @@ METHODS = [
     ("initial_model", PathOfItsOwn(), "has to load the model that the user named"),
     ("fit_batch", ReturnsNothing(), "it returned None, not a SentenceTransformer"),
     ("fit_batch", Raises(), "failed in fit_batch: KeyError: 'weights'"),
+    ("fit_batch", WritesToItsBatch(), "ValueError: assignment destination is read-only"),
     ("main_metric", UnknownMainMetric(), "'test_happiness' is not among those"),
     ("weights_changed", ReturnsTheUntrained(), "Return the model that was trained"),
     ("deterministic", Unseeded(), "Let all that is random follow run.seed"),
@@ -444,6 +452,7 @@ def spread(sessions, scores):
 
 
 def sorts_in_place(sessions, scores):
+    scores.setflags(write=True)
     scores.sort()
     return {"median": float(scores[len(scores) // 2])}
 

@@ -99,7 +99,7 @@ class RecordingRun:
 
 def draw_clicked(sessions, scores):
     """A loss that draws clicked results to their query."""
-    return (1 - scores[torch.from_numpy(sessions.clicked)]).mean()
+    return (1 - scores[torch.tensor(sessions.clicked)]).mean()
 
 
 def weights_of(model) -> dict[str, torch.Tensor]:

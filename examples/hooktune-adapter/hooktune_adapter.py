@@ -103,7 +103,7 @@ def embed(model: "SentenceTransformer", sessions: "Sessions") -> Examples:
         torch.from_numpy(items).to(model.device),
         torch.from_numpy(query_row[sessions.session_index]).to(model.device),
         torch.from_numpy(item_row).to(model.device),
-        torch.from_numpy(sessions.clicked).to(model.device),
+        torch.tensor(sessions.clicked, device=model.device),
     )
 
 

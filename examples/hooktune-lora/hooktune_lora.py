@@ -93,8 +93,8 @@ def click_loss(temperature: float, sessions: "Sessions", scores: "torch.Tensor")
     """
     import torch
 
-    session = torch.from_numpy(sessions.session_index).to(scores.device)
-    clicked = torch.from_numpy(sessions.clicked).to(scores.device)
+    session = torch.tensor(sessions.session_index, device=scores.device)
+    clicked = torch.tensor(sessions.clicked, device=scores.device)
     logits = scores / temperature
     totals = torch.zeros(len(sessions), dtype=logits.dtype, device=logits.device)
     totals = totals.index_add(0, session, logits.exp())

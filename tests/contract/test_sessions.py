@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hooktune.contract.sessions import Sessions, held_out_sessions
+from hooktune.contract.sessions import Sessions, TrainingBatch, held_out_sessions
+from hooktune.data.release import open_batch
 from hooktune.errors import DataError
 
 
@@ -120,3 +121,31 @@ def test_another_seed_gives_another_split_of_the_same_size():
 def test_only_irrelevant_sessions_cannot_be_split():
     with pytest.raises(DataError, match=r"0 of 2 queries have a click.*Release a batch with more"):
         held_out_sessions(sessions_of([("a", [0]), ("b", [0])]), 0.2, 0)
+
+
+def test_no_array_of_sessions_can_be_written_to(make_batch):
+    sessions = open_batch(make_batch()).sessions
+    kept = sessions.clicks.copy()
+    for some in (sessions, sessions.take(np.arange(5)), sessions.keep_results(sessions.clicked)):
+        for name in (
+            "query_index", "offsets", "item_index", "clicks", "rank", "shown_at", "lengths",
+            "session_index", "positions", "clicked", "not_irrelevant",
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(some, name)[0] = 1
+    assert sessions.clicks.tolist() == kept.tolist()
+
+
+def test_the_baseline_that_runs_share_cannot_be_written_to_and_its_maker_can_go_on(make_batch):
+    sessions = open_batch(make_batch()).sessions
+    scores = np.zeros(sessions.result_count)
+    batch = TrainingBatch("0" * 24, sessions, scores)
+    with pytest.raises(ValueError, match="read-only"):
+        batch.baseline[0] = 1
+    scores[0] = 1
+
+
+def test_a_batch_and_its_sessions_say_in_a_line_what_they_are(make_batch):
+    batch = open_batch(make_batch())
+    assert repr(batch) == f"<Batch {batch.batch_id}: 40 sessions, 30 items>"
+    assert repr(batch.sessions) == "<Sessions: 40 sessions, 320 results>"

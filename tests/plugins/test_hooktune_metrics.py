@@ -1,6 +1,7 @@
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -129,8 +130,10 @@ def test_ties_know_neither_clicks_nor_the_shown_order():
     }
     assert ranking_quality(first, scores) == pytest.approx(by_chance, abs=0.02)
 
-    shuffled = sessions_with([counts[::-1] for counts in clicks])
-    shuffled.item_index[:] = first.item_index.reshape(-1, 10)[:, ::-1].ravel()
+    shuffled = replace(
+        sessions_with([counts[::-1] for counts in clicks]),
+        item_index=first.item_index.reshape(-1, 10)[:, ::-1].ravel(),
+    )
     assert ranking_quality(shuffled, scores) == ranking_quality(first, scores)
 
 

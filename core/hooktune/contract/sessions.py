@@ -6,6 +6,7 @@ sessions stand one after the other in flat arrays, and `offsets` says where each
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,19 @@ from hooktune.errors import DataError
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+
+def read_only(values: _Array) -> _Array:
+    """Return a view of an array through which it cannot be written to."""
+    view: _Array = values.view()
+    view.setflags(write=False)
+    return view
 
 
 @dataclass(frozen=True, eq=False)
 class Sessions:
-    """Some sessions of a batch, as columns.
+    """Some sessions of a batch, as columns that cannot be written to: all runs share them.
 
     With S sessions showing R results altogether, `session_ids`, `query_index` and, less one,
     `offsets` have S entries; `item_index`, `clicks` and `rank` have R, in the order in which the
@@ -46,6 +55,14 @@ class Sessions:
     shown_at: Ints | None = None
     """For each result, its position in the list that was shown; None where all of it is here."""
 
+    def __post_init__(self) -> None:
+        arrays = ["query_index", "offsets", "item_index", "clicks", "rank"]
+        for name in arrays if self.shown_at is None else [*arrays, "shown_at"]:
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __repr__(self) -> str:
+        return f"<Sessions: {len(self)} sessions, {self.result_count} results>"
+
     def __len__(self) -> int:
         return len(self.query_index)
 
@@ -57,29 +74,30 @@ class Sessions:
     @cached_property
     def lengths(self) -> Ints:
         """For each session, how many results it shows."""
-        return np.diff(self.offsets)
+        return read_only(np.diff(self.offsets))
 
     @cached_property
     def session_index(self) -> Ints:
         """For each result, the place of its session."""
-        return np.repeat(np.arange(len(self)), self.lengths)
+        return read_only(np.repeat(np.arange(len(self)), self.lengths))
 
     @cached_property
     def positions(self) -> Ints:
         """For each result, its position in the list that its session showed, from 1."""
         if self.shown_at is not None:
             return self.shown_at
-        return np.arange(self.result_count) - np.repeat(self.offsets[:-1], self.lengths) + 1
+        starts = np.repeat(self.offsets[:-1], self.lengths)
+        return read_only(np.arange(self.result_count) - starts + 1)
 
     @cached_property
     def clicked(self) -> Mask:
         """For each result, whether it had an event."""
-        return self.clicks > 0
+        return read_only(self.clicks > 0)
 
     @cached_property
     def not_irrelevant(self) -> Mask:
         """For each session, whether it has at least one event."""
-        return self.sum_per_session(self.clicked) > 0
+        return read_only(self.sum_per_session(self.clicked) > 0)
 
     def sum_per_session(self, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
         """Add up a value of each result over each session."""
@@ -139,6 +157,10 @@ class Batch:
     object_ids: pa.LargeStringArray
     """For each item, its name in the log."""
 
+    def __repr__(self) -> str:
+        sessions, items = len(self.sessions), len(self.object_ids)
+        return f"<Batch {self.batch_id}: {sessions} sessions, {items} items>"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatch:
@@ -150,6 +172,9 @@ class TrainingBatch:
     """For each result of `train`, the similarity that distance shift is measured from."""
     encoder: object = None
     """What `hooktune.train` knows of the texts already; nothing that others could use."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "baseline", read_only(self.baseline))
 
 
 def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:

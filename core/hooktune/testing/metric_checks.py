@@ -205,7 +205,7 @@ def computed_without_clicks(trial: MetricTrial) -> None:
 
 def computed_one_session(trial: MetricTrial) -> None:
     """Measure a single session."""
-    places = trial.measured.sessions.not_irrelevant
+    places = trial.measured.sessions.not_irrelevant.copy()
     places[places.argmax() + 1 :] = False
     _check_edge(trial, places, "a single session")
 
