@@ -295,6 +295,6 @@ def test_a_method_in_a_file_runs_again_once_it_was_edited(
         )
 
     assert run(method_file("up", "-1")).iteration.name.method == "Mine"
-    assert run(method_file("up", "-1")).trained == 0
+    assert run(method_file("up", "-1")).attempted == 0
     edited = run(method_file("up", "-2"))
-    assert (edited.trained, len(edited.runs)) == (1, 2)
+    assert (edited.attempted, len(edited.runs)) == (1, 2)
