@@ -1,6 +1,7 @@
 """The house: which room of the host may import which, and that no two files stand in a circle."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import median
@@ -8,6 +9,7 @@ from statistics import median
 import pytest
 
 import hooktune
+import hooktune.testing
 
 # Each room with the rooms that it may import, beside the leaves and itself.
 ROOMS = {
@@ -107,13 +109,30 @@ def test_only_the_tracking_room_imports_mlflow():
     assert importing("mlflow") == {"tracking"}
 
 
-@pytest.mark.parametrize("plugin", ["hooktune_default", "hooktune_metrics"])
-def test_the_bundled_plugins_import_only_what_hooktune_makes_public(plugin: str):
-    folder = Path(__import__(plugin).__file__).parent
-    for path in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                module = node.module or ""
-                assert not module.startswith("hooktune."), f"{path.name} imports {module}"
-                if module == "hooktune":
-                    assert {alias.name for alias in node.names} <= set(hooktune.__all__)
+REPOSITORY = Path(__file__).parent.parent
+PUBLIC = {"hooktune": hooktune.__all__, "hooktune.testing": hooktune.testing.__all__}
+BY_PLUGIN_AUTHORS = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("plugins/*/*.py", "examples/*/*.py", "examples/*/tests/*.py")
+    for path in sorted(REPOSITORY.glob(pattern))
+}
+IN_PAGES = {
+    f"{path.relative_to(REPOSITORY)} {number}": block
+    for path in (REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/**/*.md")))
+    for number, block in enumerate(
+        re.findall(r"^```python[^\n]*\n(.*?)^```$", path.read_text("utf-8"), re.M | re.S), start=1
+    )
+}
+
+
+@pytest.mark.parametrize("place", [*BY_PLUGIN_AUTHORS, *IN_PAGES])
+def test_plugins_examples_and_pages_import_only_what_hooktune_makes_public(place: str):
+    inner = []
+    for node in ast.walk(ast.parse({**BY_PLUGIN_AUTHORS, **IN_PAGES}[place])):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+            inner += [name for name in names if name.startswith("hooktune.") and name not in PUBLIC]
+        elif isinstance(node, ast.ImportFrom) and room_of(node.module or "") == "hooktune":
+            public = PUBLIC.get(node.module or "", ())
+            inner += [f"{node.module}.{a.name}" for a in node.names if a.name not in public]
+    assert inner == []

@@ -69,8 +69,7 @@ def add_adapters(model: "SentenceTransformer", params: Params, seed: int) -> "li
     from peft import LoraConfig, LoraModel
     from sentence_transformers.base.modules import Transformer
 
-    from hooktune import RequestError
-    from hooktune.contract.seeding import seeded
+    from hooktune import RequestError, seeded
 
     transformers = [module for module in model.modules() if isinstance(module, Transformer)]
     if not transformers:

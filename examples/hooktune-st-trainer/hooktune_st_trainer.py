@@ -64,7 +64,7 @@ def fit_batch(
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from transformers import PrinterCallback
 
-    from hooktune.contract.seeding import seeded
+    from hooktune import seeded
 
     class Trainer(SentenceTransformerTrainer):
         def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
