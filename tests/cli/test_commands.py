@@ -185,6 +185,35 @@ def test_the_beginning_of_a_batch_id_names_its_iteration(tuned, run: Run):
     assert run("runs", str(tuned["batch_id"])[:6]) == run("runs", tuned["name"])
 
 
+def test_the_beginning_of_a_batch_id_serves_to_compare(tuned, run: Run):
+    assert run("compare", str(tuned["batch_id"])[:6]) == run("compare", str(tuned["batch_id"]))
+    status, _, err = run("compare", "not-a-batch")
+    assert status == 2
+    assert "'not-a-batch' is no folder" in err
+
+
+def test_the_hyper_parameters_of_a_method_are_shown_without_a_store(run: Run, tmp_path: Path):
+    status, out, _ = run("params", METHOD)
+    assert status == 0
+    assert "learning_rate" in out
+    assert "1e-05 to 4e-05, logarithmic" in out
+    assert "one of 3, 5, 10" in out
+    _, out, _ = run("params", METHOD, "--json")
+    rate = next(row for row in json.loads(out) if row["name"] == "learning_rate")
+    assert rate["type"] == "float"
+    assert rate["search"]["log"] is True
+    assert rate["default"] == 2e-5
+    assert run("params", "Defualt Fine Tuning Method")[0] == 2
+
+
+def test_the_hyper_parameters_of_a_method_in_a_file_are_shown(run: Run, tmp_path: Path):
+    file = tmp_path / "none_method.py"
+    file.write_text(
+        "from hooktune import hookimpl\n\n\n@hookimpl\ndef fit_batch(model):\n    return model\n"
+    )
+    assert run("params", file)[:2] == (0, "It has no hyper-parameters.\n")
+
+
 @pytest.mark.parametrize("group", [[], ["batch"]])
 def test_no_summary_of_a_command_is_cut_in_the_help(group: list[str], run: Run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

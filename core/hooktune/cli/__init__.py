@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import click
 
-from hooktune.cli import batches, comparison, listings, models, plugins, running, server
+from hooktune.cli import batches, comparison, listings, models, params, plugins, running, server
 from hooktune.cli.group import cli
 from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
 
@@ -20,6 +20,7 @@ __all__ = [
     "listings",
     "main",
     "models",
+    "params",
     "plugins",
     "running",
     "server",

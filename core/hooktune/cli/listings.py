@@ -37,8 +37,10 @@ def runs(context: Context, iteration: str, as_json: bool) -> None:
 
     ITERATION is its whole name, or the beginning of its batch id.
     """
+    from hooktune.iteration.runner import find_iteration
+
     tracker = context.tracker()
-    print_runs(tracker, _find_iteration(tracker, iteration), as_json)
+    print_runs(tracker, find_iteration(tracker.iterations(), iteration), as_json)
 
 
 @cli.command()
@@ -83,20 +85,3 @@ def print_runs(
     print_table(rows.runs_table(iteration, found))
     for line in rows.remarks(iteration, found) if remarks else []:
         click.echo(line)
-
-
-def _find_iteration(tracker: "Tracker", wanted: str) -> "Iteration":
-    known = tracker.iterations()
-    found = [
-        iteration
-        for iteration in known
-        if wanted == str(iteration.name)
-        or (wanted and iteration.name.batch_id.startswith(wanted.casefold()))
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = "; ".join(str(iteration.name) for iteration in found)
-        raise RequestError(f"{wanted!r} names several iterations: {names}. Give a whole name.")
-    all_names = [str(iteration.name) for iteration in known]
-    raise RequestError(f"There is no iteration {wanted!r}. {did_you_mean(wanted, all_names)}")

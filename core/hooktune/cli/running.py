@@ -16,6 +16,7 @@ from hooktune.cli.listings import print_runs
 from hooktune.cli.settings import CommandWithSettings
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.plain_text import printable_lines
+from hooktune.progress import phase
 
 if TYPE_CHECKING:
     from hooktune.iteration.request import RunOptions
@@ -86,7 +87,8 @@ def run(
     given["params"] = _pairs(params)
     # A wrong request is not to wait for the imports of all that follows.
     make_request(cast("RunOptions", given))
-    from hooktune.training.process_group import is_launched, join_process_group
+    with phase("loading torch and the libraries built on it"):
+        from hooktune.training.process_group import is_launched, join_process_group
 
     if devices > 1 and not is_launched():
         raise SystemExit(launch(context.arguments, devices))

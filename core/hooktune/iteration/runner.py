@@ -225,7 +225,8 @@ class Runner:
         """Return the runs of an iteration, the oldest first.
 
         Args:
-            iteration: The iteration, its whole name, or its batch id if that is no other's as well.
+            iteration: The iteration, its whole name, or the beginning of its batch id if that is no
+                other's as well.
 
         Raises:
             RequestError: There is no such iteration, or several.
@@ -317,13 +318,15 @@ def _batch_id(batch: str | Path | Batch) -> str:
 
 
 def find_iteration(known: Sequence[Iteration], wanted: str) -> Iteration:
-    """Return the iteration of a whole name, or of a batch id that is no other's as well.
+    """Return the iteration of a whole name, or of the beginning of a batch id that is no other's.
 
     Raises:
         RequestError: There is no such iteration, or several.
     """
     found = [
-        iteration for iteration in known if wanted in (str(iteration.name), iteration.name.batch_id)
+        iteration
+        for iteration in known
+        if wanted == str(iteration.name) or iteration.name.batch_id.startswith(wanted or " ")
     ]
     if len(found) == 1:
         return found[0]
