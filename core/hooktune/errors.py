@@ -63,12 +63,12 @@ class PluginRequestError(RequestError):
 
 def one_line(text: str) -> str:
     """Return a text with its lines joined by blanks."""
-    return _LINE_BREAK.sub(" ", text.strip())
+    return _LINE_BREAK.sub(" ", text.strip("\r\n"))
 
 
 def within_sentence(text: str) -> str:
     """Return a text of others as a part of a sentence: one line, and no full stop at its end."""
-    joined = one_line(text)
+    joined = one_line(text.strip())
     return joined if joined.endswith("..") else joined.removesuffix(".")
 
 

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,16 @@ def test_a_wrapper_observes_the_default_too(tmp_path):
     watched = Host(given_plugin(Tunes()), [given_plugin(Watch())])
     model = watched.initial_model(MethodSettings(str(tmp_path), seed=0, device="cpu"))
     assert seen == [model]
+
+
+def test_without_a_network_the_error_comes_in_seconds_and_says_what_to_do(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "no_proxy",
+                 "NO_PROXY", "ALL_PROXY"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    began = time.monotonic()
+    with pytest.raises(RequestError, match="--initial-model FOLDER"):
+        started_from("nobody/no-such-model")
+    assert time.monotonic() - began < 20

