@@ -48,7 +48,7 @@ def run_iteration(
         group: The processes that train together; the others have called `follow`.
 
     Raises:
-        RequestError: The request cannot be carried out as it was made; the store is untouched.
+        RequestError: The request cannot be carried out as it was made; nothing is stored for it.
         StoreAwayError: The store went away and stayed away; what was learned is kept on disk.
         HooktuneError: The work failed.
     """
@@ -56,6 +56,8 @@ def run_iteration(
     plan = make_plan(tracker, host, batch, request)
     if _clear_up(tracker, plan):
         plan = make_plan(tracker, host, batch, request)
+    for run in plan.done:
+        logger.info("done before, and not run again: %s", run.name)
     while plan.existing is None or plan.todo:
         start = _measure_start(plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
@@ -154,8 +156,6 @@ def _do_runs(
     stop: Event,
 ) -> IterationResult:
     """Do the runs that are left to do, beside other processes that do the same."""
-    for run in plan.done:
-        logger.info("done before, and not run again: %s", run.name)
     works = {planned.key: planned for planned in plan.runs(iteration.starting_run)}
 
     def do(planned: PlannedRun, claim: Claim) -> None:

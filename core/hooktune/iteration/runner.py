@@ -86,7 +86,7 @@ class Runner:
             options: What is asked for, such as `max_runs` and `params`: the fields of `RunOptions`.
 
         Raises:
-            RequestError: The request cannot be carried out as made; the store is untouched.
+            RequestError: The request cannot be carried out as made; nothing is stored for it.
             StoreAwayError: The store went away and stayed away; what was learned is kept in the
                 spool, for `sync` or the next call.
             HooktuneError: The work failed.
