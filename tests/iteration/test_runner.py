@@ -109,7 +109,7 @@ def test_what_does_not_exist_is_named(runner: Runner):
         (lambda: runner.runs("iteration / X"), "There is no iteration"),
         (lambda: runner.best("X"), "'X' has no model yet"),
         (lambda: runner.load_model("0" * 32), "There is no run"),
-        (lambda: runner.compare("missing"), "does not exist"),
+        (lambda: runner.compare("missing"), "is no folder"),
         (lambda: runner.load_champion("X"), "has no champion"),
     ):
         with pytest.raises(RequestError, match=reason):

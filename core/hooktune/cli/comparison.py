@@ -9,12 +9,10 @@ import click
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.rows import metric_columns
 from hooktune.cli.tables import Column, Table, json_text, print_table
-from hooktune.errors import RequestError
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
     from hooktune.evaluation.comparison import Comparison, MethodOnBatch
-    from hooktune.tracking import Tracker
 
 
 @cli.command()
@@ -28,35 +26,12 @@ def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -
     They are shown side by side, each by its best run, and the best one is named. The batch is given
     by its folder, or by the beginning of its id.
     """
-    from hooktune.data.manifest import read_manifest
-    from hooktune.evaluation import comparison
-
-    tracker = context.tracker()
-    is_folder = Path(batch).is_dir()
-    batch_id = read_manifest(Path(batch)).batch_id if is_folder else find_batch_id(tracker, batch)
-    compared = comparison.compare(tracker, batch_id)
+    compared = context.runner().compare(batch)
     if plot is not None:
-        comparison.plot_comparison(compared, plot)
+        from hooktune.evaluation.comparison import plot_comparison
+
+        plot_comparison(compared, plot)
     print_comparison(compared, as_json)
-
-
-def find_batch_id(tracker: "Tracker", beginning: str) -> str:
-    """Return the id of the batch of an iteration, of which a beginning is given.
-
-    Raises:
-        RequestError: There is none, or several.
-    """
-    known = {iteration.name.batch_id for iteration in tracker.iterations()}
-    found = [batch_id for batch_id in known if batch_id.startswith(beginning or " ")]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(sorted(found))
-        raise RequestError(f"{beginning!r} begins the ids of several batches: {names}.")
-    raise RequestError(
-        f"{beginning!r} is no folder, and no method has run on a batch with such an id. "
-        "`hooktune iterations` lists them."
-    )
 
 
 def print_comparison(comparison: "Comparison", as_json: bool) -> None:

@@ -11,7 +11,9 @@ from hooktune._version import __version__
 from hooktune.cli.terminal import command_name, talking
 
 if TYPE_CHECKING:
+    from hooktune.iteration.runner import Runner
     from hooktune.tracking import Tracker
+    from hooktune.training.process_group import ProcessGroup
 
 PATH = click.Path(path_type=Path)
 
@@ -42,6 +44,16 @@ class Context:
         from hooktune.tracking import Tracker
 
         return Tracker(self.tracking_uri, self.spool)
+
+    def runner(self, group: "ProcessGroup | None" = None) -> "Runner":
+        """Return the object for the store and the plugins; nothing is opened yet.
+
+        Args:
+            group: The processes that train together.
+        """
+        from hooktune.iteration.runner import Runner
+
+        return Runner(self.tracking_uri, block=self.block, spool=self.spool, group=group)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

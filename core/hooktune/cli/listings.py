@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def iterations(context: Context, as_json: bool) -> None:
     """List the iterations of all methods."""
-    found = context.tracker().iterations()
+    found = context.runner().iterations()
     if as_json:
         click.echo(json_text([rows.iteration_json(iteration) for iteration in found]))
     elif found:
@@ -37,7 +37,7 @@ def runs(context: Context, iteration: str, as_json: bool) -> None:
 
     ITERATION is its whole name, or the beginning of its batch id.
     """
-    from hooktune.iteration.runner import find_iteration
+    from hooktune.iteration.lookup import find_iteration
 
     tracker = context.tracker()
     print_runs(tracker, find_iteration(tracker.iterations(), iteration), as_json)

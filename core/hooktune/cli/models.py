@@ -13,7 +13,7 @@ from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
     from hooktune.evaluation.promotion import Promotion
-    from hooktune.tracking import Tracker
+    from hooktune.iteration.runner import Runner
 
 
 @cli.command()
@@ -25,8 +25,7 @@ def export(context: Context, run_id: str, folder: Path) -> None:
 
     DIR is made, as a plain folder of sentence-transformers. Of RUN_ID the beginning is enough.
     """
-    tracker = context.tracker()
-    tracker.export_model(tracker.run(run_id), folder)
+    context.runner().export(run_id, folder)
     click.echo(f"{folder} can be loaded with SentenceTransformer({str(folder)!r}).")
 
 
@@ -44,10 +43,8 @@ def promote(
     It is registered in MLflow, if it is better than the present champion. METHOD may be left out
     where there is only one. The exit status is 1 when the champion stays.
     """
-    from hooktune.iteration.runner import Runner
-
-    runner = Runner(context.tracking_uri, block=context.block)
-    method = _only_method(runner.tracker) if method is None else method
+    runner = context.runner()
+    method = _only_method(runner) if method is None else method
     promotion = runner.promote(method, folder, force=force, device=device)
     click.echo("\n".join(promotion_lines(promotion)))
 
@@ -60,11 +57,8 @@ def rollback(context: Context, method: str | None) -> None:
 
     METHOD may be left out where there is only one.
     """
-    from hooktune.evaluation.promotion import roll_back
-
-    tracker = context.tracker()
-    method = _only_method(tracker) if method is None else method
-    before, now = roll_back(tracker, method)
+    runner = context.runner()
+    before, now = runner.roll_back(_only_method(runner) if method is None else method)
     click.echo(
         printable(
             f"Version {now.number} of {now.model} is the champion again; version {before.number} "
@@ -73,8 +67,8 @@ def rollback(context: Context, method: str | None) -> None:
     )
 
 
-def _only_method(tracker: "Tracker") -> str:
-    known = sorted({iteration.name.method for iteration in tracker.iterations()})
+def _only_method(runner: "Runner") -> str:
+    known = sorted({iteration.name.method for iteration in runner.iterations()})
     if len(known) == 1:
         return known[0]
     if not known:

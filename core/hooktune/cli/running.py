@@ -21,6 +21,7 @@ from hooktune.progress import phase
 if TYPE_CHECKING:
     from hooktune.iteration.request import RunOptions
     from hooktune.iteration.result import IterationResult, MethodOutcome
+    from hooktune.iteration.runner import Runner
     from hooktune.tracking import Tracker
 
 ALL_METHODS = "all"
@@ -93,9 +94,7 @@ def run(
     if devices > 1 and not is_launched():
         raise SystemExit(launch(context.arguments, devices))
     group = join_process_group(choices.get("device"))
-    from hooktune.iteration.runner import Runner
-
-    runner = Runner(context.tracking_uri, block=context.block, group=group, spool=context.spool)
+    runner = context.runner(group)
     if not group.leads:
         # What there is to say, the leading process says.
         logging.getLogger("hooktune").setLevel(logging.CRITICAL)
@@ -113,7 +112,7 @@ def run(
     if not group.leads:
         return
     if several:
-        _print_outcomes(runner.tracker, outcomes, as_json)
+        _print_outcomes(runner, outcomes, as_json)
     else:
         _print_result(runner.tracker, result, as_json)
 
@@ -140,9 +139,8 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
     They are clicks in a search engine over Python's standard library.
     """
     from hooktune.demo.journey import DEMO_PARAMS, run_demo
-    from hooktune.iteration.runner import Runner
 
-    runner = Runner(context.tracking_uri, block=context.block, spool=context.spool)
+    runner = context.runner()
     result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
     _print_result(runner.tracker, result, as_json=False)
     steps = NEXT_STEPS.format(
@@ -169,9 +167,7 @@ def _check_that_a_run_has_finished(result: "IterationResult") -> None:
         )
 
 
-def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
-    from hooktune.evaluation.comparison import compare
-
+def _print_outcomes(runner: "Runner", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
     results = [outcome.result for outcome in outcomes if outcome.result]
     failures = [f"{outcome.method}: {outcome.error}" for outcome in outcomes if outcome.error]
     for result in results:
@@ -179,12 +175,11 @@ def _print_outcomes(tracker: "Tracker", outcomes: "Sequence[MethodOutcome]", as_
             if as_json:
                 _check_that_a_run_has_finished(result)
             else:
-                _print_result(tracker, result, as_json=False)
+                _print_result(runner.tracker, result, as_json=False)
         except HooktuneError as error:
             failures.append(str(error))
     if results:
-        compared = compare(tracker, results[0].iteration.name.batch_id)
-        print_comparison(compared, as_json)
+        print_comparison(runner.compare(results[0].iteration.name.batch_id), as_json)
     if failures:
         raise HooktuneError(
             f"{len(failures)} of {len(outcomes)} methods have failed. {' '.join(failures)}"

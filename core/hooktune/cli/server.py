@@ -55,12 +55,12 @@ def sync(context: Context) -> None:
     It is what runs could not bring there. The exit status is 1 when something could not be
     delivered, which is kept.
     """
-    tracker = context.tracker()
-    delivered = tracker.sync()
+    runner = context.runner()
+    delivered = runner.sync()
     for run in delivered:
         click.echo(printable(f"run {run.run_id}: {_what_was_done(run)}"))
     if not delivered:
-        click.echo(printable(f"There is nothing to deliver in {tracker.spool_folder}."))
+        click.echo(printable(f"There is nothing to deliver in {runner.tracker.spool_folder}."))
     left = [run for run in delivered if run.problem and not run.is_elsewhere]
     if left:
         raise HooktuneError(f"{len(left)} of {len(delivered)} runs could not be delivered.")

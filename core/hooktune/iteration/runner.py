@@ -1,7 +1,7 @@
 """The way in: one object for a tracking store, which does all that the command line does."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Unpack
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError, did_you_mean
+from hooktune.iteration.lookup import find_batch_id, find_iteration
 from hooktune.iteration.progress_display import shown_in_notebook
 from hooktune.iteration.request import RunOptions, make_request
 from hooktune.iteration.result import IterationResult, MethodOutcome
-from hooktune.naming import is_batch_id
 from hooktune.plugin.choice import PluginChoice
 from hooktune.plugin.file import SUFFIX
 from hooktune.progress import Progress, listening
@@ -137,14 +136,14 @@ class Runner:
         """Put all methods that ran on a batch side by side.
 
         Args:
-            batch: A released batch, its folder or its id.
+            batch: A released batch, its folder, or the beginning of its id.
 
         Raises:
             RequestError: No method has run on it.
         """
         from hooktune.evaluation.comparison import compare
 
-        return compare(self.tracker, _batch_id(batch))
+        return compare(self.tracker, find_batch_id(self.tracker, batch))
 
     def promote(
         self,
@@ -307,31 +306,3 @@ class Runner:
 
 def _opened(batch: str | Path | Batch) -> Batch:
     return batch if isinstance(batch, Batch) else open_batch(Path(batch))
-
-
-def _batch_id(batch: str | Path | Batch) -> str:
-    if isinstance(batch, Batch):
-        return batch.batch_id
-    if isinstance(batch, str) and is_batch_id(batch):
-        return batch
-    return read_manifest(Path(batch)).batch_id
-
-
-def find_iteration(known: Sequence[Iteration], wanted: str) -> Iteration:
-    """Return the iteration of a whole name, or of the beginning of a batch id that is no other's.
-
-    Raises:
-        RequestError: There is no such iteration, or several.
-    """
-    found = [
-        iteration
-        for iteration in known
-        if wanted == str(iteration.name) or iteration.name.batch_id.startswith(wanted or " ")
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = "; ".join(str(iteration.name) for iteration in found)
-        raise RequestError(f"{wanted!r} names several iterations: {names}. Give a whole name.")
-    all_names = [str(iteration.name) for iteration in known]
-    raise RequestError(f"There is no iteration {wanted!r}. {did_you_mean(wanted, all_names)}")
