@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hooktune.cli import main
 from hooktune.cli.tables import json_text
 from hooktune.cli.terminal import say, talking
-from hooktune.plain_text import markdown, markdown_code, printable, printable_lines
+from hooktune.plain_text import encodable, markdown, markdown_code, printable, printable_lines
 
 NASTY = "<script>alert(1)</script>\x1b[2J\r\x9b2J\n| **b** [x](javascript:y) `c`\u202e\ud800"
 
@@ -91,3 +91,16 @@ def test_an_error_message_has_no_control_character(
     assert end.value.code == 2
     assert "\\x1b[2Jno\\nsuch" in said
     assert all(line.isprintable() for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("plain, é, \U0001f600", "plain, é, \U0001f600"),
+        ("half \ud800 of one", "half \\ud800 of one"),
+        ("a file name's byte \udcff", "a file name's byte \\udcff"),
+    ],
+)
+def test_what_utf_8_cannot_hold_is_escaped(text, held):
+    assert encodable(text) == held
+    assert held.encode("utf-8")

@@ -13,6 +13,14 @@ _HTML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PLAIN_CODE: Final = re.compile(r"[\w .,:;=/+%@'-]+")
 
 
+def encodable(text: str) -> str:
+    """Return a text that every store, file and terminal can hold: lone surrogates escaped.
+
+    Python's own texts may hold half of a character of UTF-16, and UTF-8 cannot.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def printable(text: str, limit: int | None = None) -> str:
     """Return a text that no terminal can mistake for a command: control characters escaped.
 

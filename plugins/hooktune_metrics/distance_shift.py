@@ -12,9 +12,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 
 
-def distance_shift(
-    sessions: "Sessions", scores: Floats, baseline: Floats, *, distance: bool = False
-) -> dict[str, float]:
+def distance_shift(sessions: "Sessions", scores: Floats, baseline: Floats) -> dict[str, float]:
     """Measure how the similarity of results to their queries changed, against a baseline.
 
     - `not_irrelevant_dist_shift`: the mean, over not irrelevant sessions, of the mean rise of the
@@ -25,19 +23,18 @@ def distance_shift(
       results, of the mean rise of the clicked ones less that of the others. Moving all
       similarities by the same amount leaves it as it is.
 
+    For distances both signs flip: give them negated.
+
     Args:
         sessions: Sessions that show R results altogether.
         scores: For each of the R results, its similarity to its query.
         baseline: The same before tuning.
-        distance: `scores` and `baseline` are distances, which fall where similarities rise.
 
     Returns:
         The figures by name, positive being better in each. One that no session defines is left
         out.
     """
     rise = np.asarray(scores, dtype=np.float64) - baseline
-    if distance:
-        rise = -rise
     of_clicked = _means(sessions, rise, sessions.clicked)
     of_others = _means(sessions, rise, ~sessions.clicked)
     figures = {

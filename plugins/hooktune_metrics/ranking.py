@@ -15,9 +15,7 @@ CUTOFF: Final = 10
 _COMPARED_AT_ONCE: Final = 4_000_000
 
 
-def ranking_quality(
-    sessions: "Sessions", scores: Floats, *, distance: bool = False
-) -> dict[str, float]:
+def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, float]:
     """Measure the ranking of the clicked results, over not irrelevant sessions.
 
     - `ndcg_at_10`: normalised discounted cumulated gain (Järvelin & Kekäläinen, 2002), the gain
@@ -32,7 +30,6 @@ def ranking_quality(
     Args:
         sessions: Sessions that show R results altogether.
         scores: For each of the R results, its similarity to its query; a NaN is ranked last.
-        distance: `scores` are distances, the least of which is ranked first.
 
     Returns:
         The figures by name; none if every session is irrelevant.
@@ -40,7 +37,7 @@ def ranking_quality(
     clicked = np.flatnonzero(sessions.clicked)
     if not len(clicked):
         return {}
-    better = np.nan_to_num(-scores if distance else scores, nan=-np.inf)
+    better = np.nan_to_num(scores, nan=-np.inf)
     rank = _ranks(sessions, better, clicked)
 
     session = sessions.session_index[clicked]

@@ -93,3 +93,46 @@ def test_an_error_quotes_them_harmlessly(hooktune, log: tuple[Path, Path], tmp_p
         )
         assert status == 2
         assert "line" in said
+
+
+METHOD_THAT_RAISES = """
+import hooktune
+
+NAME = "Half"
+
+
+@hooktune.hookimpl
+def fit_batch(run):
+    raise ValueError("half a character: \\ud800")
+
+
+@hooktune.hookimpl(wrapper=True, specname="fit_batch")
+def observe():
+    try:
+        return (yield)
+    finally:
+        raise RuntimeError("another half: \\udfff")
+"""
+
+
+def test_an_error_that_no_file_can_hold_fails_its_run_alone(
+    hooktune,
+    make_batch: Callable[..., Path],
+    tmp_path: Path,
+    tiny_model_folder: Path,
+    store_uri: str,
+):
+    method = tmp_path / "half.py"
+    method.write_text(METHOD_THAT_RAISES)
+    status, said = hooktune(
+        "run", method, make_batch(), "--initial-model", tiny_model_folder, "--device", "cpu"
+    )
+    assert status == 1
+    assert r"half a character: \ud800" in said
+    client = MlflowClient(store_uri)
+    (experiment,) = client.search_experiments(filter_string="name LIKE 'iteration / Half%'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert r"half a character: \ud800" in run.data.tags["hooktune.failure"]
+    assert r"another half: \udfff" in run.data.tags["hooktune.plugin_failure.Half"]
+    assert "traceback.txt" in [file.path for file in client.list_artifacts(run.info.run_id)]

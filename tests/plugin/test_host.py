@@ -327,6 +327,12 @@ def test_something_else_than_a_model_is_refused(returned, kind):
             call()
 
 
+def test_a_metric_that_the_host_computes_itself_is_refused():
+    host = Host(method_plugin(), [extension(Metrics({"loss": 1.0}), "mine")])
+    with pytest.raises(PluginError, match=r"mine-dist 2\.0.*'loss'.*test_loss.*another name"):
+        measured(host)
+
+
 def test_optional_hooks_that_are_missing_give_none():
     host = Host(method_plugin())
     assert host.hyper_parameters() is None

@@ -86,11 +86,6 @@ def test_all_metrics_equal_their_plain_definitions(measured):
     flat = [np.array(list(itertools.chain(*values))) for values in (scores, baseline)]
     expected = brute_force(clicks, scores, baseline)
     assert hooktune_metrics.compute_metrics(sessions, *flat) == pytest.approx(expected, abs=1e-9)
-    # A similarity turned into a distance measures the same.
-    distances = [-values for values in flat]
-    found = distance_shift(sessions, *distances, distance=True)
-    found |= ranking_quality(sessions, distances[0], distance=True)
-    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_figure_that_no_session_defines_is_left_out():

@@ -8,6 +8,7 @@ import numpy as np
 
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.evaluation.similarities import Similarities, count_similarities
+from hooktune.plugin.checks import LOSS
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.scoring import score_results
@@ -86,5 +87,5 @@ class Evaluator:
         with phase("computing the metrics of the test sessions", len(self.sessions)):
             metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
         if loss is not None:
-            metrics["loss"] = loss(self.sessions, scores)
+            metrics[LOSS] = loss(self.sessions, scores)
         return {f"test_{name}": value for name, value in metrics.items()}

@@ -254,6 +254,14 @@ def _problems_of_arguments(each: Implementation) -> Iterator[str]:
             yield f"{where} is keyword-only; remove the `*` before it."
 
 
+LOSS: Final = "loss"
+"""The metric that the host computes itself, with the loss that a method gives it."""
+LOSS_IS_RESERVED: Final = (
+    f"it gives the metric {LOSS!r}, which hooktune itself tracks as train_loss and test_loss. Give "
+    "it another name; a method gives its loss to run.use_loss"
+)
+
+
 def problem_of_metrics(metrics: object) -> str:
     """Say what keeps the result of `compute_metrics` from being tracked; empty where nothing."""
     if not isinstance(metrics, Mapping):

@@ -17,6 +17,8 @@ from hooktune.naming import check_method_name
 from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
+    LOSS,
+    LOSS_IS_RESERVED,
     ObserverHook,
     Plugin,
     PluginFailure,
@@ -175,6 +177,8 @@ class Host:
                 problem = problem_of_metrics(given)
                 if problem:
                     raise _broken(plugin, "compute_metrics", problem)
+                if LOSS in given:
+                    raise _broken(plugin, "compute_metrics", LOSS_IS_RESERVED)
                 for name, value in given.items():
                     if name in giver:
                         raise PluginError(

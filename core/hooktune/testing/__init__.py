@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hooktune.testing.made_up import made_up_log as made_up_log
     from hooktune.testing.made_up import made_up_sessions as made_up_sessions
     from hooktune.testing.made_up import tiny_model as tiny_model
+    from hooktune.testing.readable import sessions_of as sessions_of
     from hooktune.testing.report import CheckResult as CheckResult
     from hooktune.testing.report import ContractError as ContractError
     from hooktune.testing.report import Report as Report
@@ -31,6 +32,7 @@ _HOME: Final = {
     "check_method": "checks",
     "made_up_log": "made_up",
     "made_up_sessions": "made_up",
+    "sessions_of": "readable",
     "tiny_model": "made_up",
 }
 

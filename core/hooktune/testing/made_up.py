@@ -149,12 +149,14 @@ def made_up_sessions(
     results: int = 8,
 ) -> Sessions:
     """Make the sessions of `made_up_log` as the columns that hooks are given."""
-    return sessions_of(
+    return sessions_of_log(
         *made_up_log(seed, sessions=sessions, queries=queries, items=items, results=results)
     )
 
 
-def sessions_of(log: Iterable[Mapping[str, Any]], items: Iterable[Mapping[str, Any]]) -> Sessions:
+def sessions_of_log(
+    log: Iterable[Mapping[str, Any]], items: Iterable[Mapping[str, Any]]
+) -> Sessions:
     """Return a log's sessions as columns, as a released batch would hold them."""
     columns = LogColumns()
     columns.add_block(block_of([Session.model_validate(session) for session in log]))

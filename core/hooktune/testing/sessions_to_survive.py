@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hooktune.contract.sessions import Sessions
-from hooktune.testing.made_up import made_up_log, made_up_sessions, sessions_of
+from hooktune.testing.made_up import made_up_log, made_up_sessions, sessions_of_log
 
 _UNICODE = (
     "żółć 🦄",
@@ -63,7 +63,7 @@ def single_results() -> Sessions:
         del session["search_results"][1:]
         shown = session["search_results"][0]["object_id"]
         session["events"] = [{"object_id": shown, "event_type": "click"}]
-    return sessions_of(log, items)
+    return sessions_of_log(log, items)
 
 
 def _with_texts(
@@ -76,4 +76,4 @@ def _with_texts(
         session["search_query"] = query(session["search_query"], place)
     for place, each in enumerate(items):
         each["text"] = item(each["text"], place)
-    return sessions_of(log, items)
+    return sessions_of_log(log, items)

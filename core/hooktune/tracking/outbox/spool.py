@@ -11,9 +11,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from hooktune.errors import HooktuneError
+from hooktune.plain_text import encodable
 from hooktune.processes import describe_process
 from hooktune.tracking.records import EndStatus
 
@@ -26,19 +27,22 @@ logger = logging.getLogger(__name__)
 DEFAULT_SPOOL: Final = "hooktune-spool"
 POINTS_PER_CALL: Final = 1000  # MLflow's own limit
 
+StoredText = Annotated[str, BeforeValidator(encodable)]
+"""A text of anybody's, such as the error of a plugin, in a form that every store can hold."""
+
 
 class SetTags(BaseModel):
     """Tags are to be set on the run."""
 
     kind: Literal["tags"] = "tags"
-    tags: dict[str, str]
+    tags: dict[str, StoredText]
 
 
 class LogText(BaseModel):
     """A text is to become an artifact of the run."""
 
     kind: Literal["text"] = "text"
-    text: str
+    text: StoredText
     file: str
 
 
@@ -54,7 +58,7 @@ class End(BaseModel):
 
     kind: Literal["end"] = "end"
     status: EndStatus
-    failure: str | None
+    failure: StoredText | None
     at: int
     """Milliseconds since 1970."""
 
