@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import MakeBatch
 from pydantic import BaseModel
-from tracked import METHOD, begin, do_run
+from tracked import METHOD, begin
 
 from hooktune import SearchRange, hookimpl
 from hooktune.contract.metric import MainMetric
@@ -19,7 +19,6 @@ from hooktune.iteration.plan import (
     choose_params,
     describe_params,
     make_plan,
-    run_key,
     settle_settings,
 )
 from hooktune.iteration.request import Request
@@ -116,12 +115,6 @@ def test_a_method_without_hyper_parameters_has_one_run(tracker: Tracker):
     assert choose_params(tracker, host, Request(max_runs=5), 0, None) == [None]
 
 
-def test_a_run_key_follows_params_and_starting_model_alone():
-    key = run_key({"a": 1, "b": 2.0}, "start")
-    assert key == run_key({"b": 2.0, "a": 1}, "start")
-    assert key not in (run_key({"a": 2, "b": 2.0}, "start"), run_key({"a": 1, "b": 2.0}, "other"))
-
-
 def test_a_set_of_hyper_parameters_is_named_by_what_differs():
     assert describe_params(None) == describe_params(Params()) == "defaults"
     assert describe_params(Params(rate=0.25)) == "rate=0.25"
@@ -150,8 +143,8 @@ def test_a_plan_says_what_will_be_done_and_makes_no_store(
 def test_a_plan_continues_what_is_there(tracker: Tracker, host: Host, make_batch: MakeBatch):
     batch = open_batch(make_batch())
     iteration = begin(tracker, int(batch.batch_id, 16))
-    key = run_key({"rate": 0.5, "steps": 10}, iteration.starting_run)
-    done = do_run(tracker, iteration, 0.1, key)
+    done = tracker.start_run(iteration, "", "k", {"rate": 0.5, "steps": 10}, {}, {})
+    tracker.end_run(done, "FINISHED")
     plan = make_plan(tracker, host, batch, Request(max_runs=2))
     assert (plan.existing.name, plan.starting_run.run_id) == (
         iteration.name,

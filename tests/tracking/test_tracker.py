@@ -55,9 +55,9 @@ def test_a_run_is_recorded_with_params_tags_and_the_batch(tracker: Tracker):
     assert stored.data.params["rate"] == "0.0001"
     assert [each.dataset.digest for each in stored.inputs.dataset_inputs] == [run.batch_id]
 
-    assert tracker.finished_run(iteration, "k") is None
+    assert run.run_key == "k"
     run = tracker.end_run(run, "FINISHED")
-    assert tracker.finished_run(iteration, "k") == run
+    assert tracker.runs(iteration) == [run]
     assert run.seconds >= 0
 
 

@@ -1,8 +1,6 @@
 """Telling observers what has come to its end, and recording which of them failed."""
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
 from hooktune.contract.outcome import Outcome
 from hooktune.evaluation.promotion import DECISION_TAG, Promotion
@@ -10,8 +8,7 @@ from hooktune.plugin.checks import ObserverHook
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.addresses import addresses_of
-
-_TAG_KEY_LENGTH: Final = 200
+from hooktune.tracking.records import PLUGIN_FAILURE_TAG, PLUGIN_TAG, named_tag
 
 
 def tell_run_finished(tracker: Tracker, host: Host, iteration: Iteration, run: RunRecord) -> None:
@@ -86,14 +83,14 @@ def tell_promoted(tracker: Tracker, host: Host, promotion: Promotion) -> None:
 
 def plugin_tags(host: Host) -> dict[str, str]:
     """Return the tags that name a host's plugins and where they come from."""
-    return {_tag_key("hooktune.plugin", plugin.name): plugin.origin for plugin in host.plugins}
+    return {named_tag(PLUGIN_TAG, plugin.name): plugin.origin for plugin in host.plugins}
 
 
 def failure_tags(host: Host) -> dict[str, str]:
     """Return the tags that say which plugins were left out and which observers failed."""
     tags: dict[str, str] = {}
     for failure in host.failures:
-        key = _tag_key("hooktune.plugin_failure", failure.name)
+        key = named_tag(PLUGIN_FAILURE_TAG, failure.name)
         tags[key] = "\n".join(filter(None, [tags.get(key), str(failure)]))
     return tags
 
@@ -105,9 +102,3 @@ def _tell(
     host.tell(hook, outcome)
     if host.failures != known:
         tracker.tag(run, failure_tags(host))
-
-
-def _tag_key(prefix: str, name: str) -> str:
-    # A plugin's name may have characters that MLflow takes in no key.
-    legal = re.sub(r"[^\w. -]", "_", name)
-    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]

@@ -78,7 +78,8 @@ def _clear_up(tracker: Tracker, plan: Plan) -> bool:
     if plan.existing is not None:
         sweep(tracker, plan.existing)
         resumable = {planned.key for planned in plan.runs(plan.existing.starting_run)}
-        has_changed |= end_dead_runs(tracker, plan.existing, resumable)
+        key_of = plan.key_of(plan.existing.starting_run)
+        has_changed |= end_dead_runs(tracker, plan.existing, resumable, key_of)
     return has_changed
 
 
@@ -167,7 +168,13 @@ def _do_runs(
 
     group, host = start.encoder.group, start.evaluator.host
     attempted = share_out(
-        tracker, iteration, works, do, stop, on_wait=lambda: group.share(StillWaiting())
+        tracker,
+        iteration,
+        works,
+        do,
+        stop,
+        on_wait=lambda: group.share(StillWaiting()),
+        key_of=plan.key_of(iteration.starting_run),
     )
     if stop.is_set():
         result = _result(tracker, iteration, attempted)

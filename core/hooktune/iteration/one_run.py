@@ -16,7 +16,8 @@ from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.iteration.messages import BeginRun
-from hooktune.iteration.plan import PlannedRun, describe_params, json_values
+from hooktune.iteration.plan import PlannedRun, describe_params
+from hooktune.iteration.run_keys import json_values
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines
@@ -60,7 +61,7 @@ def run_once(
     params, title = planned.params, planned.title
     host, settings = start.evaluator.host, iteration.settings
     values, facts = json_values(params), _facts(iteration, start)
-    run = take_over(tracker, iteration, planned.key, {**values, **facts})
+    run = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
     if run is not None and run.status != "RUNNING":
         return run
     stored = None if run is None else tracker.stored_points(run)

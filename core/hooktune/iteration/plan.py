@@ -3,10 +3,10 @@
 All that can be refused without a model is refused here.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +21,14 @@ from hooktune.contract.settings import (
 )
 from hooktune.errors import RequestError
 from hooktune.iteration.request import Request
+from hooktune.iteration.run_keys import RunKeys, json_values
 from hooktune.iteration.search import first_params, parse_params
 from hooktune.iteration.starting_run import find_starting_run
+from hooktune.iteration.takeover import KeyOf
 from hooktune.naming import IterationName, iteration_name
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
-from hooktune.tracking.records import hyper_parameters_text, to_json
+from hooktune.tracking.records import hyper_parameters_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +46,8 @@ class PlannedRun:
     """What progress and messages call it."""
     params: "BaseModel | None"
     """Its hyper-parameters; None for a method without any."""
+    key_of: KeyOf = field(repr=False)
+    """Returns the key of a stored run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +66,8 @@ class Plan:
     """Which sessions of the batch are trained on, and which are tested with."""
     todo: tuple["BaseModel | None", ...]
     """The sets of hyper-parameters to run; one that is None for a method without any."""
-    code: str | None
-    """Which code a method from a file has; None for one from a package."""
+    keys: RunKeys
+    """Tells the runs apart."""
     done: tuple[RunRecord, ...]
     """The finished runs of the other sets that are asked for."""
 
@@ -71,12 +75,17 @@ class Plan:
         """Return the runs to do, once it is known which run's model they start from."""
         return [
             PlannedRun(
-                method_run_key(params, starting_run, self.code),
+                self.keys.of_params(params, starting_run),
                 f"run {number}/{len(self.todo)}",
                 params,
+                self.key_of(starting_run),
             )
             for number, params in enumerate(self.todo, start=1)
         ]
+
+    def key_of(self, starting_run: str) -> KeyOf:
+        """Return what gives the keys of stored runs, which started from this run's model."""
+        return partial(self.keys.of_run, starting_run=starting_run)
 
     def __str__(self) -> str:
         if self.starting_run is not None:
@@ -119,17 +128,21 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     else:
         previous = tracker.run(existing.previous_run) if existing.previous_run else None
     candidates = choose_params(tracker, host, request, settings.seed, previous)
-    code = host.method.version if host.method.from_file else None
+    keys = RunKeys.of_host(host)
+    finished = {
+        keys.of_run(run, existing.starting_run): run
+        for run in (tracker.runs(existing) if existing else ())
+        if existing and run.status == "FINISHED"
+    }
     todo: list[BaseModel | None] = []
     done: list[RunRecord] = []
     for params in candidates:
-        key = existing and method_run_key(params, existing.starting_run, code)
-        finished = tracker.finished_run(existing, key) if existing and key else None
-        if finished is None:
+        key = keys.of_params(params, existing.starting_run) if existing else ""
+        if (run := finished.get(key)) is None:
             hyper_parameters_text(json_values(params))
             todo.append(params)
         else:
-            done.append(finished)
+            done.append(run)
     if existing and todo and starting_run and not tracker.has_model(starting_run):
         raise RequestError(
             f"{name} started from the model of run {existing.starting_run}, which was "
@@ -137,7 +150,7 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
             "the finished ones. Release another batch to go on."
         )
     return Plan(
-        name, settings, existing, starting_run, request.initial_model, split, tuple(todo), code,
+        name, settings, existing, starting_run, request.initial_model, split, tuple(todo), keys,
         tuple(done),
     )  # fmt: skip
 
@@ -192,30 +205,6 @@ def choose_params(
         if previous is not None and previous.name.method == host.method.name:
             proven = _still_valid(space, tracker.top_params(previous, request.max_runs), fixed)
     return [*(proven or first_params(space, request.max_runs, seed, fixed))]
-
-
-def method_run_key(params: "BaseModel | None", starting_run: str, code: str | None) -> str:
-    """Return what tells the runs of a method in one iteration apart: same key, same work.
-
-    Args:
-        params: A set of hyper-parameters.
-        starting_run: The run whose model is tuned.
-        code: The digest of a method in a file; None for one of a package.
-    """
-    # Who writes a method in a file edits and runs it in turns.
-    changing = {} if code is None else {"hooktune.method": code}
-    return run_key(json_values(params) | changing, starting_run)
-
-
-def json_values(params: "BaseModel | None") -> dict[str, Any]:
-    """Return hyper-parameters as JSON values, none for a method that has no hyper-parameters."""
-    return {} if params is None else params.model_dump(mode="json")
-
-
-def run_key(params: Mapping[str, Any], starting_run: str) -> str:
-    """Return what tells two runs of one iteration apart: same key, same work."""
-    text = to_json({"params": params, "starting_run": starting_run})
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def describe_params(params: "BaseModel | None") -> str:

@@ -6,6 +6,7 @@ from threading import Event
 from typing import Final, TypeVar
 
 from hooktune.errors import ClaimLostError
+from hooktune.iteration.takeover import RECORDED_KEY, KeyOf
 from hooktune.tracking import Iteration, Tracker
 from hooktune.tracking.claims import Claim
 
@@ -23,6 +24,7 @@ def share_out(
     do: Callable[[Work, Claim], None],
     stop: Event,
     on_wait: Callable[[], object] = lambda: None,
+    key_of: KeyOf = RECORDED_KEY,
 ) -> int:
     """Do what no other process does, and wait for what others do, until all of it is over.
 
@@ -36,6 +38,7 @@ def share_out(
         do: Does one of them, which nobody else does meanwhile.
         stop: Set from outside to end soon.
         on_wait: Called again and again while other processes are waited for.
+        key_of: Returns the key of a stored run; by default the one that is recorded on it.
 
     Returns:
         How many of them this process has done.
@@ -45,7 +48,7 @@ def share_out(
 
     def are_over() -> set[str]:
         return {
-            run.run_key
+            key_of(run)
             for run in tracker.runs(iteration)
             if run.status == "FINISHED"
             or (run.status == "FAILED" and run.run_id not in failed_before)

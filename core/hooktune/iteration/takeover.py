@@ -1,8 +1,9 @@
 """What becomes of the runs that processes left behind when they died."""
 
 import logging
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from operator import attrgetter
+from typing import Any, Final
 
 from hooktune.naming import INITIAL_EXPERIMENT
 from hooktune.processes import describe_process, has_died
@@ -16,9 +17,17 @@ from hooktune.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
+KeyOf = Callable[[RunRecord], str]
+
+RECORDED_KEY: Final[KeyOf] = attrgetter("run_key")
+
 
 def take_over(
-    tracker: Tracker, iteration: Iteration, run_key: str, params: Mapping[str, Any]
+    tracker: Tracker,
+    iteration: Iteration,
+    run_key: str,
+    params: Mapping[str, Any],
+    key_of: KeyOf = RECORDED_KEY,
 ) -> RunRecord | None:
     """Return the run that a process left behind when it died, to go on with it.
 
@@ -29,9 +38,10 @@ def take_over(
         iteration: The iteration.
         run_key: What this process claims.
         params: All that is recorded as params, in case the process died before.
+        key_of: Returns the key of a stored run; by default the one that is recorded on it.
     """
     left = [
-        run for run in tracker.runs(iteration) if run.run_key == run_key and run.status == "RUNNING"
+        run for run in tracker.runs(iteration) if run.status == "RUNNING" and key_of(run) == run_key
     ]
     for doubled in left[1:]:
         tracker.end_run(doubled, "KILLED", "its process died")
@@ -54,7 +64,12 @@ def take_over(
     return tracker.run(run.run_id)
 
 
-def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[str] = ()) -> bool:
+def end_dead_runs(
+    tracker: Tracker,
+    iteration: Iteration,
+    resumable: Container[str] = (),
+    key_of: KeyOf = RECORDED_KEY,
+) -> bool:
     """End the runs that processes of this machine left behind when they died.
 
     A run that was marked the best has finished; the models of the others are deleted.
@@ -63,6 +78,7 @@ def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[s
         tracker: The tracking store.
         iteration: The iteration.
         resumable: Keys of runs that are to be gone on with instead.
+        key_of: Returns the key of a stored run; by default the one that is recorded on it.
 
     Returns:
         Whether there were any.
@@ -71,11 +87,11 @@ def end_dead_runs(tracker: Tracker, iteration: Iteration, resumable: Container[s
     for run in tracker.runs(iteration):
         if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
             continue
-        claim = claims.try_claim(run.run_key)
+        claim = claims.try_claim(key_of(run))
         if claim is None:  # by somebody who goes on with it
             continue
         with claim:
-            if run.run_key not in resumable or run.run_id == iteration.best_run:
+            if key_of(run) not in resumable or run.run_id == iteration.best_run:
                 logger.warning("run %s was left behind by a process that died", run.run_id)
                 tracker.end_run(run, "KILLED", "its process died")
                 ended = True

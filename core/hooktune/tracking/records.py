@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
 FAILURE_TAG: Final = "hooktune.failure"
 WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
+PLUGIN_TAG: Final = "hooktune.plugin"
+PLUGIN_FAILURE_TAG: Final = "hooktune.plugin_failure"
 CHECKPOINT_TAG: Final = "hooktune.checkpoint"
 
 # Tags of an iteration's experiment, beside those of its settings.
@@ -40,6 +43,8 @@ FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
 
 NOTE_TAG: Final = "mlflow.note.content"
+
+_TAG_KEY_LENGTH: Final = 200
 
 TAG_LENGTH: Final = 5000
 """How many characters MLflow keeps of a tag, in all of its stores."""
@@ -245,6 +250,13 @@ def starting_metrics_text(metrics: Mapping[str, float]) -> str:
             "Block a plugin that computes many: --block NAME."
         )
     return text
+
+
+def named_tag(prefix: str, name: str) -> str:
+    """Return the tag of something that has a name, such as a plugin."""
+    # A plugin's name may have characters that MLflow takes in no key.
+    legal = re.sub(r"[^\w. -]", "_", name)
+    return f"{prefix}.{legal}"[:_TAG_KEY_LENGTH]
 
 
 def to_json(values: Mapping[str, Any]) -> str:

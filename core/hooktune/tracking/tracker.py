@@ -204,12 +204,6 @@ class Tracker:
         """Return the runs of an iteration, the oldest first."""
         return experiments.search_runs(self.client, iteration.experiment_id)
 
-    def finished_run(self, iteration: Iteration, run_key: str) -> RunRecord | None:
-        """Return the run that has already done what a key stands for."""
-        condition = f"tags.`{records.RUN_KEY_TAG}` = '{run_key}'"
-        found = experiments.search_runs(self.client, iteration.experiment_id, condition)
-        return next((run for run in found if run.status == "FINISHED"), None)
-
     def claims(self, iteration: Iteration) -> Claims:
         """Return the claims of an iteration: which process does which run."""
         return Claims(self.client, iteration.experiment_id)
