@@ -65,8 +65,10 @@ def main() -> None:
         raise SystemExit("No run beat the starting model: there is nothing to compare.")
     print(f"{result.attempted} runs in {seconds:.0f} s; the best is {result.best.name!r}")
     items = read_items(arguments.data / "items.jsonl")
-    before = judged_ndcg(all_similarities(starting_run.load_model(), items, grades), items, grades)
-    after = judged_ndcg(all_similarities(result.best.load_model(), items, grades), items, grades)
+    before = judged_ndcg(
+        all_similarities(runner.load_model(starting_run), items, grades), items, grades
+    )
+    after = judged_ndcg(all_similarities(result.load_model(), items, grades), items, grades)
     settings = result.iteration.settings
     tested = batch.sessions.take(settings.split(batch.sessions).test)
     held_out = {tested.queries[place].as_py() for place in tested.query_index.tolist()}

@@ -13,7 +13,7 @@ def a_run(run_id: str, value: float | None = None, **given) -> RunRecord:
     metrics = {} if value is None else {SHIFT: value}
     run = RunRecord(
         run_id, "defaults", "FINISHED", "M", "0" * 24, {}, metrics, 0, 2.0, None, None, None, "1",
-        {}, "",
+        {},
     )  # fmt: skip
     return replace(run, **given)
 

@@ -78,7 +78,7 @@ def picture(folder):
         return {name: history(run, name) for name in run.metrics if name != "fit_seconds"}
 
     best = tracker.best(iteration)
-    assert best.load_model("cpu").get_embedding_dimension() == 32
+    assert tracker.load_model(best, "cpu").get_embedding_dimension() == 32
     tags = client.get_experiment(iteration.experiment_id).tags
     files = [path for path in (folder / "mlruns").rglob("*") if path.is_file()]
     names = [re.sub(r"(m-)?[0-9a-f]{32}", "*", str(path.relative_to(folder))) for path in files]

@@ -24,7 +24,7 @@ def histories(uri: str) -> dict[str, list[tuple[int, float]]]:
     (iteration,) = tracker.iterations(METHOD)
     (run,) = tracker.runs(iteration)
     assert run.status == "FINISHED"
-    assert run.load_model("cpu").get_embedding_dimension() == 32
+    assert tracker.load_model(run, "cpu").get_embedding_dimension() == 32
     points = {name: tracker.client.get_metric_history(run.run_id, name) for name in run.metrics}
     return {
         name: [(point.step, point.value) for point in found]

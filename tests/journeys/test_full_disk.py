@@ -122,7 +122,7 @@ def test_a_better_model_for_which_there_is_no_room_fails_its_run(
     assert "No space is left on the disk" in failed.failure
     assert failed.metrics["test_not_irrelevant_dist_shift"] > 0
     assert second.best.run_id == first.best.run_id
-    assert second.best.load_model("cpu").encode("apple").shape == (32,)
+    assert second.load_model("cpu").encode("apple").shape == (32,)
     experiment = [second.iteration.experiment_id]
     models = MlflowClient(store_uri).search_logged_models(experiment)
     assert [each.source_run_id for each in models] == [first.best.run_id]
@@ -132,7 +132,7 @@ def test_a_better_model_for_which_there_is_no_room_fails_its_run(
     filler.unlink()
     third = run(0.5)
     assert third.best == third.runs[2]
-    assert third.best.load_model("cpu").encode("apple").shape == (32,)
+    assert third.load_model("cpu").encode("apple").shape == (32,)
 
 
 def test_a_full_folder_of_temporary_files_fails_the_run(
@@ -147,7 +147,7 @@ def test_a_full_folder_of_temporary_files_fails_the_run(
     assert second.runs[1].status == "FAILED"
     assert "No space is left on the disk" in second.runs[1].failure
     assert second.best.run_id == first.best.run_id
-    assert second.best.load_model("cpu").encode("apple").shape == (32,)
+    assert second.load_model("cpu").encode("apple").shape == (32,)
     filler.unlink()
     assert files_in(scratch) - {scratch / FILLER} <= set(scratch.glob("*.lock")) | set(
         scratch.glob("db_init_lock-*")
@@ -181,7 +181,7 @@ def test_a_full_disk_of_the_database_is_told_and_loses_nothing(
 
     (iteration,) = runner.tracker.iterations()
     assert runner.tracker.best(iteration) == first.best
-    assert first.best.load_model("cpu").encode("apple").shape == (32,)
+    assert first.load_model("cpu").encode("apple").shape == (32,)
     last = runner.run(str(method), batch, params={"push": 0.5}, **choices)
     assert last.best.params["push"] == 0.5
     assert not any(run.status == "RUNNING" for run in last.runs)
@@ -197,7 +197,7 @@ def test_an_export_and_a_release_to_a_full_disk_leave_nothing_behind(
     result = run(0.1)
     filler.write_bytes(bytes(MEGABYTE - 64 * 1024))
     with pytest.raises((OSError, HooktuneError), match="No space left"):
-        Runner(result.best.tracking_uri).tracker.export_model(result.best, disk / "model")
+        Runner(result.tracking_uri).tracker.export_model(result.best, disk / "model")
     log, items = write_log(1, sessions=20_000)
     with pytest.raises(HooktuneError, match="No space left"):
         release_batch(log, items, disk / "batch")

@@ -93,7 +93,7 @@ def test_the_best_run_is_the_one_with_the_highest_main_metric(first: IterationRe
     assert first.attempted == 2
     assert first.best.metrics[value] == max(run.metrics[value] for run in first.runs) > 0
     assert first.iteration.starting_metrics[value] == 0
-    assert first.best.load_model("cpu").encode("apple").shape == (32,)
+    assert first.load_model("cpu").encode("apple").shape == (32,)
 
 
 def test_running_the_same_batch_again_trains_nothing(

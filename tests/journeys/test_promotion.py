@@ -39,7 +39,7 @@ def test_the_first_champion_is_registered_and_stock_mlflow_serves_it(
     again = hand_over(tracker)
     assert (again.is_new, again.champion) == (False, champion(tracker))
 
-    expected = run.load_model("cpu").encode("apple")
+    expected = tracker.load_model(run, "cpu").encode("apple")
     served = load_champion(METHOD, store_uri, device="cpu").encode("apple")
     np.testing.assert_array_equal(served, expected)
     script = """

@@ -144,7 +144,7 @@ def test_the_whole_journey(
     first = runner.run("Pusher", make_batch(0), max_runs=1, device="cpu").best
     assert len(tracker.client.get_metric_history(first.run_id, "train_loss")) == 5
     assert any(name.endswith("model.safetensors") for name in stored(first.model_id))
-    expected = first.load_model("cpu").encode("apple")
+    expected = tracker.load_model(first, "cpu").encode("apple")
     loaded = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", STOCK, server.uri, f"runs:/{first.run_id}/model"],
         capture_output=True, text=True, timeout=150, check=True,
@@ -203,4 +203,4 @@ def test_a_database_is_used_directly_and_may_be_restarted(
     assert [(each.step, each.value) for each in points] == [(1, 2.0), (2, 1.0)]
     best = do_run(tracker, iteration, 0.5)
     assert tracker.finish_iteration(iteration).best_run == best.run_id
-    assert tracker.starting_model(METHOD).load_model("cpu").encode("apple").shape == (32,)
+    assert tracker.load_model(tracker.starting_model(METHOD), "cpu").encode("apple").shape == (32,)

@@ -92,7 +92,7 @@ def check(uri: str, outcomes: list[dict], artifacts: Path) -> None:
     best = tracker.best(iteration)
     assert best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in runs)
     assert tracker.runs_with_model(iteration) == {best.run_id}
-    assert best.load_model("cpu").get_embedding_dimension() == 32
+    assert tracker.load_model(best, "cpu").get_embedding_dimension() == 32
     assert len(list(artifacts.rglob("model.safetensors"))) == 2, "the best one and the initial one"
     tags = tracker.client.get_experiment(iteration.experiment_id).tags
     assert not [tag for tag in tags if tag.startswith(CLAIM_PREFIX)]

@@ -270,7 +270,7 @@ def _measure(
         baseline = sessions.rank
     measure = Evaluator(host, sessions, baseline)
     present_metrics = measure.of_scores(present_model, present)
-    candidate_metrics = measure(run.load_model(device))
+    candidate_metrics = measure(tracker.load_model(run, device))
     if main.name not in candidate_metrics:
         raise RequestError(
             f"No plugin computes the main metric {main.name!r} on batch {batch.batch_id}, so that "

@@ -59,7 +59,7 @@ def run_iteration(
     for run in plan.done:
         logger.info("done before, and not run again: %s", run.name)
     while plan.existing is None or plan.todo:
-        start = _measure_start(plan, host, batch, request, group)
+        start = _measure_start(tracker, plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
         if iteration is not None:
             return _do_runs(tracker, iteration, plan, start, request, stop)
@@ -101,7 +101,7 @@ def _send_what_was_kept(tracker: Tracker) -> bool:
 
 
 def _measure_start(
-    plan: Plan, host: Host, batch: Batch, request: Request, group: ProcessGroup
+    tracker: Tracker, plan: Plan, host: Host, batch: Batch, request: Request, group: ProcessGroup
 ) -> StartingPoint:
     """Load or make the model to start from, and measure it; nothing is stored.
 
@@ -111,7 +111,7 @@ def _measure_start(
     settings = plan.settings
     with phase("loading the model"), seeded_alone(settings.seed):
         if plan.starting_run is not None:
-            model = plan.starting_run.load_model(request.device)
+            model = tracker.load_model(plan.starting_run, request.device)
         else:
             model = host.initial_model(
                 MethodSettings(plan.initial_model, settings.seed, request.device or "cpu")
@@ -195,4 +195,5 @@ def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> Iteration
 
 def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
     runs = Listing(tracker.runs(iteration))
-    return IterationResult(iteration, runs, tracker.best(iteration), attempted)
+    best = tracker.best(iteration)
+    return IterationResult(iteration, runs, best, attempted, tracker.tracking_uri)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.listing import Listing, Record, Tabular
 from hooktune.errors import RequestError
-from hooktune.tracking import Iteration, RunRecord
+from hooktune.tracking import Iteration, RunRecord, Tracker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -22,6 +22,8 @@ class IterationResult(Tabular):
     """The run whose model is kept; None where no run beats the starting model."""
     attempted: int
     """How many runs this call has done, failed ones too; the others had been done before."""
+    tracking_uri: str
+    """The store that it is in."""
 
     def load_model(self, device: str | None = None) -> "SentenceTransformer":
         """Load the model of the best run.
@@ -37,7 +39,7 @@ class IterationResult(Tabular):
                 f"No run of {self.iteration.name} beats its starting model, so that there is no "
                 f"better one to load. That one is the model of run {self.iteration.starting_run}."
             )
-        return self.best.load_model(device)
+        return Tracker(self.tracking_uri).load_model(self.best, device)
 
     def as_rows(self) -> list[dict[str, Any]]:
         """Return the values of each run."""

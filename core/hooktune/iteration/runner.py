@@ -256,7 +256,7 @@ class Runner:
         Raises:
             RequestError: There is no such run, or it has no model.
         """
-        return self._found(run).load_model(device)
+        return self.tracker.load_model(self._found(run), device)
 
     def export(self, run: RunRecord | str, to: str | Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.

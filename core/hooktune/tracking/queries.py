@@ -121,7 +121,7 @@ def find_run(client: "MlflowClient", run_id: str) -> RunRecord | None:
         raise
     if run.info.lifecycle_stage == "deleted":
         return None
-    return run_from_mlflow(run, client.tracking_uri)
+    return run_from_mlflow(run)
 
 
 def search_runs(
@@ -134,7 +134,7 @@ def search_runs(
         page = client.search_runs(
             [experiment_id], filter_string=filter_string, max_results=_PAGE, page_token=token
         )
-        found += [run_from_mlflow(run, client.tracking_uri) for run in page]
+        found += [run_from_mlflow(run) for run in page]
         token = page.token
         if not token:
             break

@@ -15,7 +15,6 @@ from hooktune.naming import IterationName, parse_experiment_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
-    from sentence_transformers import SentenceTransformer
 
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -75,7 +74,6 @@ class RunRecord(Record):
     """The MLflow id of the model that was uploaded; it may have been deleted since."""
     experiment_id: str
     tags: dict[str, str] = field(repr=False)
-    tracking_uri: str = field(repr=False)
 
     def as_row(self) -> dict[str, Any]:
         """Return what people look for first, then all hyper-parameters and metrics."""
@@ -107,19 +105,6 @@ class RunRecord(Record):
         """How much the model's files took when they were uploaded; None for a run without any."""
         text = self.tags.get(MODEL_BYTES_TAG, "")
         return int(text) if text.isdecimal() else None
-
-    def load_model(self, device: str | None = None) -> "SentenceTransformer":
-        """Load the run's model.
-
-        Args:
-            device: A torch device; by default the best one that there is.
-
-        Raises:
-            RequestError: The run has no model, or it was deleted.
-        """
-        from hooktune.tracking.models.loading import load_model
-
-        return load_model(self, device)
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,7 +149,7 @@ class Iteration(Record):
         return self.best_run if self.improved and self.best_run else self.starting_run
 
 
-def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
+def run_from_mlflow(run: "Run") -> RunRecord:
     """Read what MLflow holds of a run."""
     tags = run.data.tags
     info = run.info
@@ -183,7 +168,6 @@ def run_from_mlflow(run: "Run", tracking_uri: str) -> RunRecord:
         model_id=tags.get(MODEL_TAG),
         experiment_id=info.experiment_id,
         tags=dict(tags),
-        tracking_uri=tracking_uri,
     )
 
 

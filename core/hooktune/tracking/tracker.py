@@ -1,7 +1,7 @@
 """hooktune's view of one tracking store: what the host asks of it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ from hooktune.tracking.connection import (
 from hooktune.tracking.models import best as best_model
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models import initial as initial_model
-from hooktune.tracking.models.loading import export_model
-from hooktune.tracking.outage import with_retries, write_points
+from hooktune.tracking.models import loading
+from hooktune.tracking.outage import Answer, with_retries, write_points
 from hooktune.tracking.outbox.metric_log import MetricLog
 from hooktune.tracking.outbox.outbox import Delivered, Outbox
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, SetTags, spool_folder
@@ -353,12 +353,31 @@ class Tracker:
 
         Raises:
             RequestError: The run has no model, or the folder exists and is not empty.
+            StoreAwayError: The store does not answer.
         """
-        export_model(run, to)
+        self._at_once(lambda: loading.export_model(self.client, run, to))
+
+    def load_model(self, run: RunRecord, device: str | None = None) -> "SentenceTransformer":
+        """Load a run's model.
+
+        Args:
+            run: The run.
+            device: A torch device; by default the best one that there is.
+
+        Raises:
+            RequestError: The run has no model, or it was deleted.
+            StoreAwayError: The store does not answer.
+            UnsafeModelError: A file of it is of no kind that is known to be safe.
+        """
+        return self._at_once(lambda: loading.load_model(self.client, run, device))
 
     def has_model(self, run: RunRecord) -> bool:
         """Tell whether a run's model is in the store."""
         return models.has_model(self.client, run)
+
+    def _at_once(self, call: Callable[[], Answer]) -> Answer:
+        """Call the store, which has to answer now: MLflow would wait for minutes."""
+        return with_retries(self.tracking_uri, call, patience=0)
 
     def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
         self.client.set_experiment_tag(iteration.experiment_id, key, value)

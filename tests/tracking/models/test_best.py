@@ -42,7 +42,7 @@ def a_run(number: int, value: float | None, name: str = SHIFT) -> RunRecord:
     metrics = {} if value is None else {name: value}
     return RunRecord(
         f"{number:032x}", "", "FINISHED", METHOD, "0" * 24, {}, metrics, number // 2, 1.0, None,
-        None, None, "1", {}, "",
+        None, None, "1", {},
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def test_a_registered_model_is_never_deleted(tracker: Tracker, monkeypatch, addr
     )
     finish(tracker, 2, 0.2)
     assert tracker.has_model(run)
-    assert run.load_model("cpu").get_embedding_dimension() == 32
+    assert tracker.load_model(run, "cpu").get_embedding_dimension() == 32
 
 
 def test_what_others_put_into_an_iteration_is_let_alone(tracker: Tracker):
@@ -351,7 +351,7 @@ def test_whenever_the_process_is_killed_a_whole_best_model_is_there(tracker: Tra
         best = run if status == "FINISHED" else old
         left = tracker.best(tracker.iteration(iteration.name))
         assert left.run_id == best.run_id, moment
-        assert left.load_model("cpu").get_embedding_dimension() == 32, moment
+        assert tracker.load_model(left, "cpu").get_embedding_dimension() == 32, moment
 
         end_dead_runs(tracker, iteration)
 

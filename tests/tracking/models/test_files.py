@@ -31,7 +31,7 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
     assert tracker.iterations() == []
     first = finish(tracker, 1, 0.1, 0.2)
     assert tracker.best(first).metrics == {SHIFT: 0.2}
-    assert tracker.best(first).load_model("cpu").get_embedding_dimension() == 32
+    assert tracker.load_model(tracker.best(first), "cpu").get_embedding_dimension() == 32
     assert len(list(served.rglob("model.safetensors"))) == 2
 
     second = finish(tracker, 2, 0.3)
@@ -39,7 +39,7 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
     assert tracker.top_params(first, 1) == [{"value": "0.2"}]
     assert len(list(served.rglob("model.safetensors"))) == 2
     with pytest.raises(RequestError, match="has no model"):
-        tracker.run(first.best_run).load_model()
+        tracker.load_model(tracker.run(first.best_run))
     with pytest.raises(RequestError, match="There is no run"):
         tracker.run("0" * 32)
     dead = start_run(tracker, second, 0.1)
@@ -58,6 +58,6 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
     (weights,) = served.rglob(f"{tracker.run(second.best_run).model_id}/**/model.safetensors")
     (weights.parent / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(UnsafeModelError, match=r"pytorch_model\.bin"):
-        tracker.run(second.best_run).load_model("cpu")
+        tracker.load_model(tracker.run(second.best_run), "cpu")
     with pytest.raises(UnsafeModelError, match="version 1"):
         load_champion(METHOD, server_uri)

@@ -21,7 +21,9 @@ def test_a_model_is_loaded_and_exported_from_a_folder_with_blanks_and_umlauts(
     run = initial_run(tracker)
     tracker.export_model(run, tmp_path / "exported")
     exported = SentenceTransformer(str(tmp_path / "exported"), device="cpu")
-    np.testing.assert_array_equal(exported.encode("apple"), run.load_model("cpu").encode("apple"))
+    np.testing.assert_array_equal(
+        exported.encode("apple"), tracker.load_model(run, "cpu").encode("apple")
+    )
     with pytest.raises(RequestError, match="not an empty folder"):
         tracker.export_model(run, tmp_path / "exported")
     finish(tracker, 1, 0.1, 0.2)
@@ -35,4 +37,4 @@ def test_a_run_without_a_model_says_so(store_uri: str):
     do_run(tracker, iteration, 0.2)
     assert not tracker.has_model(old)
     with pytest.raises(RequestError, match=f"Run {old.run_id} .* has no model"):
-        old.load_model()
+        tracker.load_model(old)

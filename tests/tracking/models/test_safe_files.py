@@ -169,7 +169,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(
         (weights / "model.safetensors").unlink()
 
     with pytest.raises(UnsafeModelError, match=rf"run {run.run_id}.*pytorch_model\.bin"):
-        run.load_model("cpu")
+        tracker.load_model(run, "cpu")
     with pytest.raises(UnsafeModelError, match="nothing of it was loaded"):
         tracker.export_model(run, tmp_path / "exported")
     assert not mark.exists()
@@ -183,12 +183,12 @@ def test_what_stock_mlflow_would_run_is_refused_too(store_uri: str):
     text = description.read_text()
     description.write_text(text.replace("mlflow.sentence_transformers", "antigravity"))
     with pytest.raises(UnsafeModelError, match="names code of its own"):
-        run.load_model("cpu")
+        tracker.load_model(run, "cpu")
     description.write_text(text.replace("code: null", "code: code"))
     with pytest.raises(UnsafeModelError, match="names code of its own"):
-        run.load_model("cpu")
+        tracker.load_model(run, "cpu")
     description.write_text(text)
-    assert run.load_model("cpu").encode("apple").shape == (32,)
+    assert tracker.load_model(run, "cpu").encode("apple").shape == (32,)
 
 
 class Foreign(Normalize):

@@ -89,7 +89,7 @@ def test_all_of_a_run_is_delivered_later_and_once(tracker: Tracker, network: Net
     assert (now.status, now.warning, now.metrics[SHIFT]) == ("FINISHED", "ranks worse", 0.2)
     assert [each.path for each in tracker.client.list_artifacts(run.run_id)] == ["notes.txt"]
     assert runs_with_model(tracker) == {run.run_id} != {worse.run_id}
-    assert now.load_model("cpu").encode("apple").shape == (32,)
+    assert tracker.load_model(now, "cpu").encode("apple").shape == (32,)
     assert not tracker.spool_folder.exists()
     assert later.sync() == []
 

@@ -105,7 +105,7 @@ def register_champion(
         UnsafeModelError: A file of the model is of no kind that is known to be safe.
         HooktuneError: The model was deleted in the meantime.
     """
-    check_model(run)
+    check_model(client, run)
     name = registered_model_name(method)
     _create_model(client, name, method)
     logged = find_model(client, run.model_id)
@@ -125,7 +125,7 @@ def register_champion(
     )
     # From here on hooktune deletes it no more; another process may have, just before.
     try:
-        check_model(run)
+        check_model(client, run)
     except BaseException:
         client.delete_model_version(name, made.version)
         raise

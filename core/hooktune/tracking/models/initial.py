@@ -57,7 +57,7 @@ def _upload(
         records.PROCESS_TAG: describe_process(),
     }
     created = client.create_run(experiment_id, run_name=INITIAL_RUN, tags={**tags, **own})
-    run = records.run_from_mlflow(created, client.tracking_uri)
+    run = records.run_from_mlflow(created)
     try:
         upload_model(client, run, model)
     except BaseException:

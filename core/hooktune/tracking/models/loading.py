@@ -14,19 +14,22 @@ from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_na
 from hooktune.tracking.records import RunRecord
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
 
 _WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
 
 
-def load_model(run: RunRecord, device: str | None = None) -> "SentenceTransformer":
+def load_model(
+    client: "MlflowClient", run: RunRecord, device: str | None = None
+) -> "SentenceTransformer":
     """Load the model of a run.
 
     Raises:
         RequestError: The run has no model, or it was deleted.
         UnsafeModelError: A file of it is of no kind that is known to be safe.
     """
-    with _weights(run) as folder:
+    with _weights(client, run) as folder:
         return _load(folder, device)
 
 
@@ -63,18 +66,18 @@ def load_folder(folder: Path, owner: str, device: str | None = None) -> "Sentenc
     return _load(folder, device)
 
 
-def check_model(run: RunRecord) -> None:
+def check_model(client: "MlflowClient", run: RunRecord) -> None:
     """Make sure that a run's model is in the store and may be loaded.
 
     Raises:
         RequestError: The run has no model, or it was deleted.
         UnsafeModelError: A file of it is of no kind that is known to be safe.
     """
-    with _weights(run):
+    with _weights(client, run):
         pass
 
 
-def export_model(run: RunRecord, to: Path) -> None:
+def export_model(client: "MlflowClient", run: RunRecord, to: Path) -> None:
     """Copy a run's model into a new folder that sentence-transformers loads.
 
     Raises:
@@ -83,7 +86,7 @@ def export_model(run: RunRecord, to: Path) -> None:
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise RequestError(f"{to} exists already and is not an empty folder. Choose another one.")
-    with _weights(run) as folder:
+    with _weights(client, run) as folder:
         try:
             shutil.copytree(folder, to, dirs_exist_ok=True)
         except BaseException:
@@ -107,11 +110,8 @@ def quiet_loading() -> Iterator[None]:
 
 
 @contextmanager
-def _weights(run: RunRecord) -> Iterator[Path]:
+def _weights(client: "MlflowClient", run: RunRecord) -> Iterator[Path]:
     """Give the sentence-transformers folder of a run's model, fetched if it is far away."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=run.tracking_uri, registry_uri=run.tracking_uri)
     logged = find_model(client, run.model_id)
     if logged is None:
         raise RequestError(
@@ -119,7 +119,7 @@ def _weights(run: RunRecord) -> Iterator[Path]:
             "one. `hooktune best` and `hooktune iterations` name the runs that have."
         )
     owner = f"run {run.run_id} ({run.name})"
-    with _checked_weights(run.tracking_uri, logged.artifact_location, owner) as folder:
+    with _checked_weights(client.tracking_uri, logged.artifact_location, owner) as folder:
         yield folder
 
 
