@@ -24,7 +24,7 @@ RESULTS = 20
 _WITHOUT_CLICK = 0.15
 _CLICK_IF_RELEVANT = 0.65
 
-_PRODUCTS = (
+PRODUCTS = (
     "hiking boots", "rain jacket", "office chair", "desk lamp", "coffee grinder", "yoga mat",
     "running shoes", "winter coat", "frying pan", "travel bag", "garden hose", "bed sheets",
     "wool sweater", "bike helmet", "water bottle", "camping tent", "phone case", "headphones",
@@ -32,7 +32,7 @@ _PRODUCTS = (
     "sleeping bag", "tea kettle", "floor rug", "sun hat", "swim shorts", "baby blanket",
     "tool box", "picture frame",
 )  # fmt: skip
-_WISHES = {
+WISHES = {
     "waterproof": ("sealed seams keep every drop out", "made for pouring weather"),
     "warm": ("thick fleece lining", "holds body heat on frosty mornings"),
     "light": ("weighs next to nothing", "featherweight build"),
@@ -46,7 +46,7 @@ _WISHES = {
     "foldable": ("collapses flat for storage", "packs down in seconds"),
     "quiet": ("hardly makes a sound", "noise kept below a whisper"),
 }
-_FILLERS = (
+FILLERS = (
     "Comes in several colours and sizes.", "Ships from our own warehouse.",
     "Designed by a small family firm.", "Please see the table for exact measures.",
     "A classic shape that goes with everything.", "Care instructions are printed inside.",
@@ -149,18 +149,18 @@ def _asked(random: np.random.Generator, count: int) -> list[tuple[str, tuple[str
     """Choose the product and the wishes of distinct queries."""
     chosen: dict[tuple[str, tuple[str, ...]], None] = {}
     while len(chosen) < count:
-        wishes = random.choice([*_WISHES], size=random.integers(1, 3), replace=False)
-        chosen[str(random.choice(_PRODUCTS)), tuple(map(str, wishes))] = None
+        wishes = random.choice([*WISHES], size=random.integers(1, 3), replace=False)
+        chosen[str(random.choice(PRODUCTS)), tuple(map(str, wishes))] = None
     return [*chosen]
 
 
 def _item(random: np.random.Generator, product: str, wishes: Sequence[str]) -> tuple[str, float]:
     """Make an item's title and description, and tell how well it answers the query."""
     met = [wish for wish in wishes if random.random() < 0.35]
-    others = random.choice([wish for wish in _WISHES if wish not in wishes], size=2, replace=False)
+    others = random.choice([wish for wish in WISHES if wish not in wishes], size=2, replace=False)
     is_liked = random.random() < 0.3
-    said = [str(random.choice(_WISHES[wish])) for wish in (*met, *others)]
-    said += [str(random.choice(_FILLERS)) for _ in range(random.integers(0, 4))]
+    said = [str(random.choice(WISHES[wish])) for wish in (*met, *others)]
+    said += [str(random.choice(FILLERS)) for _ in range(random.integers(0, 4))]
     if is_liked:
         said.append(str(random.choice(_LIKED)))
     random.shuffle(said)

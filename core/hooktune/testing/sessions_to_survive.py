@@ -23,6 +23,11 @@ def many_sessions() -> Sessions:
     return made_up_sessions(sessions=160)
 
 
+def many_queries() -> Sessions:
+    """Enough queries for a method that learns from nothing less."""
+    return made_up_sessions(sessions=160, queries=80, items=60)
+
+
 def one_session() -> Sessions:
     """A single session, with clicked and other results."""
     sessions = made_up_sessions(sessions=12)

@@ -1,0 +1,211 @@
+"""Collections with judgements: their sessions as columns over all items, and what ranks well."""
+
+import copy
+import csv
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cranfield_judgements import DEPTH, read_grades, read_items
+from generated_collections import SHAPES, made_log, make_shop
+from hooktune import Sessions
+from hooktune.data.release import open_batch, release_batch
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.scoring import score_results
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+
+_DRAWS = 2_000
+_SAME = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A collection of Q queries and N items, as the starting model sees it."""
+
+    sessions: Sessions
+    """As a released batch has them: its items are those that were shown."""
+    texts: tuple[str, ...]
+    """All N items, shown or not."""
+    gains: Floats
+    """Q x N grades, a row for each of the sessions' queries."""
+    queries: Floats
+    """Q embeddings, normalised."""
+    items: Floats
+    """N embeddings, normalised."""
+    _encoders: dict[int, TextEncoder] = field(default_factory=dict)
+
+    @cached_property
+    def before(self) -> Floats:
+        """NDCG@10 of each query under the starting model; NaN where nothing is judged relevant."""
+        return ndcg(self.queries @ self.items.T, self.gains)
+
+    def after(self, model: "SentenceTransformer", rows: Ints) -> Floats:
+        """Return NDCG@10 of some queries under a tuned model.
+
+        Items are encoded again unless the model embeds the first of them as the starting model did.
+        """
+        items, texts = self.items, [*self.texts]
+        some = model.encode_document(texts[:32], normalize_embeddings=True)
+        if not np.allclose(some, items[:32], rtol=0, atol=_SAME):
+            items = model.encode_document(texts, normalize_embeddings=True)
+        asked = self.sessions.queries.take(pa.array(rows)).to_pylist()
+        queries = model.encode_query(asked, normalize_embeddings=True)
+        return ndcg(queries @ items.T, self.gains[rows])
+
+    def similarities(self, sessions: Sessions) -> Floats:
+        """Return the similarity of each result of some of the sessions under the starting model."""
+        place = {text: row for row, text in enumerate(self.texts)}
+        rows = np.array([place[text] for text in self.sessions.items.to_pylist()])
+        queries = self.queries[sessions.query_index[sessions.session_index]]
+        similar: Floats = (queries * self.items[rows[sessions.item_index]]).sum(axis=1)
+        return similar
+
+    def encoder(self, model: "SentenceTransformer", frozen_layers: int) -> TextEncoder:
+        """Return what the host would give to methods, the same for all folds.
+
+        What frozen layers make of the texts is computed at its first use here.
+        """
+        if frozen_layers not in self._encoders:
+            encoder = TextEncoder(copy.deepcopy(model), frozen_layers)
+            if frozen_layers:
+                score_results(encoder.model, self.sessions, encoder)
+            self._encoders[frozen_layers] = encoder
+        return self._encoders[frozen_layers]
+
+    @contextmanager
+    def remembered(self, model: "SentenceTransformer") -> Iterator[None]:
+        """Let a model that has the starting model's weights look embeddings up meanwhile."""
+        known = {
+            task: dict(zip(texts, vectors, strict=True))
+            for task, texts, vectors in (
+                ("query", self.sessions.queries.to_pylist(), self.queries),
+                ("document", self.texts, self.items),
+            )
+        }
+
+        def encode(inputs: Sequence[str], **options: Any) -> Floats:
+            return np.stack([known[options["task"]][text] for text in inputs])
+
+        model.encode = encode  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del model.encode
+
+
+def read_collection(folder: Path, model: "SentenceTransformer", saved: Path | None) -> Judged:
+    """Read the sessions, items and judgements of a folder.
+
+    Args:
+        folder: Holds `sessions.jsonl`, `items.jsonl` and `qrels.tsv`.
+        model: The starting model.
+        saved: A folder in which embeddings are looked for, and kept for the next call.
+    """
+    sessions = _released(folder / "sessions.jsonl", folder / "items.jsonl")
+    items = read_items(folder / "items.jsonl")
+    grades = read_grades(folder / "qrels.tsv")
+    asked = sessions.queries.to_pylist()
+    column = {name: place for place, name in enumerate(items)}
+    gains = np.zeros((len(asked), len(items)), dtype=np.float32)
+    for row, query in enumerate(asked):
+        for name, grade in grades.get(query.strip(), {}).items():
+            if name in column:
+                gains[row, column[name]] = grade
+    texts = (*items.values(),)
+    return Judged(sessions, texts, gains, *_embeddings(model, asked, texts, saved))
+
+
+def generated(shape: str, model: "SentenceTransformer", saved: Path | None) -> Judged:
+    """Make up a collection of a shape."""
+    shop = make_shop(SHAPES[shape])
+    queries, items = _embeddings(model, shop.queries, shop.items, saved)
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "sessions.jsonl"), Path(folder, "items.jsonl")
+        made = made_log(shop, SHAPES[shape], queries @ items.T)
+        for file, lines in zip(files, made, strict=True):
+            file.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+        sessions = _released(*files)
+    place = {query: row for row, query in enumerate(shop.queries)}
+    rows = np.array([place[query] for query in sessions.queries.to_pylist()])
+    return Judged(sessions, shop.items, shop.grades[rows], queries[rows], items)
+
+
+def _released(sessions: Path, items: Path) -> Sessions:
+    with tempfile.TemporaryDirectory() as folder:
+        released = Path(folder, "batch")
+        release_batch(sessions, items, released)
+        return open_batch(released).sessions
+
+
+def _embeddings(
+    model: "SentenceTransformer", queries: Sequence[str], items: Sequence[str], saved: Path | None
+) -> tuple[Floats, Floats]:
+    """Encode by the starting model, or read what was saved of the same texts."""
+    told = json.dumps([queries, items, model.max_seq_length, str(model[0])])
+    name = hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
+    file = None if saved is None else saved / f"{name}.npz"
+    if file is not None and file.exists():
+        found = np.load(file)
+        return found["queries"], found["items"]
+    made = (
+        model.encode_query([*queries], normalize_embeddings=True),
+        model.encode_document([*items], normalize_embeddings=True),
+    )
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, queries=made[0], items=made[1])
+    return made
+
+
+def ndcg(similarities: Floats, gains: Floats) -> Floats:
+    """Return NDCG@10 of each row, all items being ranked; NaN where nothing has a gain."""
+    top = np.argsort(-similarities, axis=1, kind="stable")[:, :DEPTH]
+    discounts = 1 / np.log2(np.arange(2, DEPTH + 2))
+    reached = (np.take_along_axis(gains, top, axis=1) * discounts).sum(axis=1)
+    ideal = (-np.sort(-gains, axis=1)[:, :DEPTH] * discounts).sum(axis=1)
+    return np.where(ideal > 0, reached / np.where(ideal > 0, ideal, 1), np.nan)
+
+
+def folds_of(judged: Judged, folds: int, seed: int, groups: Path | None) -> list[Ints]:
+    """Divide the queries into folds, those of one group together.
+
+    Args:
+        judged: The collection.
+        folds: How many.
+        seed: The seed of the division.
+        groups: A file of lines of a query, a tab, and the name of its group; a query that it does
+            not name is a group of its own.
+    """
+    queries = judged.sessions.queries.to_pylist()
+    named = {}
+    if groups is not None:
+        with groups.open(encoding="utf-8", newline="") as lines:
+            named = dict(csv.reader(lines, "excel-tab", quoting=csv.QUOTE_NONE))
+    names = [named.get(query.strip(), f"\t{query}") for query in queries]
+    _, group = np.unique(names, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(group.max() + 1)
+    return [np.flatnonzero(np.isin(group, part)) for part in np.array_split(order, folds)]
+
+
+def bootstrap(gains: Floats, seed: int = 0) -> tuple[float, float, float]:
+    """Return the mean over queries and its 95 % interval under resampling of queries."""
+    known = gains[~np.isnan(gains)]
+    random = np.random.default_rng(seed)
+    means = known[random.integers(len(known), size=(_DRAWS, len(known)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(known.mean()), float(low), float(high)

@@ -1,0 +1,134 @@
+"""Learning a query map: three losses, a map of its own for each, and the mean of the three."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from hooktune_query_map.losses import (
+    Evidence,
+    collection_loss,
+    enriched,
+    mapped,
+    pair_loss,
+    shown_loss,
+)
+from hooktune_query_map.targets import Ints
+
+MOST_STEPS: Final = 500
+"""What a part's training takes at most, however many queries there are."""
+
+_AT_ONCE: Final = 64
+_PAIR_EPOCHS: Final = 4
+_PAIR_L2: Final = 0.1
+"""The part of the l2 that the pair loss has, whose gradient is about a tenth of the others'."""
+_LEARNING_RATE: Final = 1e-3
+_WARMUP_RATIO: Final = 0.1
+
+OnEpoch = Callable[[str, float, int], None]
+"""Is told a metric's name, its mean over an epoch, and how many steps were done till then; raises
+`Stopped` to end it all."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """The user has asked to stop."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the losses, and how its map is trained."""
+
+    metric: str
+    """What its loss is tracked as."""
+    loss: Callable[[torch.Tensor, Ints], torch.Tensor]
+    """Takes W and the places of a step's queries or sessions."""
+    count: int
+    """How many queries or sessions there are."""
+    epochs: int
+    l2: float
+
+    @property
+    def steps(self) -> int:
+        """How many steps its training takes."""
+        return min(self.epochs * -(-self.count // _AT_ONCE), MOST_STEPS)
+
+
+def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Part, ...]:
+    """Return the three parts.
+
+    Args:
+        evidence: What was clicked.
+        l2: How strongly the maps of the two softmaxes are held near the identity.
+        epochs: How often those go through the queries.
+        seed: The seed of what the losses draw.
+    """
+    random = np.random.default_rng(seed)
+
+    def tuned(weight: torch.Tensor, places: Ints) -> torch.Tensor:
+        return mapped(enriched(evidence, places, random), weight)
+
+    def over_all(weight: torch.Tensor, places: Ints) -> torch.Tensor:
+        return collection_loss(evidence, places, tuned(weight, places), random)
+
+    def over_shown(weight: torch.Tensor, places: Ints) -> torch.Tensor:
+        return shown_loss(evidence, places, tuned(weight, places))
+
+    def over_pairs(weight: torch.Tensor, places: Ints) -> torch.Tensor:
+        return pair_loss(evidence, places, weight)
+
+    return (
+        Part("train_loss", over_all, len(evidence), epochs, l2),
+        Part("train_shown_loss", over_shown, len(evidence), epochs, l2),
+        Part("train_pair_loss", over_pairs, len(evidence.sessions), _PAIR_EPOCHS, _PAIR_L2 * l2),
+    )
+
+
+def fit_map(
+    evidence: Evidence, parts: tuple[Part, ...], seed: int, on_epoch: OnEpoch
+) -> torch.Tensor:
+    """Train a map for each part, from the identity on, and return the mean of the maps.
+
+    Args:
+        evidence: What was clicked.
+        parts: What `parts_of` returned for it.
+        seed: The seed of the order in which queries and sessions are gone through.
+        on_epoch: Is told how each epoch went.
+
+    Returns:
+        W, D x D.
+
+    Raises:
+        Stopped: `on_epoch` has said so.
+    """
+    width = evidence.queries.shape[1]
+    total, done = evidence.queries.new_zeros(width, width), 0
+    for part in parts:
+        weight = torch.zeros_like(total).requires_grad_()
+        total += _trained(weight, part, np.random.default_rng(seed), done, on_epoch)
+        done += part.steps
+    return total / len(parts)
+
+
+def _trained(
+    weight: torch.Tensor, part: Part, random: np.random.Generator, done: int, on_epoch: OnEpoch
+) -> torch.Tensor:
+    """Train one part's map by AdamW, with warm-up and linear decay."""
+    optimizer = torch.optim.AdamW([weight], weight_decay=0.0)
+    warmup, step = math.ceil(_WARMUP_RATIO * part.steps), 0
+    while step < part.steps:
+        losses = []
+        steps = np.array_split(random.permutation(part.count), -(-part.count // _AT_ONCE))
+        for places in steps[: part.steps - step]:
+            rate = min((step + 1) / warmup, (part.steps - step) / (part.steps - warmup or 1))
+            optimizer.param_groups[0]["lr"] = _LEARNING_RATE * rate
+            value = part.loss(weight, places)
+            losses.append(value.item())
+            (value + part.l2 * weight.square().sum()).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+        on_epoch(part.metric, float(np.mean(losses)), done + step)
+    return weight.detach()

@@ -1,0 +1,164 @@
+"""From a batch to a model with a map: what is learned, and how much of it is taken on."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from hooktune import ActiveRun, PluginError, Sessions
+from hooktune_query_map.fit import OnEpoch, Part, Stopped, fit_map, parts_of
+from hooktune_query_map.losses import Evidence
+from hooktune_query_map.params import Params
+from hooktune_query_map.router import map_of, put_map, without_map
+from hooktune_query_map.targets import click_targets
+from hooktune_query_map.validation import FIXED_STEP, Fit, cross_validate
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+_L2_OF_A_QUERY: Final = 5.0
+_QUERIES_TO_CHOOSE_A_STEP: Final = 100
+
+
+def tune(
+    run: ActiveRun, model: "SentenceTransformer", sessions: Sessions, params: Params
+) -> "SentenceTransformer":
+    """Learn a map of queries from clicks, and give it to a model.
+
+    Args:
+        run: Takes the losses of each epoch; its seed and the wish to stop are followed.
+        model: Is given the map, in the place of the one that it has.
+        sessions: The training sessions, one of which has a click at least.
+        params: How far the map may go.
+
+    Returns:
+        The model; as it was where the user has asked to stop, or a map would do it no good.
+    """
+    evidence = gather_evidence(without_map(model), sessions)
+    identity = torch.eye(evidence.items.shape[1], device=evidence.items.device)
+    before = map_of(model)
+    start = torch.zeros_like(identity)
+    if before is not None:
+        start = before.to(identity)[: len(identity), : len(identity)] - identity
+    try:
+        learned = learn_map(run, evidence, start, params)
+    except Stopped:
+        return model
+    if learned.weight is not None:
+        put_map(model, identity + learned.weight)
+    run.evaluate(model, learned.steps)
+    return model
+
+
+def gather_evidence(model: "SentenceTransformer", sessions: Sessions) -> Evidence:
+    """Encode each query with a click, and each item, once.
+
+    Args:
+        model: A model without a map.
+        sessions: The training sessions.
+
+    Raises:
+        PluginError: The embeddings of queries and items are of different lengths.
+    """
+    targets = click_targets(sessions)
+    queries = sessions.queries.take(targets.query_index).to_pylist()
+    of_queries = _embeddings(model.encode_query, queries).to(model.device)
+    of_items = _embeddings(model.encode_document, sessions.items.to_pylist()).to(model.device)
+    if of_queries.shape[1] != of_items.shape[1]:
+        raise PluginError(
+            "A query map needs a model whose queries and items have embeddings of one length; "
+            f"those of this one have {of_queries.shape[1]} and {of_items.shape[1]} numbers."
+        )
+    return Evidence(of_queries, of_items, targets, sessions.take(sessions.not_irrelevant))
+
+
+def _embeddings(encode: Callable[..., Any], texts: list[str]) -> torch.Tensor:
+    vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    return torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What came of learning a map."""
+
+    weight: torch.Tensor | None
+    """W, D x D; None to keep the map that the model has, or to give it none."""
+    steps: int = 0
+    """How many steps the training took."""
+
+
+def learn_map(run: ActiveRun, evidence: Evidence, start: torch.Tensor, params: Params) -> Learned:
+    """Choose how far to go from the map that the model has to one learned now, and learn that.
+
+    The two are averaged, so that the whole stays as near to the identity as each of them, however
+    often a model is tuned.
+
+    Args:
+        run: Takes the losses of each epoch and the step that was chosen.
+        evidence: What was clicked.
+        start: W of the map that the model has, D x D.
+        params: How far the map may go.
+
+    Raises:
+        Stopped: The user has asked to stop.
+    """
+
+    def ask(*_: object) -> None:
+        if run.should_stop():
+            raise Stopped
+
+    def watch(metric: str, loss: float, step: int) -> None:
+        ask()
+        run.log({metric: loss}, step)
+
+    def fit(known: Evidence, on_epoch: OnEpoch) -> torch.Tensor:
+        return fit_map(known, _parts(known, params, run.seed), run.seed, on_epoch)
+
+    ask()
+    step = _chosen_step(evidence, start, lambda known: fit(known, ask), run.seed, params)
+    if step == 0:
+        return Learned(None)
+    parts = _parts(evidence, params, run.seed)
+    steps = sum(part.steps for part in parts)
+    run.expect_steps(steps)
+    weight = start + step * (fit(evidence, watch) - start)
+    run.log({"step_taken": step}, steps, accumulate=())
+    return Learned(weight, steps)
+
+
+def _parts(evidence: Evidence, params: Params, seed: int) -> tuple[Part, ...]:
+    l2 = max(params.l2, _L2_OF_A_QUERY / len(evidence))
+    return parts_of(evidence, l2, params.epochs, seed)
+
+
+def _chosen_step(
+    evidence: Evidence, start: torch.Tensor, fit: Fit, seed: int, params: Params
+) -> float:
+    """Return how much of a map to take on; 0 to keep what the model has."""
+    queries = len(evidence)
+    step = FIXED_STEP if params.step == "auto" else params.step
+    if queries < params.min_queries:
+        helps = queries > 1 and cross_validate(evidence, start, fit, seed).gains_clearly(step)
+        if not helps:
+            logger.warning(
+                "the model is kept as it is: %d training queries have a click, a query map needs "
+                "%d, and one learned from so few does not clearly rank the clicks of held-out "
+                "ones better",
+                queries,
+                params.min_queries,
+            )
+        return step if helps else 0.0
+    if params.step != "auto" or queries < _QUERIES_TO_CHOOSE_A_STEP:
+        return step
+    step = cross_validate(evidence, start, fit, seed).best_step()
+    if step == 0:
+        logger.warning(
+            "the model is kept as it is: it ranks the clicks of held-out training queries clearly "
+            "better than with a query map"
+        )
+    return step
