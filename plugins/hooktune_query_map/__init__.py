@@ -3,9 +3,6 @@
 from typing import TYPE_CHECKING
 
 from hooktune import ActiveRun, MainMetric, RequestError, TrainingBatch, hookimpl
-
-# Both methods start from the same model.
-from hooktune_default import upload_initial_model as upload_initial_model
 from hooktune_query_map.params import Params
 
 if TYPE_CHECKING:
