@@ -164,6 +164,7 @@ def pair_loss(evidence: Evidence, sessions: Ints, weight: torch.Tensor) -> torch
     shown = evidence.sessions.take(sessions)
     rows, row = np.unique(evidence.query_of_session[sessions], return_inverse=True)
     tuned = mapped(evidence.queries[torch.from_numpy(rows).to(device)], weight)
-    items = evidence.items[torch.from_numpy(shown.item_index).to(device)]
+    # A copy, since those of a batch cannot be written to, of which torch warns.
+    items = evidence.items[torch.from_numpy(np.array(shown.item_index)).to(device)]
     of_result = torch.from_numpy(row[shown.session_index]).to(device)
     return ranking_loss(_PAIRS, shown, (tuned[of_result] * items).sum(dim=1))
