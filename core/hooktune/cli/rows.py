@@ -118,7 +118,9 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     def row(mark: str, name: str, status: str, metrics: Mapping[str, float], *rest: Any) -> Any:
         return (mark, name, status, *(metrics.get(metric) for metric in shown), *rest)
 
-    rows = [row("", "starting model", "", iteration.starting_metrics, None, iteration.starting_run)]
+    rows = [
+        row("start", "starting model", "", iteration.starting_metrics, None, iteration.starting_run)
+    ]
     for run in ordered:
         mark = "best" if run.run_id == iteration.best_run else ""
         mark += " !" if run.warning else ""
@@ -134,14 +136,14 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
 
 def metric_columns(names: Sequence[str]) -> list[Column]:
     """Return the columns of some metrics, of which the first matters most."""
-    return [Column(names[0], 8), *(Column(name, 2) for name in names[1:])]
+    return [Column(names[0]), *(Column(name, 2) for name in names[1:])]
 
 
 def best_table(models: Iterable["BestModel"]) -> Table:
     """Lay out the best model of each method, by the method's own main metric."""
     columns = (
         Column("method", is_prose=True), Column("batch", 4),
-        Column("hyper-parameters", 3, is_prose=True), Column("main metric", 6), Column("value", 6),
+        Column("hyper-parameters", 3, is_prose=True), Column("main metric", 6), Column("value"),
         Column(RANKING_METRIC, 2), Column(RECIPROCAL_RANK, 1), Column("model"),
         Column("warning", 5, is_prose=True),
     )  # fmt: skip
