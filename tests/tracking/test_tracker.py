@@ -5,9 +5,10 @@ from tracked import METHOD, begin, do_run, finish, initial_run
 
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
-from hooktune.errors import RequestError, StoreError
+from hooktune.errors import HooktuneError, RequestError, StoreError
 from hooktune.naming import IterationName
 from hooktune.tracking import Tracker
+from hooktune.tracking.models.best import read_again
 
 BATCH = "65844a671089823652b83d43"
 GARBLED = [
@@ -139,3 +140,11 @@ def test_each_method_has_an_initial_model_of_its_own(tracker: Tracker):
     assert tracker.starting_model("Other") == other
     assert tracker.starting_model("Third") is None
     assert (one.name, one.batch_id, one.status) == ("initial_model", None, "FINISHED")
+
+
+def test_an_experiment_that_is_deleted_during_the_work_is_no_wrong_request(tracker: Tracker):
+    iteration = begin(tracker)
+    tracker.client.delete_experiment(iteration.experiment_id)
+    with pytest.raises(HooktuneError, match="was deleted in the meantime") as failure:
+        read_again(tracker.client, iteration)
+    assert not isinstance(failure.value, RequestError), "as that promises an untouched store"

@@ -91,9 +91,9 @@ class Runner:
             HooktuneError: The work failed.
         """
         request = make_request(options)
-        released = _opened(batch)
         with self._working() as stop:
             host = self._plugins.open_host(method)
+            released = _opened(batch)
             from hooktune.iteration.methods import run_method
 
             return run_method(self.tracker, host, released, request, stop, self._group)

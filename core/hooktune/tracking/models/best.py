@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hooktune.contract.metric import MainMetric
-from hooktune.errors import StoreError
+from hooktune.errors import HooktuneError
 from hooktune.tracking.claims import Claims
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models.uploading import upload_model
@@ -68,7 +68,7 @@ def decided_alone(client: "MlflowClient", iteration: Iteration) -> Iterator[Iter
     """Keep other processes from deciding about an iteration, and give it as the store has it now.
 
     Raises:
-        StoreError: It was deleted.
+        HooktuneError: It was deleted.
     """
     with Claims(client, iteration.experiment_id).claimed(_OUTCOME):
         yield read_again(client, iteration)
@@ -78,11 +78,11 @@ def read_again(client: "MlflowClient", iteration: Iteration) -> Iteration:
     """Return an iteration as the store has it now.
 
     Raises:
-        StoreError: It was deleted.
+        HooktuneError: It was deleted.
     """
     found = find_iteration(client, iteration.name)
     if found is None:
-        raise StoreError(f"The experiment {iteration.name} was deleted in the meantime.")
+        raise HooktuneError(f"The experiment {iteration.name} was deleted in the meantime.")
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hooktune.contract.listing import Record
-from hooktune.errors import StoreAwayError, StoreError
+from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.tracking import notes, records
 from hooktune.tracking import queries as experiments
 from hooktune.tracking.checkpoints import Checkpoints
@@ -196,7 +196,7 @@ def perform(
         Whether the model is the best one, None where it was not asked for.
 
     Raises:
-        StoreError: The run or its experiment was deleted.
+        HooktuneError: The run or its experiment was deleted.
     """
     from mlflow.entities import RunTag
 
@@ -219,7 +219,7 @@ def _keep_if_best(
     experiment = client.get_experiment(run.experiment_id) if run else None
     iteration = records.iteration_from_mlflow(experiment) if experiment else None
     if run is None or iteration is None or model is None:
-        raise StoreError(f"Run {run_id} or its iteration was deleted in the meantime.")
+        raise HooktuneError(f"Run {run_id} or its iteration was deleted in the meantime.")
     return best_model.keep_if_best(client, iteration, run, model, step)
 
 
