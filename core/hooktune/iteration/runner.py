@@ -91,11 +91,12 @@ class Runner:
             HooktuneError: The work failed.
         """
         request = make_request(options)
+        # Not sooner: it takes seconds, which a wrong request is not worth.
+        from hooktune.iteration.methods import run_method
+
         with self._working() as stop:
             host = self._plugins.open_host(method)
             released = _opened(batch)
-            from hooktune.iteration.methods import run_method
-
             return run_method(self.tracker, host, released, request, stop, self._group)
 
     def run_all(
@@ -118,10 +119,10 @@ class Runner:
             RequestError: One of the named methods cannot be used, or not with these options;
                 nothing was run.
         """
-        from hooktune.iteration.methods import run_methods
-
         request = make_request(options)
         released = _opened(batch)
+        from hooktune.iteration.methods import run_methods
+
         with self._working() as stop:
             return run_methods(
                 self.tracker, self._plugins, methods, released, request, stop, self._group
