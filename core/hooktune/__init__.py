@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.metric import Accumulation as Accumulation
     from hooktune.contract.metric import MainMetric as MainMetric
+    from hooktune.contract.metric import MetricDescription as MetricDescription
     from hooktune.contract.outcome import Addresses as Addresses
     from hooktune.contract.params import TrainingParams as TrainingParams
     from hooktune.contract.search_space import SearchChoices as SearchChoices
@@ -95,6 +96,7 @@ _HOME: Final = {
     "Loss": "training.loop",
     "MainMetric": "contract.metric",
     "Mask": "contract.sessions",
+    "MetricDescription": "contract.metric",
     "MethodOnBatch": "evaluation.comparison",
     "MethodOutcome": "iteration.result",
     "MethodSettings": "contract.settings",

@@ -18,6 +18,7 @@ def test_the_hooks_are_those_that_the_design_names():
         "main_metric": (),
         "fit_batch": ("run", "model", "batch", "params"),
         "compute_metrics": ("model", "sessions", "scores", "baseline"),
+        "describe_metrics": (),
         **dict.fromkeys(("run_finished", "iteration_finished", "promoted"), TOLD),
     } == HOOKS
     assert {*REQUIRED_HOOKS, *SHARED_HOOKS} < set(HOOKS)

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hooktune.contract.metric import ACCUMULATIONS, Accumulator, MainMetric, ranking_warning
+from hooktune.contract.metric import (
+    ACCUMULATIONS,
+    Accumulator,
+    MainMetric,
+    MetricDescription,
+    ranking_warning,
+    shown_metrics,
+)
 from hooktune.errors import RequestError
 
 FIGURES = st.floats(-1e6, 1e6)
@@ -77,6 +84,18 @@ def test_a_main_metric_is_higher_is_better_unless_said_otherwise():
     for wrong in ("", "test_mrr:up", ":min"):
         with pytest.raises(RequestError, match="main metric"):
             MainMetric.parse(wrong)
+
+
+def test_a_described_metric_has_its_direction_unless_another_is_asked_for():
+    described = {"latency": MetricDescription("latency", greater_is_better=False, unit="ms")}
+    assert MainMetric.parse("test_latency", described) == MainMetric("test_latency", False)
+    assert MainMetric.parse("test_latency:max", described) == MainMetric("test_latency", True)
+    assert MainMetric.parse("test_other", described) == MainMetric("test_other", True)
+
+
+def test_the_main_metric_is_shown_first_and_each_once():
+    assert shown_metrics("test_mrr") == ("test_mrr", "test_dist_shift_gap", "test_ndcg_at_10")
+    assert shown_metrics("a", "b")[:2] == ("a", "b")
 
 
 def test_a_model_that_ranks_worse_than_its_starting_model_is_warned_about():

@@ -13,6 +13,7 @@ from hooktune import SearchRange, hookimpl
 from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
+from hooktune.evaluation import baseline
 from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.request import Request
 from hooktune.plugin.checks import Plugin
@@ -171,6 +172,43 @@ def test_an_iteration_that_improves_nothing_is_said_to(work, tracker: Tracker):
 def test_a_main_metric_that_nobody_computes_is_refused(work):
     with pytest.raises(RequestError, match=r"main metric 'test_x' on this.*test_mrr"):
         work(settings={"main_metric": MainMetric("test_x")})
+
+
+def test_a_wrong_main_metric_is_refused_before_anything_is_encoded(work, monkeypatch):
+    def encode(*given, **named):
+        raise AssertionError("something was encoded")
+
+    monkeypatch.setattr(baseline, "score_results", encode)
+    with pytest.raises(RequestError, match=r"'test_mrrr' .* Did you mean 'test_mrr'"):
+        work(settings={"main_metric": "test_mrrr"})
+
+
+class Losing(Pusher):
+    """Moves all similarities up, and says that this is a loss."""
+
+    sign = 1.0
+
+    @hookimpl
+    def fit_batch(self, run, model, batch, params):
+        run.use_loss(lambda sessions, scores: self.sign * float(scores.mean()))
+        return super().fit_batch(run, model, batch, params)
+
+
+@pytest.mark.parametrize(("sign", "improved"), [(1.0, False), (-1.0, True)])
+def test_the_starting_model_competes_by_the_loss(tracker, make_batch, sign, improved):
+    method = Losing()
+    method.sign = sign
+    host = Host(
+        Plugin("Losing", "method", method), [Plugin("metrics", "extension", hooktune_metrics)]
+    )
+    request = Request(max_runs=1, device="cpu", settings={"main_metric": "test_loss"})
+    result = run_iteration(tracker, host, open_batch(make_batch()), request, Event())
+    assert result.iteration.settings.main_metric == MainMetric("test_loss", False)
+    (run,) = result.runs
+    starting = result.iteration.starting_metrics_of(run)["test_loss"]
+    assert (run.metrics["test_loss"] < starting) is improved
+    assert result.iteration.improved is improved
+    assert (result.best is not None) is improved
 
 
 class Talker:

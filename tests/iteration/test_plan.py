@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from tracked import METHOD, begin
 
 from hooktune import SearchRange, hookimpl
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import LOSS_DESCRIPTION, MainMetric
 from hooktune.contract.settings import IterationSettings
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
@@ -68,6 +68,21 @@ def test_settings_are_those_asked_for_then_the_methods_then_the_defaults():
     assert settle_settings(Request(), LOSS, None).main_metric == LOSS
     asked = {"seed": 3, "test_ratio": 0.5, "main_metric": MainMetric(), "baseline": "recorded"}
     assert settle_settings(Request(settings=asked), LOSS, None) == IterationSettings(**asked)
+
+
+def test_a_main_metric_without_direction_has_the_described_one(tracker: Tracker):
+    described = {"loss": LOSS_DESCRIPTION}
+    assert (
+        settle_settings(asked(main_metric="test_loss"), None, None, described).main_metric == LOSS
+    )
+    most = MainMetric("test_loss")
+    other = settle_settings(asked(main_metric="test_loss:max"), None, None, described)
+    assert other.main_metric == most
+    old = begin(tracker, settings=IterationSettings(main_metric=most))
+    continued = settle_settings(asked(main_metric="test_loss"), None, old, described)
+    assert continued == old.settings, "begun before anything was described"
+    with pytest.raises(RequestError, match="was begun with"):
+        settle_settings(asked(main_metric="test_loss:min"), None, old, described)
 
 
 def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):

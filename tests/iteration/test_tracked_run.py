@@ -69,6 +69,12 @@ def run(kept: Kept, model, make_batch) -> TrackedRun:
     return TrackedRun(5, MainMetric(), evaluator, kept, kept, Event())
 
 
+def test_the_starting_model_is_measured_with_the_runs_loss(run: TrackedRun):
+    run.starting_scores = np.full(run.evaluator.sessions.result_count, 0.5, dtype=np.float32)
+    run.use_loss(lambda sessions, scores: float(len(sessions) * scores.mean()))
+    assert run.starting_metrics == {"test_loss": len(run.evaluator.sessions) * 0.5}
+
+
 def test_logged_metrics_carry_their_running_figures(run: TrackedRun, kept: Kept):
     run.log({"train_loss": 1.0}, 1)
     run.log({"train_loss": 3.0}, 4, accumulate=("min", "max"))
@@ -105,9 +111,9 @@ def test_an_evaluation_is_tracked_with_the_loss_that_the_method_gave(run, kept, 
 def test_the_same_weights_are_not_encoded_twice(run, kept, model, monkeypatch):
     scored = []
 
-    def counting(*args):
+    def counting(*args, **named):
         scored.append(args)
-        return score_results(*args)
+        return score_results(*args, **named)
 
     monkeypatch.setattr("hooktune.evaluation.evaluator.score_results", counting)
     first = run.evaluate(model, 1)

@@ -9,7 +9,7 @@ import pytest
 from plugin_zoo import METHODS, opened_zoo
 from pydantic import BaseModel, Field
 
-from hooktune import MainMetric, MethodSettings, SearchRange, hookimpl
+from hooktune import MainMetric, MethodSettings, MetricDescription, SearchRange, hookimpl
 from hooktune.errors import PluginError, PluginRequestError, RequestError
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin
@@ -406,6 +406,34 @@ def test_a_method_may_name_its_main_metric():
     assert Host(with_hooks(main_metric=lambda: metric)).main_metric() == metric
     with pytest.raises(PluginError, match="of the type str, not a MainMetric"):
         Host(with_hooks(main_metric=lambda: "test_mrr")).main_metric()
+
+
+LATENCY = MetricDescription("latency", greater_is_better=False, unit="ms")
+
+
+def test_descriptions_of_metrics_are_gathered_with_that_of_the_loss():
+    host = Host(with_hooks(), [extension(module_of(describe_metrics=lambda: [LATENCY]))])
+    described = host.describe_metrics()
+    assert described["latency"] == LATENCY
+    assert not described["loss"].greater_is_better
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"latency": False}, "of the type dict, not a list of MetricDescription"),
+        (["latency"], "of the type str among the MetricDescription"),
+        ([MetricDescription("test_latency", False)], "name it 'latency'"),
+        ([MetricDescription("a=b", False)], "has a name with other characters"),
+        ([MetricDescription("loss", True)], "described twice: by hooktune itself and by The ext"),
+        ([LATENCY, LATENCY], "'latency' is described twice"),
+    ],
+)
+def test_descriptions_that_mean_nothing_are_refused(given, problem):
+    host = Host(with_hooks(), [extension(module_of(describe_metrics=lambda: given))])
+    with pytest.raises(PluginError) as failure:
+        host.describe_metrics()
+    assert problem in str(failure.value)
 
 
 def test_metrics_of_all_plugins_are_gathered_as_floats():

@@ -108,6 +108,8 @@ def comparison_remarks(comparison: "Comparison") -> list[str]:
     elif comparison.winner is None:
         lines.append("No method beats its starting model on this batch.")
     else:
-        metric = comparison.winner.iteration.settings.main_metric.name
-        lines.append(f"{comparison.winner.method} is the winner, by {metric}.")
+        main = comparison.winner.iteration.settings.main_metric
+        lines.append(f"{comparison.winner.method} is the winner, by {main.name}.")
+        if not main.greater_is_better:
+            lines[-1] = f"{lines[-1][:-1]}: {main.direction}."
     return [printable(line) for line in [*lines, *comparison.notes]]

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hooktune.cli.tables import LINE, Column, Table
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import RANKING_METRIC, RECIPROCAL_RANK, shown_metrics
 from hooktune.errors import within_sentence
 from hooktune.plain_text import printable
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hooktune.contract.metric import MainMetric
     from hooktune.iteration.result import IterationResult
     from hooktune.tracking import Iteration, RunRecord, Tracker
-
-RECIPROCAL_RANK: Final = "test_mrr"
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def iterations_table(iterations: Sequence["Iteration"]) -> Table:
 def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     """Lay out the runs of an iteration below its starting model, by its main metric."""
     main = iteration.settings.main_metric
-    shown = list(dict.fromkeys((main.name, RANKING_METRIC, RECIPROCAL_RANK)))
+    shown = shown_metrics(main.name)
     ordered = sorted(runs, key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
 
     def row(mark: str, name: str, status: str, metrics: Mapping[str, float], *rest: Any) -> Any:

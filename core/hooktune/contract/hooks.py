@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune.contract.checkpoint import Checkpoint, StateGiver
-    from hooktune.contract.metric import Accumulation, MainMetric
+    from hooktune.contract.metric import Accumulation, MainMetric, MetricDescription
     from hooktune.contract.outcome import Addresses
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
@@ -50,7 +50,8 @@ class ActiveRun(Protocol):
     def use_loss(self, loss: "Callable[[Sessions, Floats], float]") -> None:
         """Give the loss as a function of sessions and their scores.
 
-        From then on each evaluation logs it as `test_loss`.
+        From then on each evaluation logs it as `test_loss`, and what the starting model has under
+        it is recorded on the run: where `test_loss` decides, a run has to get below that.
         """
         ...
 
@@ -205,6 +206,21 @@ def compute_metrics(  # type: ignore[empty-body]
     Returns:
         A flat dict of numbers without prefix; the host adds `train_` or `test_`. A figure that is
         undefined for these sessions is left out. Two plugins giving one name is an error.
+
+    Since 0.1. Implemented by any plugin.
+    """
+
+
+@hookspec
+def describe_metrics() -> "list[MetricDescription]":  # type: ignore[empty-body]
+    """Describe the metrics that the plugin computes.
+
+    Called in each iteration before anything is encoded, perhaps more than once. A metric that
+    nobody describes is taken for one of which more is better.
+
+    Returns:
+        A `MetricDescription` for each metric, by its name without prefix: whether greater is
+        better, its unit and what it measures. Two plugins describing one metric is an error.
 
     Since 0.1. Implemented by any plugin.
     """

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from hooktune.errors import RequestError
@@ -12,8 +13,36 @@ Accumulation = Literal["mean", "sliding", "min", "max"]
 ACCUMULATIONS: Final[tuple[Accumulation, ...]] = get_args(Accumulation)
 SLIDING_WINDOW: Final = 10
 
-RANKING_METRIC: Final = "test_ndcg_at_10"
+TRAIN_PREFIX: Final = "train_"
+TEST_PREFIX: Final = "test_"
+"""What the host puts before the name of a metric: of a mini-batch, and of the test sessions."""
+
+LOSS: Final = "loss"
+"""The metric that the host computes itself, with the loss that a method gives it."""
+
+RANKING_METRIC: Final = f"{TEST_PREFIX}ndcg_at_10"
 """The metric by which a model's ranking is compared with its starting model's."""
+RECIPROCAL_RANK: Final = f"{TEST_PREFIX}mrr"
+SHOWN_METRICS: Final = (f"{TEST_PREFIX}dist_shift_gap", RANKING_METRIC, RECIPROCAL_RANK)
+"""What is shown of a model beside its main metric."""
+
+
+@dataclass(frozen=True)
+class MetricDescription:
+    """What a plugin tells of a metric that it computes."""
+
+    name: str
+    """Without `train_` or `test_`."""
+    greater_is_better: bool
+    unit: str = ""
+    """Such as `ms`; empty for a number without one."""
+    description: str = ""
+    """What it measures, in a sentence."""
+
+
+LOSS_DESCRIPTION: Final = MetricDescription(
+    LOSS, greater_is_better=False, description="The loss of the method on these sessions."
+)
 
 
 @dataclass(frozen=True)
@@ -46,18 +75,43 @@ class MainMetric:
         return f"{self.name}:{'max' if self.greater_is_better else 'min'}"
 
     @classmethod
-    def parse(cls, text: str) -> "MainMetric":
+    def parse(
+        cls, text: str, described: Mapping[str, MetricDescription] = MappingProxyType({})
+    ) -> "MainMetric":
         """Read `NAME`, `NAME:max` or `NAME:min`.
+
+        Args:
+            text: What a user wrote.
+            described: What is known of metrics, by their names without prefix. It gives the
+                direction where the text has none; of an unknown metric, higher is better.
 
         Raises:
             RequestError: The direction is neither `max` nor `min`, or the name is empty.
         """
-        name, _, direction = text.rpartition(":") if ":" in text else (text, "", "max")
+        name, separator, direction = text.rpartition(":")
+        if not separator:
+            known = described.get(text.removeprefix(TEST_PREFIX))
+            name, direction = text, "min" if known and not known.greater_is_better else "max"
         if not name or direction not in ("max", "min"):
             raise RequestError(
                 f"{text!r} is no main metric. Write NAME, NAME:max (higher is better) or NAME:min."
             )
         return cls(name, direction == "max")
+
+
+def with_train_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics of a mini-batch under the names by which they are tracked."""
+    return {f"{TRAIN_PREFIX}{name}": value for name, value in metrics.items()}
+
+
+def with_test_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics of the test sessions under the names by which they are tracked."""
+    return {f"{TEST_PREFIX}{name}": value for name, value in metrics.items()}
+
+
+def shown_metrics(*mains: str) -> tuple[str, ...]:
+    """Return the metrics that are shown of models: the main ones first, each once."""
+    return tuple(dict.fromkeys((*mains, *SHOWN_METRICS)))
 
 
 def ranking_warning(metrics: Mapping[str, float], starting: Mapping[str, float]) -> str | None:

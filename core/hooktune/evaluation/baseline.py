@@ -1,15 +1,20 @@
 """What all runs of an iteration start from and are compared with."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from hooktune.contract.metric import LOSS, TEST_PREFIX, with_test_prefix
 from hooktune.contract.params import TrainingParams
-from hooktune.contract.sessions import Batch, TrainingBatch
+from hooktune.contract.sessions import Batch, Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
-from hooktune.errors import RequestError
+from hooktune.errors import RequestError, did_you_mean
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
+from hooktune.progress import phase
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.optimizer import frozen_layer_count
 from hooktune.training.scoring import score_results
@@ -17,6 +22,9 @@ from hooktune.training.scoring import score_results
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from sentence_transformers import SentenceTransformer
+
+_PROBED: Final = 1000
+"""Sessions at most, of which it is asked which metrics there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +37,8 @@ class StartingPoint:
     """Encodes by the starting model, and by those that are tuned from it."""
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
+    scores: Floats
+    """The starting model's similarity for each result of the test sessions."""
     similarities: Similarities
     """As the starting model sees the test sessions."""
 
@@ -50,26 +60,49 @@ def measure_starting_point(
         encoder: Encodes by the starting model, and keeps what it finds for the runs.
 
     Raises:
-        RequestError: No plugin computes the main metric.
+        RequestError: No plugin computes the main metric; told before anything is encoded.
     """
     model, sessions = encoder.model, batch.sessions
     train, test = split
+    _check_main_metric(host, settings.main_metric.name, model, sessions.take(test[:_PROBED]))
     scores = score_results(model, sessions, encoder, title="the starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
     in_test_results = sessions.result_places(test)
     measure = Evaluator(host, sessions.take(test), baseline[in_test_results], encoder)
     metrics = measure.of_scores(model, scores[in_test_results])
     main = settings.main_metric.name
-    if main not in metrics and main != "test_loss":
-        raise RequestError(
-            f"No plugin computes the main metric {main!r} on this batch. There are: "
-            f"{', '.join(sorted(metrics))}."
-        )
+    if main not in {*metrics, *with_test_prefix({LOSS: 0.0})}:
+        raise _not_computed(main, metrics)
     training = TrainingBatch(
         batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
     )
-    similarities = count_similarities(measure.sessions, scores[in_test_results])
-    return StartingPoint(training, measure, encoder, metrics, similarities)
+    test_scores = scores[in_test_results]
+    similarities = count_similarities(measure.sessions, test_scores)
+    return StartingPoint(training, measure, encoder, metrics, test_scores, similarities)
+
+
+def _check_main_metric(
+    host: Host, main: str, model: "SentenceTransformer", sessions: Sessions
+) -> None:
+    """Refuse a main metric that nobody describes, nor computes for made-up scores.
+
+    That takes no time, while the baseline may take hours to encode.
+    """
+    described = {f"{TEST_PREFIX}{name}" for name in host.describe_metrics()}
+    if main in described:
+        return
+    made_up = np.random.default_rng(0).uniform(-1, 1, (2, sessions.result_count))
+    scores, baseline = made_up.astype(np.float32)
+    with phase("looking for the main metric", len(sessions)):
+        computed = with_test_prefix(host.compute_metrics(model, sessions, scores, baseline))
+    if main not in computed:
+        raise _not_computed(main, {*described, *computed})
+
+
+def _not_computed(main: str, known: Iterable[str]) -> RequestError:
+    return RequestError(
+        f"No plugin computes the main metric {main!r} on this batch. {did_you_mean(main, known)}"
+    )
 
 
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:

@@ -4,19 +4,21 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.listing import Listing, Record, Tabular
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import (
+    RANKING_METRIC,
+    RECIPROCAL_RANK,
+    SHOWN_METRICS,
+    shown_metrics,
+)
 from hooktune.contract.settings import IterationSettings, wording
 from hooktune.errors import RequestError
 from hooktune.evaluation.figures import new_figure
 
 if TYPE_CHECKING:
     from hooktune.tracking import Iteration, RunRecord, Tracker
-
-METRICS: Final = ("test_dist_shift_gap", RANKING_METRIC, "test_mrr")
-"""What is shown of each method beside its main metric."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +47,7 @@ class MethodOnBatch(Record):
             "method": self.method,
             "run_id": self.run and self.run.run_id,
             "improved": self.improved,
-            **{name: self.metric(name) for name in dict.fromkeys((main, *METRICS))},
+            **{name: self.metric(name) for name in shown_metrics(main)},
             "fit_seconds": self.metric("fit_seconds"),
             "model_bytes": self.run and self.run.model_bytes,
         }
@@ -81,7 +83,7 @@ class Comparison(Tabular):
     def metrics(self) -> tuple[str, ...]:
         """The metrics that are shown: the main ones first."""
         mains = (method.iteration.settings.main_metric.name for method in self.methods)
-        return tuple(dict.fromkeys((*mains, *METRICS)))
+        return shown_metrics(*mains)
 
     @property
     def starting_metrics(self) -> dict[str, float]:
@@ -199,11 +201,13 @@ def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
 def _notes_on_the_start(iterations: "Iterable[Iteration]") -> Iterable[str]:
     starting = [iteration.starting_metrics for iteration in iterations]
     if not all(
-        _equal(starting[0].get(name), other.get(name)) for name in METRICS for other in starting
+        _equal(starting[0].get(name), other.get(name))
+        for name in SHOWN_METRICS
+        for other in starting
     ):
         yield (
             "The methods started from different models. What is measured from there, the distance "
-            f"shift and its gap, does not compare; {RANKING_METRIC} and test_mrr do."
+            f"shift and its gap, does not compare; {RANKING_METRIC} and {RECIPROCAL_RANK} do."
         )
 
 

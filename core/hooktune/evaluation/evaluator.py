@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hooktune.contract.metric import LOSS, with_test_prefix
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.evaluation.similarities import Similarities, count_similarities
-from hooktune.plugin.checks import LOSS
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.scoring import score_results
@@ -88,4 +88,4 @@ class Evaluator:
             metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
         if loss is not None:
             metrics[LOSS] = loss(self.sessions, scores)
-        return {f"test_{name}": value for name, value in metrics.items()}
+        return with_test_prefix(metrics)

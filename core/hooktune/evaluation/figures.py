@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import shown_metrics
 from hooktune.contract.sessions import Ints
 from hooktune.evaluation.similarities import BINS, GREATEST, LEAST, Similarities
 
@@ -41,11 +41,11 @@ def draw_run(
         before: The similarities of the test sessions' results under the starting model.
         after: The same under the run's model.
     """
-    metrics = (iteration.settings.main_metric.name, "test_dist_shift_gap", RANKING_METRIC)
+    metrics = shown_metrics(iteration.settings.main_metric.name)
     try:
         tracker.log_figure(run, draw_similarities(before, after), SIMILARITIES_FILE)
-        histories = {name: tracker.metric_history(run, name) for name in dict.fromkeys(metrics)}
-        figure = draw_evaluations(histories, iteration.starting_metrics)
+        histories = {name: tracker.metric_history(run, name) for name in metrics}
+        figure = draw_evaluations(histories, iteration.starting_metrics_of(tracker.run(run.run_id)))
         tracker.log_figure(run, figure, EVALUATIONS_FILE)
     except Exception as error:
         logger.warning("the figures of run %s could not be stored: %s", run.run_id, error)

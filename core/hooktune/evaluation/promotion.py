@@ -225,16 +225,15 @@ def _compare(
             "promote. --force promotes the initial model."
         )
     main = iteration.settings.main_metric
+    starting = iteration.starting_metrics_of(run)
     own_sessions = f"the test sessions of batch {iteration.name.batch_id}"
     if champion is None:
-        return Contest(
-            main, run.metrics, iteration.starting_metrics, "its starting model", own_sessions
-        )
+        return Contest(main, run.metrics, starting, "its starting model", own_sessions)
     rival = f"the champion, version {champion.number},"
     if batch is not None:
         return _measure(tracker, run, champion, iteration, open_host(), batch, rival, device)
     if champion.run_id == iteration.starting_run:
-        return Contest(main, run.metrics, iteration.starting_metrics, rival, own_sessions)
+        return Contest(main, run.metrics, starting, rival, own_sessions)
     siblings = {sibling.run_id: sibling for sibling in tracker.runs(iteration)}
     if champion.run_id in siblings:
         present = siblings[champion.run_id].metrics

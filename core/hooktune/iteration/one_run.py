@@ -25,7 +25,7 @@ from hooktune.plugin.host import Host
 from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
-from hooktune.tracking.records import EndStatus
+from hooktune.tracking.records import STARTING_METRICS_TAG, EndStatus, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ def run_once(
                 tracker.checkpoints(run, checkpoint_every),
                 stored,
                 group,
+                start.scores,
             )
             model = host.fit_batch(
                 active, copy.deepcopy(start.encoder.model), start.training, params
@@ -102,6 +103,8 @@ def run_once(
             return _end_run(tracker, run, host, claim, "KILLED", "stopped")
         if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
+        if active.starting_metrics:
+            tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         draw_run(tracker, iteration, run, start.similarities, measured.similarities)
         with phase("uploading the model, if it is the best"):
             tracker.keep_if_best(run, model, active.last_step)

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import MainMetric, MetricDescription
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
     IterationSettings,
@@ -116,7 +117,7 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     """
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
-    settings = settle_settings(request, host.main_metric(), existing)
+    settings = settle_settings(request, host.main_metric(), existing, host.describe_metrics())
     split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
     starting_run = find_starting_run(
@@ -156,7 +157,10 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
 
 
 def settle_settings(
-    request: Request, declared: MainMetric | None, existing: Iteration | None
+    request: Request,
+    declared: MainMetric | None,
+    existing: Iteration | None,
+    described: Mapping[str, MetricDescription] = MappingProxyType({}),
 ) -> IterationSettings:
     """Return what the iteration is about: as recorded, else as asked for, else the default.
 
@@ -164,11 +168,18 @@ def settle_settings(
         request: What the user asks for.
         declared: The main metric that the method declares, if it does.
         existing: The iteration, if it has been created already.
+        described: What plugins tell of metrics; it gives the direction of a main metric that was
+            asked for without one.
 
     Raises:
         RequestError: The iteration exists and is about something else.
     """
     asked = check_settings(request.settings)
+    text = request.settings.get("main_metric")
+    if isinstance(text, str) and ":" not in text:
+        recorded_main = existing and existing.settings.main_metric
+        left_open = recorded_main and recorded_main.name == text
+        asked["main_metric"] = recorded_main if left_open else MainMetric.parse(text, described)
     if existing is None:
         if declared is not None:
             asked.setdefault("main_metric", declared)

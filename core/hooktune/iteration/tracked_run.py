@@ -11,7 +11,14 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hooktune.contract.checkpoint import Checkpoint, StateGiver
-from hooktune.contract.metric import Accumulation, Accumulator, MainMetric
+from hooktune.contract.metric import (
+    LOSS,
+    Accumulation,
+    Accumulator,
+    MainMetric,
+    with_test_prefix,
+    with_train_prefix,
+)
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.errors import HooktuneError
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
@@ -56,6 +63,10 @@ class TrackedRun:
     stored: "StoredPoints | None" = None
     """What an earlier process has logged; None for a run that begins now."""
     group: ProcessGroup = ALONE
+    starting_scores: Floats | None = None
+    """The starting model's similarity for each result of the test sessions, where it is known."""
+    starting_metrics: dict[str, float] = field(default_factory=dict)
+    """What the starting model has under the run's own loss."""
     last_step: int = 0
     _began: float = field(default_factory=time.monotonic)
     _loss: Callable[[Sessions, Floats], float] | None = None
@@ -71,6 +82,10 @@ class TrackedRun:
     def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
         """See `ActiveRun.use_loss`."""
         self._loss = loss
+        if self.starting_scores is not None:
+            with self._keeping_failure():
+                value = loss(self.evaluator.sessions, self.starting_scores)
+                self.starting_metrics = with_test_prefix({LOSS: value})
 
     def log(
         self,
@@ -98,7 +113,7 @@ class TrackedRun:
         """See `ActiveRun.log_scores`."""
         with self._keeping_failure():
             metrics = self.evaluator.host.compute_metrics(model, sessions, scores, baseline)
-            self.log({f"train_{name}": value for name, value in metrics.items()}, step)
+            self.log(with_train_prefix(metrics), step)
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""

@@ -18,6 +18,7 @@ import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import PROJECT_NAME
+from hooktune.contract.metric import LOSS
 from hooktune.errors import PluginRequestError, did_you_mean
 from hooktune.plugin.catalogue import (
     PluginEntry,
@@ -33,7 +34,7 @@ REQUIRED_HOOKS: Final = ("fit_batch",)
 ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
 OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
-SHARED_HOOKS: Final = ("compute_metrics", *OBSERVER_HOOKS)
+SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
 
 RESERVED_PREFIX: Final = "hooktune."
@@ -254,8 +255,6 @@ def _problems_of_arguments(each: Implementation) -> Iterator[str]:
             yield f"{where} is keyword-only; remove the `*` before it."
 
 
-LOSS: Final = "loss"
-"""The metric that the host computes itself, with the loss that a method gives it."""
 LOSS_IS_RESERVED: Final = (
     f"it gives the metric {LOSS!r}, which hooktune itself tracks as train_loss and test_loss. Give "
     "it another name; a method gives its loss to run.use_loss"
@@ -267,7 +266,7 @@ def problem_of_metrics(metrics: object) -> str:
     if not isinstance(metrics, Mapping):
         return f"it returned {kind_of(metrics)}, not a dict of numbers by name"
     for name, value in metrics.items():
-        problem = _problem_of_name(name)
+        problem = problem_of_name(name)
         if problem:
             return f"the metric {name!r} {problem}"
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -287,7 +286,7 @@ def problem_of_schema(schema: object) -> str:
         if field.is_required():
             return f"the hyper-parameter {name!r} of {schema.__name__} has no default; give it one"
         for label in {name, field.alias or name}:
-            problem = _problem_of_name(label)
+            problem = problem_of_name(label)
             if label.startswith(RESERVED_PREFIX):
                 problem = f"begins with {RESERVED_PREFIX!r}, which hooktune keeps for itself"
             if problem:
@@ -313,7 +312,7 @@ def kind_of(value: object) -> str:
     return f"of the type {type(value).__name__}"
 
 
-def _problem_of_name(name: object) -> str:
+def problem_of_name(name: object) -> str:
     """Say what keeps MLflow from taking the name of a metric or param; empty where nothing."""
     if not isinstance(name, str):
         return "has a name that is no text"

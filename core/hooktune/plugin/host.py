@@ -5,19 +5,23 @@ Nothing else in hooktune calls a hook.
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import PROJECT_NAME
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import (
+    LOSS,
+    LOSS_DESCRIPTION,
+    MainMetric,
+    MetricDescription,
+)
 from hooktune.errors import PluginError, PluginRequestError
 from hooktune.naming import check_method_name
 from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
-    LOSS,
     LOSS_IS_RESERVED,
     ObserverHook,
     Plugin,
@@ -28,6 +32,7 @@ from hooktune.plugin.checks import (
     problem_of_metrics,
     problem_of_schema,
 )
+from hooktune.plugin.descriptions import problem_of_descriptions
 from hooktune.plugin.guard import guarded
 
 if TYPE_CHECKING:
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
     from hooktune.contract.settings import MethodSettings
 
 logger = logging.getLogger(__name__)
+
+_METRIC_HOOKS: Final = ("compute_metrics", "describe_metrics")
 
 
 class Host:
@@ -80,26 +87,29 @@ class Host:
         """What takes part: the method, then the extensions by name."""
         self._manager = pluggy.PluginManager(PROJECT_NAME)
         self._manager.add_hookspecs(hookspecs)
-        metric_givers: dict[Plugin, object] = {}
+        givers: dict[str, dict[Plugin, object]] = {hook: {} for hook in _METRIC_HOOKS}
         for plugin, found in checked.items():
             own = [function for function in found if not function.is_wrapper]
             wrappers = [function for function in found if function.is_wrapper]
             self._register(plugin, "wrappers", guarded(plugin, wrappers, self._report))
             registered = guarded(plugin, own, self._report)
             self._register(plugin, "implementations", registered)
-            if any(function.hook == "compute_metrics" for function in own):
-                metric_givers[plugin] = registered
+            for function in own:
+                if function.hook in givers:
+                    givers[function.hook][plugin] = registered
         own_hooks = {function.hook for function in checked[method] if not function.is_wrapper}
         if "upload_initial_model" not in own_hooks:
             self._manager.register(initial_model, name="the host's default")
         # One caller for each plugin with metrics, so that every figure is known by its giver; the
         # wrappers stay, since they are registered apart.
-        self._metric_callers = {
-            plugin: self._manager.subset_hook_caller(
-                "compute_metrics",
-                [other for other in metric_givers.values() if other is not registered],
-            )
-            for plugin, registered in metric_givers.items()
+        self._callers = {
+            hook: {
+                plugin: self._manager.subset_hook_caller(
+                    hook, [other for other in of_hook.values() if other is not registered]
+                )
+                for plugin, registered in of_hook.items()
+            }
+            for hook, of_hook in givers.items()
         }
 
     @property
@@ -172,7 +182,7 @@ class Host:
         """
         metrics: dict[str, float] = {}
         giver: dict[str, Plugin] = {}
-        for plugin, call in self._metric_callers.items():
+        for plugin, call in self._callers["compute_metrics"].items():
             for given in call(model=model, sessions=sessions, scores=scores, baseline=baseline):
                 problem = problem_of_metrics(given)
                 if problem:
@@ -188,6 +198,30 @@ class Host:
                     giver[name] = plugin
                     metrics[name] = float(value)
         return metrics
+
+    def describe_metrics(self) -> dict[str, MetricDescription]:
+        """Gather what is told of metrics, by their names without prefix; the loss among them.
+
+        Raises:
+            PluginError: A plugin failed, returned something else than descriptions of metrics, or
+                described one that another one described too.
+        """
+        described = {LOSS: LOSS_DESCRIPTION}
+        giver: dict[str, Plugin] = {}
+        for plugin, call in self._callers["describe_metrics"].items():
+            for given in call():
+                if problem := problem_of_descriptions(given):
+                    raise _broken(plugin, "describe_metrics", problem)
+                for description in given:
+                    name = description.name
+                    if name in described:
+                        other = giver[name].label if name in giver else "hooktune itself"
+                        raise PluginError(
+                            f"The metric {name!r} is described twice: by {other} and by "
+                            f"{plugin.label}. Remove one, or block one of them."
+                        )
+                    giver[name], described[name] = plugin, description
+        return described
 
     def tell(self, hook: ObserverHook, outcome: "Outcome") -> None:
         """Tell all plugins what has come to its end; one that fails is recorded in `failures`."""

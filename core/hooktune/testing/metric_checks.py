@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pydantic import BaseModel
 
 from hooktune.contract.hooks import hookimpl
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import TEST_PREFIX, TRAIN_PREFIX, MainMetric
 from hooktune.contract.outcome import Addresses, Outcome
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from hooktune.tracking.outbox.metric_log import MetricLog
 
-_PREFIXES: Final = ("train_", "test_")
 _FAILING: Final = "f" * 24
 """The id of the batch on which the stand-in method fails."""
 
@@ -134,6 +133,7 @@ class MetricTrial:
             self.host.initial_model(MethodSettings(None, SEED, "cpu"))
             self.host.hyper_parameters()
             self.host.main_metric()
+            self.host.describe_metrics()
             for batch_id in ("0" * 24, _FAILING):
                 batch = TrainingBatch(batch_id, of.sessions, of.baseline)
                 try:
@@ -160,7 +160,7 @@ def hooks(trial: MetricTrial) -> None:
 def computed_metrics(trial: MetricTrial) -> None:
     """Compute numbers by names that the store takes, without a prefix."""
     for name in trial.metrics(trial.measured):
-        prefix = next((each for each in _PREFIXES if name.startswith(each)), None)
+        prefix = next((each for each in (TRAIN_PREFIX, TEST_PREFIX) if name.startswith(each)), None)
         if prefix is not None:
             raise Fault(
                 f"compute_metrics gives {name!r}, and the host adds the prefix {prefix} itself. "

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from hooktune.contract.metric import MainMetric
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.tracking.queries import find_run, search_runs
 from hooktune.tracking.records import NOTE_TAG, Iteration, RunRecord
@@ -85,7 +84,7 @@ def iteration_note(
     if runs:
         parts.append(f"{_state(iteration)}: {_counted(runs)}. {_outcome(iteration, best)}")
     if best is not None:
-        parts.append(_table(settings.main_metric, iteration.starting_metrics, best, "best run"))
+        parts.append(_table(iteration, best, "best run"))
     remarks = [f"- {_name(run)}: {remark}" for run in runs for remark in _remarks(run, 200)]
     if len(remarks) > _MOST_LINES:
         remarks[_MOST_LINES:] = [f"- and {len(remarks) - _MOST_LINES} more"]
@@ -107,8 +106,7 @@ def run_note(iteration: Iteration, run: RunRecord) -> str:
     if run.warning:
         parts.append(f"**Warning:** {markdown(run.warning)}.")
     if iteration.settings.main_metric.name in run.metrics:
-        main = iteration.settings.main_metric
-        parts.append(_table(main, iteration.starting_metrics, run, "this run"))
+        parts.append(_table(iteration, run, "this run"))
     return "\n\n".join(parts)
 
 
@@ -152,7 +150,8 @@ def _remarks(run: RunRecord, limit: int) -> list[str]:
     return said + ([f"{run.status}, {markdown(run.failure, limit)}"] if run.failure else [])
 
 
-def _table(main: MainMetric, starting: Mapping[str, float], run: RunRecord, heading: str) -> str:
+def _table(iteration: Iteration, run: RunRecord, heading: str) -> str:
+    main, starting = iteration.settings.main_metric, iteration.starting_metrics_of(run)
     others = sorted(name for name in run.metrics if name in starting and name != main.name)
     lines = [f"| metric | starting model | {heading} |", "|---|---|---|"]
     for name in [main.name, *others][:_MOST_LINES]:

@@ -33,10 +33,12 @@ PLUGIN_TAG: Final = "hooktune.plugin"
 PLUGIN_FAILURE_TAG: Final = "hooktune.plugin_failure"
 CHECKPOINT_TAG: Final = "hooktune.checkpoint"
 
+# A tag of both: on a run, what depends on its loss.
+STARTING_METRICS_TAG: Final = "hooktune.starting_metrics"
+
 # Tags of an iteration's experiment, beside those of its settings.
 STARTING_RUN_TAG: Final = "hooktune.starting_run"
 PREVIOUS_RUN_TAG: Final = "hooktune.previous_run"
-STARTING_METRICS_TAG: Final = "hooktune.starting_metrics"
 BEST_RUN_TAG: Final = "hooktune.best_run"
 FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
@@ -96,6 +98,11 @@ class RunRecord(Record):
         return self.tags.get(RUN_KEY_TAG, "")
 
     @property
+    def own_starting_metrics(self) -> dict[str, float]:
+        """What the starting model has under the run's own loss; empty where it gave none."""
+        return _json_object(self.tags.get(STARTING_METRICS_TAG)) or {}
+
+    @property
     def model_uri(self) -> str:
         """The address under which stock MLflow loads the run's model."""
         return f"runs:/{self.run_id}/model"
@@ -142,6 +149,10 @@ class Iteration(Record):
                 for name, value in self.settings
             },
         }
+
+    def starting_metrics_of(self, run: RunRecord) -> dict[str, float]:
+        """Return the starting model's metrics that a run is compared with, its loss among them."""
+        return {**self.starting_metrics, **run.own_starting_metrics}
 
     @property
     def next_start(self) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import shown_metrics
 from hooktune.tracking.records import Iteration, RunRecord
 
 VIEW_ID: Final = "hooktune"
@@ -19,12 +19,6 @@ TRAINING_PAGES: Final = "workflowType=machine_learning"
 """The part of an address by which MLflow shows its pages of training, and not those of prompts."""
 
 _NAME: Final = "Results"
-_METRICS: Final = (
-    "test_dist_shift_gap",
-    RANKING_METRIC,
-    "test_mrr",
-    "fit_seconds",
-)
 _WIDTH, _WIDTH_OF_SIGN = -35, 8  # pixels; a column's id is its name and some ten signs
 _LENGTH: Final = 5000  # what MLflow keeps of a tag
 
@@ -42,7 +36,7 @@ def saved_view(iteration: Iteration, runs: Iterable[RunRecord]) -> str | None:
         The tag's text, or None where it would be longer than MLflow takes.
     """
     main = iteration.settings.main_metric
-    columns = [f"metrics.`{name}`" for name in dict.fromkeys((main.name, *_METRICS))]
+    columns = [f"metrics.`{name}`" for name in (*shown_metrics(main.name), "fit_seconds")]
     columns += [f"params.`{name}`" for name in _differing([run.params for run in runs])]
     columns.append("attributes.`Models`")
     # Every field of MLflow's, since its page takes the view for the whole of its state.

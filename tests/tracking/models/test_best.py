@@ -113,6 +113,20 @@ def test_lower_is_better_where_the_main_metric_says_so(tracker: Tracker):
     assert [each["value"] for each in tracker.top_params(iteration, 2)] == ["0.5", "0.7"]
 
 
+def test_a_loss_competes_with_the_starting_models_own(tracker: Tracker):
+    settings = IterationSettings(main_metric=MainMetric("test_loss", False))
+    iteration = begin(tracker, settings=settings)
+    iteration = tracker.record_starting_metrics(iteration, {})
+    for loss, starting in ((99.0, 1.0), (1.5, 2.0), (1.2, 1.1)):
+        run = start_run(tracker, iteration, loss)
+        tracker.tag(run, {"hooktune.starting_metrics": json.dumps({"test_loss": starting})})
+        tracker.keep_if_best(run, tiny_model(), 1)
+        tracker.end_run(run, "FINISHED")
+    iteration = tracker.finish_iteration(iteration)
+    assert tracker.best(iteration).metrics == {"test_loss": 1.5}, "the others do not beat theirs"
+    assert iteration.starting_metrics_of(tracker.best(iteration)) == {"test_loss": 2.0}
+
+
 def test_top_params_are_those_of_finished_runs_the_best_first(tracker: Tracker):
     iteration = begin(tracker)
     for value in (0.1, 0.3, 0.2):
