@@ -16,7 +16,7 @@ import numpy as np
 
 from hooktune import Sessions
 from hooktune.contract.sessions import held_out_sessions
-from hooktune.testing.made_up import sessions_of
+from hooktune.testing.made_up import sessions_of_log
 
 Log = list[dict[str, Any]]
 SEED = 0
@@ -109,7 +109,7 @@ def test_ratio(workload: Workload) -> float:
 
 def made_up_parts(workload: Workload) -> Parts:
     """Make the sessions, divided."""
-    return split(workload, sessions_of(*made_up_log(workload)))
+    return split(workload, sessions_of_log(*made_up_log(workload)))
 
 
 def write_log(workload: Workload, folder: Path) -> tuple[Path, Path]:
