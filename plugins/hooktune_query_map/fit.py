@@ -18,7 +18,7 @@ from hooktune_query_map.losses import (
 )
 from hooktune_query_map.targets import Ints
 
-MOST_STEPS: Final = 500
+MOST_STEPS: Final = 300
 """What a part's training takes at most, however many queries there are."""
 
 _AT_ONCE: Final = 64

@@ -30,7 +30,7 @@ class Params(BaseModel):
         default=80,
         ge=1,
         le=1000,
-        description="How often the training queries are gone through, in 500 steps of 64 queries "
+        description="How often the training queries are gone through, in 300 steps of 64 queries "
         "at most.",
     )
     min_queries: int = Field(

@@ -15,7 +15,7 @@ STEPS: Final = (0.25, 0.5, 0.75, 1.0)
 FIXED_STEP: Final = 0.75
 
 _FOLDS: Final = 3
-_QUERIES_FOR_ALL_FOLDS: Final = 1_000
+_QUERIES_FOR_ALL_FOLDS: Final = 300
 """Of more queries a single fold is measured, since a third of them is enough."""
 _MOST_SESSIONS: Final = 5_000
 _RESULTS_AT_ONCE: Final = 20_000
