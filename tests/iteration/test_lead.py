@@ -174,6 +174,32 @@ def test_a_main_metric_that_nobody_computes_is_refused(work):
         work(settings={"main_metric": MainMetric("test_x")})
 
 
+class MoreParams(Params):
+    margin: float = 0.1
+
+
+class Grown(Pusher):
+    """The next version of the method, with one hyper-parameter more."""
+
+    @hookimpl
+    def hyper_parameters(self):
+        return MoreParams
+
+
+def test_runs_are_known_once_the_method_has_a_hyper_parameter_more(work, tracker, make_batch):
+    done = work(params={"push": 0.3})
+    host = Host(
+        Plugin("Pusher", "method", Grown()), [Plugin("metrics", "extension", hooktune_metrics)]
+    )
+    request = Request(max_runs=1, device="cpu", params={"push": 0.3})
+    again = run_iteration(tracker, host, open_batch(make_batch()), request, Event())
+    assert again.attempted == 0
+    assert [run.run_id for run in again.runs] == [run.run_id for run in done.runs]
+    request = Request(max_runs=1, device="cpu", params={"push": 0.3, "margin": 0.2})
+    other = run_iteration(tracker, host, open_batch(make_batch()), request, Event())
+    assert other.attempted == 1
+
+
 def test_a_wrong_main_metric_is_refused_before_anything_is_encoded(work, monkeypatch):
     def encode(*given, **named):
         raise AssertionError("something was encoded")

@@ -21,7 +21,7 @@ def tell_run_finished(tracker: Tracker, host: Host, iteration: Iteration, run: R
         run_id=ended.run_id,
         status=ended.status,
         metrics=dict(ended.metrics),
-        starting_metrics=dict(iteration.starting_metrics),
+        starting_metrics=iteration.starting_metrics_of(ended),
         addresses=addresses_of(tracker.tracking_uri, iteration.experiment_id, ended.run_id, model),
     )
     _tell(tracker, host, "run_finished", outcome, ended)
@@ -54,7 +54,9 @@ def tell_iteration_finished(
         run_id=best.run_id if best else None,
         status=status,
         metrics=dict(best.metrics) if best else {},
-        starting_metrics=dict(iteration.starting_metrics),
+        starting_metrics=iteration.starting_metrics_of(best)
+        if best
+        else dict(iteration.starting_metrics),
         addresses=addresses_of(
             tracker.tracking_uri,
             iteration.experiment_id,
