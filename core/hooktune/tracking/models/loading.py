@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import HooktuneError, RequestError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
 
+_LOADING: Final = RLock()
 _WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
 
 
@@ -146,7 +148,35 @@ def _checked_weights(tracking_uri: str, address: str, owner: str) -> Iterator[Pa
 def _load(folder: Path, device: str | None) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
 
-    with quiet_loading():
+    with quiet_loading(), _without_hub():
         return SentenceTransformer(
-            str(folder), device=device, trust_remote_code=False, local_files_only=True
+            str(folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            # These stand above what the model's own files say.
+            model_kwargs={
+                "use_safetensors": True,
+                "weights_only": True,
+                "allow_all_kernels": False,
+                "use_kernels": False,
+            },
         )
+
+
+@contextmanager
+def _without_hub() -> Iterator[None]:
+    """Let no request go to the hub meanwhile, whatever a library takes into its head.
+
+    Some classes of transformers ask it for more without passing on that only local files are
+    wanted. The switch is that of HF_HUB_OFFLINE, which is read again at each request.
+    """
+    from huggingface_hub import constants
+
+    with _LOADING:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before

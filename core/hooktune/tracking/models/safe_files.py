@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from hooktune.errors import UnsafeModelError
+from hooktune.tracking.models.safe_settings import problem_of_settings
+from hooktune.tracking.models.value_kinds import is_number
 
 _SAFETENSORS: Final = ".safetensors"
 _TEXTS: Final = (".txt", ".md", ".yaml", ".jinja")
@@ -21,17 +23,24 @@ _VOCABULARIES: Final = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.mo
 _PICKLE_OR_ZIP: Final = (b"\x80", b"PK")
 _LONGEST_HEADER: Final = 100_000_000  # safetensors' own limit
 
-_WORDS_ALONE: Final = ("tokenizer.json", "vocab.json", "added_tokens.json")
-"""JSON files whose keys are words of a vocabulary, and say nothing of how to load it."""
+_WORDS_ALONE: Final = ("vocab.json", "added_tokens.json")
+"""JSON files whose keys are words of a vocabulary, and whose values are their numbers."""
+_ADAPTER: Final = "adapter_config.json"
 
-_NEVER_SET: Final = frozenset(
-    {
-        "auto_map", "base_model_name_or_path", "code_revision", "custom_pipelines", "gguf_file",
-        "subfolder", "tokenizer_name_or_path", "trust_remote_code", "use_kernels",
-    }
-)  # fmt: skip
-_NEVER_FALSE: Final = frozenset({"use_safetensors", "weights_only"})
-_MODULE: Final = re.compile(r"sentence_transformers(\.\w+)*\.(models|modules)(\.\w+)*\.[A-Z]\w*")
+_FLAVORS: Final = {
+    "python_function": ("data", "env", "loader_module", "python_version"),
+    "sentence_transformers": (
+        "pipeline_model_type", "sentence_transformers_version", "source_model_name", "task",
+    ),
+}  # fmt: skip
+"""What a model's description may tell to stock MLflow, by the flavour that reads it."""
+
+_ENVIRONMENTS: Final = ("requirements.txt", "conda.yaml", "python_env.yaml")
+_REQUIREMENT: Final = re.compile(
+    r"(mlflow|sentence-transformers|torch|transformers)(==[\w.+]+)?|(python(=|: )|pip(<=|==)?"
+    r"|setuptools==|wheel==)[\d.]+|wheel|pip:?|name: mlflow-env|conda-forge|-r requirements\.txt"
+    r"|(channels|dependencies|build_dependencies):"
+)
 
 
 def refuse_unsafe(owner: str, problem: str | None) -> None:
@@ -120,6 +129,8 @@ def _problem_of_file(folder: Path, name: str) -> str | None:
         return f"{name!r} is no text"
     if path.suffix == ".json":
         return _problem_of_json(name, stated)
+    if name in _ENVIRONMENTS:
+        return _problem_of_requirements(name, text)
     return _problem_of_description(path) if name == _DESCRIPTION else None
 
 
@@ -134,47 +145,24 @@ def _has_header(path: Path) -> bool:
 
 def _problem_of_json(name: str, stated: Any) -> str | None:
     file = PurePosixPath(name).name
+    if file == "tokenizer.json":
+        return None  # read by the tokenizers library alone, which loads nothing else
     if file in _WORDS_ALONE:
+        is_vocabulary = isinstance(stated, dict) and all(map(is_number, stated.values()))
+        return None if is_vocabulary else f"{name!r} does not hold what its name says"
+    if file.endswith(".index.json"):
+        shards = stated.get("weight_map") if isinstance(stated, dict) else None
+        if not isinstance(shards, dict) or not all(
+            isinstance(shard, str) and re.fullmatch(r"[\w.-]+\.safetensors", shard)
+            for shard in shards.values()
+        ):
+            return f"{name!r} names weights that are not safetensors beside it"
         return None
-    modules: list[tuple[Any, Any]] = []
-    try:
-        if file == "modules.json":
-            modules = [(each["path"], each["type"]) for each in stated]
-        elif isinstance(stated, dict) and "types" in stated and "structure" in stated:
-            modules = list(stated["types"].items())
-        elif file.endswith(".index.json"):
-            shards = set(stated["weight_map"].values())
-            if not all(re.fullmatch(r"[\w.-]+\.safetensors", shard) for shard in shards):
-                return f"{name!r} names weights that are not safetensors beside it"
-    except (AttributeError, KeyError, TypeError):
-        return f"{name!r} does not hold what its name says"
-    for path, kind in modules:
-        if problem := problem_of_path(str(path)):
-            return f"in {name!r} {problem}"
-        if not _MODULE.fullmatch(str(kind)):
-            return f"{name!r} names the module {str(kind)[:100]!r}, which is not one of " + (
-                "sentence-transformers' own"
-            )
-    for key, value in _pairs(stated):
-        elsewhere = key.endswith("_implementation") and isinstance(value, str) and "/" in value
-        loads = key in _NEVER_SET and bool(value) and not _is_number(value)
-        if elsewhere or loads or (key in _NEVER_FALSE and value is False):
-            return f"{name!r} sets {key!r}, which makes code or files from elsewhere be loaded"
+    if problem := problem_of_settings(file, stated):
+        return f"{name!r} {problem}"
+    if file == _ADAPTER:
+        return f"{name!r} belongs to an adapter, which loads another model; merge it first"
     return None
-
-
-def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield from value.items()
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        if isinstance(each, dict | list):
-            yield from _pairs(each)
-
-
-def _is_number(value: Any) -> bool:
-    # In a file of weights by word any word may be a key.
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _problem_of_description(path: Path) -> str | None:
@@ -183,10 +171,23 @@ def _problem_of_description(path: Path) -> str | None:
 
     try:
         flavors = Model.load(str(path)).flavors
-        loader = flavors.get("python_function", {}).get("loader_module")
-        code = [flavor.get("code") for flavor in flavors.values()]
+        stated = {key: dict(flavor) for key, flavor in flavors.items()}
     except Exception as error:
         return f"{path.name!r} cannot be read: {error}"
-    if loader not in (None, "mlflow.sentence_transformers") or any(code):
-        return f"{path.name!r} names code of its own"
+    for name, flavor in stated.items():
+        # What MLflow leaves open is stated as null.
+        known = _FLAVORS.get(name, ())
+        unknown = [key for key, value in flavor.items() if value and key not in known]
+        if unknown or flavor.get("loader_module") not in (None, "mlflow.sentence_transformers"):
+            return f"{path.name!r} names code of its own, or what is not known: {unknown!r:.100}"
+        if flavor.get("data") not in (None, "model.sentence_transformer"):
+            return f"{path.name!r} names a folder of weights elsewhere: {flavor['data']!r:.100}"
+    return None
+
+
+def _problem_of_requirements(name: str, text: str) -> str | None:
+    """Check a list of packages, which stock MLflow installs where a champion is served."""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if not _REQUIREMENT.fullmatch(line.removeprefix("- ")):
+            return f"{name!r} asks for {line[:100]!r}, which a model of hooktune does not need"
     return None
