@@ -16,7 +16,8 @@ import pytest
 
 from hooktune.errors import StoreError
 from hooktune.tracking import Tracker, resolve_tracking_uri
-from hooktune.tracking.connection import artifact_location, database_file, without_password
+from hooktune.tracking.connection import artifact_location, database_file
+from hooktune.tracking.store_address import without_password
 
 
 def test_the_store_is_the_one_given_or_that_of_the_environment_or_the_default(

@@ -1,5 +1,6 @@
 """The command line. It alone prints; what it prints of the store is also there as JSON."""
 
+import io
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import click
 from hooktune.cli import batches, comparison, listings, models, params, plugins, running, server
 from hooktune.cli.group import cli
 from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
+from hooktune.plain_text import without_secrets
 
 __all__ = [
     "batches",
@@ -41,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
         status = 0
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(without_secrets(shown.getvalue()), err=True, nl=False)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         say("Interrupted. What was tracked until now stays.")

@@ -1,6 +1,7 @@
 """The command `hooktune` itself, and the options that stand before all others."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,13 +29,13 @@ class Context:
     block: tuple[str, ...]
     spool: Path | None
     arguments: tuple[str, ...]
-    """The whole command line."""
+    """The whole command line, but for the store."""
     verbose: bool = False
 
     @property
     def command(self) -> str:
         """How to call the program again with the same store."""
-        from hooktune.tracking.connection import without_password
+        from hooktune.tracking.store_address import without_password
 
         given = self.tracking_uri and without_password(self.tracking_uri)
         return f"{command_name()} --tracking-uri {shlex.quote(given)}" if given else command_name()
@@ -54,6 +55,18 @@ class Context:
         from hooktune.iteration.runner import Runner
 
         return Runner(self.tracking_uri, block=self.block, spool=self.spool, group=group)
+
+
+def without_option(name: str, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return a command line without an option that takes a value, and without that value."""
+    left = iter(arguments)
+    kept = []
+    for argument in left:
+        if argument == name:
+            next(left, None)
+        elif not argument.startswith(f"{name}="):
+            kept.append(argument)
+    return tuple(kept)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,7 +107,8 @@ def cli(
     Without a command it says where one stands, and what to do next.
     """
     context.with_resource(talking(verbose=verbose, quiet=quiet))
-    context.obj = Context(tracking_uri, block, spool, tuple(context.obj or ()), verbose)
+    arguments = without_option("--tracking-uri", context.obj or ())
+    context.obj = Context(tracking_uri, block, spool, arguments, verbose)
     if context.invoked_subcommand is None:
         from hooktune.cli.overview import overview
 

@@ -13,7 +13,7 @@ _LOOK_EVERY: Final = 0.1  # seconds
 _INTERRUPTED: Final = 130  # as Python's own exit status of a process that Ctrl-C has ended
 
 
-def launch(arguments: Sequence[str], devices: int) -> int:
+def launch(arguments: Sequence[str], devices: int, tracking_uri: str | None = None) -> int:
     """Run `hooktune` with some arguments in several processes that train together.
 
     They are told about each other as `torchrun` does it. When one of them dies, so do the others.
@@ -21,6 +21,8 @@ def launch(arguments: Sequence[str], devices: int) -> int:
     Args:
         arguments: The command line.
         devices: How many processes.
+        tracking_uri: The store, where the command line named one. It goes by the environment, as
+            everybody on the machine may read arguments, and a password in them.
 
     Returns:
         The exit status of the leading process.
@@ -33,6 +35,7 @@ def launch(arguments: Sequence[str], devices: int) -> int:
         "MASTER_PORT": str(_free_port()),
         "WORLD_SIZE": str(devices),
         "LOCAL_WORLD_SIZE": str(devices),
+        **({"HOOKTUNE_TRACKING_URI": tracking_uri} if tracking_uri else {}),
     }
     command = [sys.executable, "-m", "hooktune", *arguments]
     processes = [

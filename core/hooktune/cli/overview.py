@@ -19,9 +19,7 @@ def overview(tracker: "Tracker", command: str) -> list[str]:
         tracker: The tracking store; one that does not exist yet is not made.
         command: How the program is called.
     """
-    from hooktune.tracking.connection import without_password
-
-    store = f"store       {without_password(tracker.tracking_uri)}"
+    store = f"store       {tracker.tracking_uri}"
     known = [] if tracker.is_empty() else tracker.iterations()
     if not known:
         lines = [

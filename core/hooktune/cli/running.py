@@ -92,7 +92,7 @@ def run(
         from hooktune.training.process_group import is_launched, join_process_group
 
     if devices > 1 and not is_launched():
-        raise SystemExit(launch(context.arguments, devices))
+        raise SystemExit(launch(context.arguments, devices, context.tracking_uri))
     group = join_process_group(choices.get("device"))
     runner = context.runner(group)
     if not group.leads:

@@ -22,12 +22,9 @@ def ui(context: Context, port: int) -> None:
 
     They are served to this machine alone.
     """
-    from hooktune.tracking.connection import without_password
-
     tracker = context.tracker()
-    uri = tracker.tracking_uri
-    if uri.startswith(("http://", "https://")):
-        click.echo(f"The tracking store is a server already: open {without_password(uri)}")
+    if page := tracker.address.page:
+        click.echo(f"The tracking store is a server already: open {page}")
         return
     # Without the last part MLflow shows its pages of prompts and traces, where no metric is.
     address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
@@ -40,7 +37,7 @@ def ui(context: Context, port: int) -> None:
     if not context.verbose:
         arguments += ["--uvicorn-opts", "--log-level warning"]
     # By the environment, as everybody on the machine may read arguments, and a password in them.
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = tracker.address.used
     # Its job processes would take gigabytes, for nothing that hooktune uses.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     sys.stdout.flush()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from hooktune.plain_text import printable
+from hooktune.plain_text import printable, without_secrets
 
 _GAP: Final = "  "
 LINE: Final = 2000
@@ -135,6 +135,7 @@ def json_text(value: Any) -> str:
     Letters of all languages stand as they are, and what a terminal could mistake is escaped.
     """
     text = json.dumps(_without_nan(value), indent=2, ensure_ascii=False, sort_keys=True)
+    text = without_secrets(text)
     return "".join(
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
     )

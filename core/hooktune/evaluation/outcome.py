@@ -22,7 +22,7 @@ def tell_run_finished(tracker: Tracker, host: Host, iteration: Iteration, run: R
         status=ended.status,
         metrics=dict(ended.metrics),
         starting_metrics=iteration.starting_metrics_of(ended),
-        addresses=addresses_of(tracker.tracking_uri, iteration.experiment_id, ended.run_id, model),
+        addresses=addresses_of(tracker.address, iteration.experiment_id, ended.run_id, model),
     )
     _tell(tracker, host, "run_finished", outcome, ended)
 
@@ -58,7 +58,7 @@ def tell_iteration_finished(
         if best
         else dict(iteration.starting_metrics),
         addresses=addresses_of(
-            tracker.tracking_uri,
+            tracker.address,
             iteration.experiment_id,
             best.run_id if best else None,
             best.model_uri if best else None,
@@ -78,7 +78,7 @@ def tell_promoted(tracker: Tracker, host: Host, promotion: Promotion) -> None:
         status=champion.tags[DECISION_TAG],
         metrics=dict(contest.candidate if contest else run.metrics),
         starting_metrics=dict(contest.present) if contest else {},
-        addresses=addresses_of(tracker.tracking_uri, run.experiment_id, run.run_id, model),
+        addresses=addresses_of(tracker.address, run.experiment_id, run.run_id, model),
     )
     _tell(tracker, host, "promoted", outcome, run)
 

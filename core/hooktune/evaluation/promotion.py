@@ -203,7 +203,11 @@ def load_champion(
         RequestError: The method has no champion.
         UnsafeModelError: A file of it is of no kind that is known to be safe.
     """
-    tracker = Tracker(tracking_uri)
+    return champion_of(Tracker(tracking_uri), method, device)
+
+
+def champion_of(tracker: Tracker, method: str, device: str | None = None) -> "SentenceTransformer":
+    """Load the champion of a method from a store that is open; see `load_champion`."""
     champion = None if tracker.is_empty() else registry.find_champion(tracker.client, method)
     if champion is None:
         raise RequestError(f"{method!r} has no champion. `hooktune promote` makes one.")

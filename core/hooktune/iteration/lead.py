@@ -196,4 +196,4 @@ def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> Iteration
 def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
     runs = Listing(tracker.runs(iteration))
     best = tracker.best(iteration)
-    return IterationResult(iteration, runs, best, attempted, tracker.tracking_uri)
+    return IterationResult(iteration, runs, best, attempted, tracker.address)

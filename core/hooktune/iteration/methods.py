@@ -28,13 +28,13 @@ def run_method(
     """Run a method on a batch, as `run_iteration` does it; all processes of the group call this."""
     request = replace(request, device=group.device or request.device or best_device())
     if not group.leads:
-        return follow(host, batch, group)
+        return replace(follow(host, batch, group), _store=tracker.address)
     try:
         result = run_iteration(tracker, host, batch, request, stop, group)
     except Exception as error:
         group.share(EndIteration(error=as_told(error)))
         raise
-    group.share(EndIteration(result))
+    group.share(EndIteration(replace(result, _store=tracker.address.as_shown)))
     return result
 
 

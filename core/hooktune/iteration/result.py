@@ -1,11 +1,11 @@
 """What comes of an iteration, and of several methods."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.listing import Listing, Record, Tabular
 from hooktune.errors import RequestError
-from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking import Iteration, RunRecord, StoreAddress, Tracker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -22,8 +22,13 @@ class IterationResult(Tabular):
     """The run whose model is kept; None where no run beats the starting model."""
     attempted: int
     """How many runs this call has done, failed ones too; the others had been done before."""
-    tracking_uri: str
+    _store: StoreAddress = field(repr=False)
     """The store that it is in."""
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address of the store that it is in, without a password."""
+        return self._store.shown
 
     def load_model(self, device: str | None = None) -> "SentenceTransformer":
         """Load the model of the best run.
@@ -39,7 +44,7 @@ class IterationResult(Tabular):
                 f"No run of {self.iteration.name} beats its starting model, so that there is no "
                 f"better one to load. That one is the model of run {self.iteration.starting_run}."
             )
-        return Tracker(self.tracking_uri).load_model(self.best, device)
+        return Tracker(self._store).load_model(self.best, device)
 
     def as_rows(self) -> list[dict[str, Any]]:
         """Return the values of each run."""

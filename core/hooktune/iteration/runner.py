@@ -18,7 +18,7 @@ from hooktune.iteration.result import IterationResult, MethodOutcome
 from hooktune.plugin.choice import PluginChoice
 from hooktune.plugin.file import SUFFIX
 from hooktune.progress import Progress, listening
-from hooktune.tracking import Delivered, Iteration, RunRecord, Tracker, without_password
+from hooktune.tracking import Delivered, Iteration, RunRecord, Tracker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -68,7 +68,7 @@ class Runner:
         self._at_work: list[Event] = []
 
     def __repr__(self) -> str:
-        return f"Runner({without_password(self.tracker.tracking_uri)!r})"
+        return f"Runner({self.tracker.tracking_uri!r})"
 
     def run(
         self, method: str, batch: str | Path | Batch, **options: Unpack[RunOptions]
@@ -206,9 +206,9 @@ class Runner:
             RequestError: The method has no champion.
             UnsafeModelError: A file of it is of no kind that is known to be safe.
         """
-        from hooktune.evaluation.promotion import load_champion
+        from hooktune.evaluation.promotion import champion_of
 
-        return load_champion(method, self.tracker.tracking_uri, device=device)
+        return champion_of(self.tracker, method, device)
 
     def sync(self) -> Listing[Delivered]:
         """Bring to the store what could not be brought there while it was away.

@@ -15,9 +15,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from hooktune.errors import StoreError
+from hooktune.tracking.logins import use_login
+from hooktune.tracking.store_address import StoreAddress, is_no_store, read_store_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +32,6 @@ _SQLITE: Final = "sqlite:///"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 10.0  # seconds, the look-up of the host's name included
 _SERVER_FAILED: Final = 500
-_DATABASE_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def resolve_tracking_uri(uri: str | None = None) -> str:
@@ -72,19 +72,21 @@ def artifact_location(uri: str, experiment_name: str) -> str | None:
     return (database.parent / ARTIFACT_FOLDER / f"{words[:80]}-{digest}").as_uri()
 
 
-def open_client(uri: str) -> "MlflowClient":
+def open_client(address: StoreAddress) -> "MlflowClient":
     """Open a tracking store; a local one that does not exist yet is created.
+
+    The client's own address of a server holds no secret.
 
     Raises:
         StoreError: The store does not answer within seconds, or its file cannot be used.
     """
-    database = database_file(uri)
+    database = database_file(address.used)
     if database is None:
-        _check_that_it_answers(uri)
+        _check_that_it_answers(address)
     elif not database.parent.is_dir():
         raise StoreError(
-            f"The tracking store {uri} cannot be created: there is no folder {database.parent}. "
-            "Make it, or name another store by --tracking-uri."
+            f"The tracking store {address} cannot be created: there is no folder "
+            f"{database.parent}. Make it, or name another store by --tracking-uri."
         )
 
     from mlflow import MlflowClient
@@ -96,12 +98,13 @@ def open_client(uri: str) -> "MlflowClient":
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
             elif database is not None:
-                logger.info("creating the tracking store %s, which takes some seconds", uri)
-            return MlflowClient(tracking_uri=uri, registry_uri=uri)
+                logger.info("creating the tracking store %s, which takes some seconds", address)
+            use_login(address)
+            return MlflowClient(tracking_uri=address.used, registry_uri=address.used)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise StoreError(
-            f"The tracking store {without_password(uri)} cannot be opened: {first_line}. "
+            f"The tracking store {address} cannot be opened: {first_line}. "
             "Check --tracking-uri, or HOOKTUNE_TRACKING_URI and MLFLOW_TRACKING_URI."
         ) from error
 
@@ -110,7 +113,7 @@ def answers(uri: str) -> bool:
     """Tell within seconds whether a tracking store can be reached; a local one always can."""
     try:
         if database_file(uri) is None:
-            _check_that_it_answers(uri)
+            _check_that_it_answers(read_store_address(uri))
     except StoreError:
         return False
     return True
@@ -121,15 +124,6 @@ def repository_at(tracking_uri: str, address: str) -> Any:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(address, tracking_uri=tracking_uri, registry_uri=tracking_uri)
-
-
-def without_password(uri: str) -> str:
-    """Return an address as it may be shown."""
-    try:
-        password = urlsplit(uri).password
-    except ValueError:
-        return uri
-    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def _resolve_file(uri: str) -> str:
@@ -173,13 +167,13 @@ def _check_that_it_is_mlflows(database: Path) -> None:
         )
 
 
-def _check_that_it_answers(uri: str) -> None:
+def _check_that_it_answers(address: StoreAddress) -> None:
     """Find out in seconds what MLflow's own retries would take minutes to tell."""
     problems: list[Exception] = []
 
     def ask() -> None:
         try:
-            _ask(uri)
+            _ask(address)
         except Exception as error:
             problems.append(error)
 
@@ -193,20 +187,16 @@ def _check_that_it_answers(uri: str) -> None:
         if isinstance(problem, StoreError):
             raise problem
         raise StoreError(
-            f"The tracking store {without_password(uri)} cannot be reached: {problem}. "
+            f"The tracking store {address} cannot be reached: {problem}. "
             "Start its server, or name another store by --tracking-uri."
         ) from problem
 
 
-def _ask(uri: str) -> None:
-    parts = urlsplit(uri)
-    database = parts.scheme.split("+")[0]
-    if parts.scheme in ("http", "https"):
-        # A user's name and password in it, which MLflow takes, would be read as the host's name.
-        address_alone = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _ask(address: StoreAddress) -> None:
+    if address.page is not None:
         try:
             urllib.request.urlopen(
-                f"{address_alone.rstrip('/')}/health", timeout=_CONNECT_WITHIN
+                f"{address.page.rstrip('/')}/health", timeout=_CONNECT_WITHIN
             ).close()
         except urllib.error.HTTPError as answer:
             with answer:
@@ -216,12 +206,7 @@ def _ask(uri: str) -> None:
             # Somebody is there; which certificates to trust is set for MLflow, and not known here.
             if not isinstance(error.reason, ssl.SSLError):
                 raise
-    elif database in _DATABASE_PORTS and parts.hostname:
-        address = (parts.hostname, parts.port or _DATABASE_PORTS[database])
-        socket.create_connection(address, timeout=_CONNECT_WITHIN).close()
+    elif address.database is not None:
+        socket.create_connection(address.database, timeout=_CONNECT_WITHIN).close()
     else:
-        raise StoreError(
-            f"{without_password(uri)!r} is no tracking store. Give sqlite:///FILE, "
-            "http(s)://HOST:PORT of an MLflow server, or the address of a database such as "
-            "postgresql://..."
-        )
+        raise is_no_store(address.used)

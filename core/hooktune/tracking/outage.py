@@ -7,7 +7,8 @@ from sqlite3 import Error as SQLiteError
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hooktune.errors import StoreAwayError
-from hooktune.tracking.connection import answers, without_password
+from hooktune.tracking.connection import answers
+from hooktune.tracking.store_address import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
 from hooktune.naming import INITIAL_EXPERIMENT, IterationName
+from hooktune.plain_text import hide
 from hooktune.processes import describe_process
 from hooktune.progress import phase
 from hooktune.tracking import notes, records
@@ -23,8 +24,8 @@ from hooktune.tracking.connection import (
     database_file,
     open_client,
     resolve_tracking_uri,
-    without_password,
 )
+from hooktune.tracking.logins import secrets_of_environment
 from hooktune.tracking.models import best as best_model
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models import initial as initial_model
@@ -34,6 +35,7 @@ from hooktune.tracking.outbox.metric_log import MetricLog
 from hooktune.tracking.outbox.outbox import Delivered, Outbox
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, SetTags, spool_folder
 from hooktune.tracking.records import EndStatus, Iteration, RunRecord
+from hooktune.tracking.store_address import StoreAddress, read_store_address
 from hooktune.tracking.stored_points import StoredPoints
 
 if TYPE_CHECKING:
@@ -51,15 +53,25 @@ class Tracker:
             `HOOKTUNE_SPOOL` or `hooktune-spool` in the working folder. It is made when needed.
     """
 
-    def __init__(self, tracking_uri: str | None = None, spool: str | Path | None = None) -> None:
-        self.tracking_uri = resolve_tracking_uri(tracking_uri)
+    def __init__(
+        self, tracking_uri: str | StoreAddress | None = None, spool: str | Path | None = None
+    ) -> None:
+        self.address = (
+            tracking_uri
+            if isinstance(tracking_uri, StoreAddress)
+            else read_store_address(resolve_tracking_uri(tracking_uri))
+        )
+        """The store's address; as a text it is the one below."""
+        hide([*self.address.secrets, *secrets_of_environment()])
+        self.tracking_uri = self.address.shown
+        """The store's address as it may be shown."""
         self._outbox = Outbox(self.tracking_uri, spool_folder(spool), lambda: self.client)
 
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client of the store, which is opened, and made if need be, at the first use."""
-        with phase(f"opening the tracking store {without_password(self.tracking_uri)}"):
-            return open_client(self.tracking_uri)
+        with phase(f"opening the tracking store {self.address}"):
+            return open_client(self.address)
 
     def is_empty(self) -> bool:
         """Tell whether the store is a local one that does not exist yet."""
@@ -195,8 +207,7 @@ class Tracker:
         found = None if self.is_empty() else experiments.find_run(self.client, run_id)
         if found is None:
             raise RequestError(
-                f"There is no run {run_id!r} in {without_password(self.tracking_uri)}. "
-                "`hooktune runs` lists them."
+                f"There is no run {run_id!r} in {self.address}. `hooktune runs` lists them."
             )
         return found
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from hooktune.contract.listing import Record
 from hooktune.errors import HooktuneError, StoreAwayError
+from hooktune.plain_text import without_secrets
 from hooktune.tracking import notes, records
 from hooktune.tracking import queries as experiments
 from hooktune.tracking.checkpoints import Checkpoints
-from hooktune.tracking.connection import without_password
 from hooktune.tracking.models import best as best_model
 from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, Operation, RunSpool, SetTags
@@ -48,7 +48,7 @@ class Outbox:
     """Brings to one store what is recorded on runs.
 
     Args:
-        uri: The store.
+        uri: The store's address as it may be shown.
         folder: Where to keep what cannot be brought, in a folder for each run.
         client: Gives MLflow's client of the store.
     """
@@ -61,8 +61,7 @@ class Outbox:
 
     def spool(self, run_id: str) -> RunSpool:
         """Return where things of a run are kept when they cannot be brought."""
-        store = without_password(self._uri)
-        return self._spools.setdefault(run_id, RunSpool(self.folder / run_id, store))
+        return self._spools.setdefault(run_id, RunSpool(self.folder / run_id, self._uri))
 
     def keeps(self, run_id: str) -> bool:
         """Tell whether something of a run was kept during the present work."""
@@ -143,7 +142,7 @@ class Outbox:
             return with_retries(self._uri, partial(deliver, self._client, spool), patience=0)
         except Exception as error:
             logger.debug("the traceback of run %s", run_id, exc_info=True)
-            return Delivered(run_id, problem=f"{type(error).__name__}: {error}")
+            return Delivered(run_id, problem=without_secrets(f"{type(error).__name__}: {error}"))
         finally:
             spool.release()
 
