@@ -139,8 +139,8 @@ def fit(
     params = None if space is None else space()
     # What frozen layers make of a text is a part of what the starting model makes of it.
     encoder = judged.encoder(model, always_frozen(model, [params]))
-    batch = TrainingBatch(BATCH_ID, train, judged.similarities(train), encoder)
-    run = SilentRun(seed, host.main_metric() or MainMetric())
+    batch = TrainingBatch(BATCH_ID, train, judged.similarities(train))
+    run = SilentRun(seed, host.main_metric() or MainMetric(), encoder)
     with judged.remembered(tuned):
         before = now()
         tuned = host.fit_batch(run, tuned, batch, params)

@@ -88,7 +88,7 @@ def train_with_hooktune(
     chosen = space(**params)
     encoder = TextEncoder(copy.deepcopy(model), frozen_layer_count(model, chosen.frozen_layers))
     scores = score_results(model, parts.train, encoder)
-    train = TrainingBatch(BATCH_ID, parts.train, scores, encoder)
+    train = TrainingBatch(BATCH_ID, parts.train, scores)
     measure = Evaluator(host, parts.test, score_results(model, parts.test, encoder), encoder)
     phases.end("baseline")
     points = cast("MetricLog", PacedPoints(pace))

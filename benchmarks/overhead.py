@@ -29,7 +29,7 @@ from product_search import SEED, WORKLOADS, Workload, made_up_parts
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune import Sessions
+    from hooktune import Encoder, Sessions
     from hooktune.contract.sessions import Floats
     from hooktune.evaluation.evaluator import Evaluator
 
@@ -42,6 +42,10 @@ class SilentRun:
 
     seed: int
     main_metric: Any
+    encoder: "Encoder"
+    device: str = "cpu"
+    rank: int = 0
+    world_size: int = 1
 
     def expect_steps(self, count: int) -> None:
         """Drop it."""
@@ -88,29 +92,32 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     from hooktune import MainMetric, TrainingBatch, seeded
     from hooktune.evaluation.evaluator import Evaluator
     from hooktune.tracking.connection import open_client
+    from hooktune.training.encoder import TextEncoder
+    from hooktune.training.optimizer import frozen_layer_count
     from hooktune.training.scoring import score_results
     from hooktune_loop import BATCH_ID, load_model, open_default
 
     parts, host = made_up_parts(workload), open_default()
     model = load_model(arguments.model, "cpu")
-    batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train))
-    measure = Evaluator(host, parts.test, score_results(model, parts.test))
-    client = open_client(f"sqlite:///{folder / 'tracking.db'}")
-    experiment = client.create_experiment(f"tracking {name}")
     space = host.hyper_parameters()
     assert space is not None
+    encoder = TextEncoder(model, frozen_layer_count(model, space(**DEFAULTS).frozen_layers))
+    batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train, encoder))
+    evaluator = Evaluator(host, parts.test, score_results(model, parts.test, encoder), encoder)
+    client = open_client(f"sqlite:///{folder / 'tracking.db'}")
+    experiment = client.create_experiment(f"tracking {name}")
     rows: dict[str, list[dict[str, float]]] = {"silent": [], "tracked": []}
     for _ in range(arguments.rounds):
         for name, found in rows.items():
             writing, logging = Spent(), Spent()
             if name == "silent":
-                started, run = now(), SilentRun(SEED, MainMetric())
+                started, run = now(), SilentRun(SEED, MainMetric(), encoder)
                 with seeded(SEED):
                     host.fit_batch(run, copy.deepcopy(model), batch, space(**DEFAULTS))
             else:
                 run_id = client.create_run(experiment).info.run_id
                 started = now()
-                timed, close = timed_run(measure, TimedClient(client, writing), run_id, logging)
+                timed, close = timed_run(evaluator, TimedClient(client, writing), run_id, logging)
                 with seeded(SEED):
                     host.fit_batch(timed, copy.deepcopy(model), batch, space(**DEFAULTS))
                 close()
@@ -171,8 +178,7 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from hooktune.evaluation import baseline as starting
-    from hooktune.evaluation import measure
+    from hooktune.evaluation import baseline, evaluator
     from hooktune.training.scoring import score_results
     from tracked_run import run_tracked
 
@@ -182,7 +188,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
         with spent.on("encoding"):
             return score_results(*args, **kwargs)
 
-    for module in (measure, starting):
+    for module in (evaluator, baseline):
         module.score_results = timed  # type: ignore[attr-defined]
     phases.end("imports")
     run_tracked(workload, folder, phases, DEFAULTS, arguments.model)

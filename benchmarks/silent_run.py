@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hooktune import MainMetric
+from hooktune import Encoder, MainMetric
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 class SilentRun:
     """Stands for the run that the host gives to a method."""
 
-    seed: int = 0
-    main_metric: MainMetric = field(default_factory=MainMetric)
+    seed: int
+    main_metric: MainMetric
+    encoder: "Encoder"
+    device: str = "cpu"
+    rank: int = 0
+    world_size: int = 1
     logged: dict[str, float] = field(default_factory=dict)
     """The last value of each metric."""
 

@@ -30,6 +30,7 @@ from collections_to_judge import Ints, bootstrap, ndcg
 from hooktune import MainMetric, Sessions, TrainingBatch
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.host import Host, open_host
+from hooktune.training.encoder import TextEncoder
 from measuring import now, print_machine, print_table
 from silent_run import SilentRun
 
@@ -152,7 +153,7 @@ def tuned(
     batch = TrainingBatch(BATCH_ID, sessions, np.zeros(sessions.result_count, dtype=np.float32))
     params = host.hyper_parameters()
     assert params is not None
-    return host.fit_batch(SilentRun(seed, MainMetric()), model, batch, params())
+    return host.fit_batch(SilentRun(seed, MainMetric(), TextEncoder(model)), model, batch, params())
 
 
 def judged(world: World, model: SentenceTransformer, rows: Ints) -> Floats:

@@ -9,7 +9,8 @@ import torch
 from hooktune.contract.checkpoint import Checkpoint
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.sessions import Sessions
-from hooktune.testing import made_up_log
+from hooktune.testing import made_up_log, tiny_model
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 
@@ -64,6 +65,20 @@ class RecordingRun:
     kept_at: int | None = None
     kept: Checkpoint | None = None
     loss = None
+    encoder: TextEncoder = field(default_factory=lambda: TextEncoder(tiny_model()))
+    """Serves other models too, without keeping anything."""
+
+    @property
+    def device(self):
+        return "cpu"
+
+    @property
+    def rank(self):
+        return self.encoder.group.rank
+
+    @property
+    def world_size(self):
+        return self.encoder.group.size
 
     def expect_steps(self, count):
         self.expected = count

@@ -11,7 +11,11 @@ from hooktune._version import __version__
 
 if TYPE_CHECKING:
     from hooktune.contract.checkpoint import Checkpoint as Checkpoint
+    from hooktune.contract.checkpoint import State as State
     from hooktune.contract.checkpoint import StateGiver as StateGiver
+    from hooktune.contract.encoding import Encoder as Encoder
+    from hooktune.contract.encoding import Reader as Reader
+    from hooktune.contract.encoding import Task as Task
     from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.listing import Listing as Listing
@@ -65,10 +69,24 @@ if TYPE_CHECKING:
     from hooktune.tracking.outbox.outbox import Delivered as Delivered
     from hooktune.tracking.records import Iteration as Iteration
     from hooktune.tracking.records import RunRecord as RunRecord
-    from hooktune.training.loop import Loss as Loss
+    from hooktune.training.best_weights import BestWeights as BestWeights
+    from hooktune.training.loop import make_reader as make_reader
     from hooktune.training.loop import train as train
+    from hooktune.training.losses import Loss as Loss
+    from hooktune.training.losses import learned_loss as learned_loss
+    from hooktune.training.losses import loss_of_scores as loss_of_scores
+    from hooktune.training.losses import mean_over_sessions as mean_over_sessions
+    from hooktune.training.mini_batches import MiniBatch as MiniBatch
+    from hooktune.training.mini_batches import MiniBatchLoader as MiniBatchLoader
+    from hooktune.training.optimizer import adam_w as adam_w
+    from hooktune.training.optimizer import gradient_step as gradient_step
+    from hooktune.training.optimizer import set_learning_rate as set_learning_rate
+    from hooktune.training.optimizer import training_mode as training_mode
     from hooktune.training.process_group import ProcessGroup as ProcessGroup
     from hooktune.training.process_group import join_process_group as join_process_group
+    from hooktune.training.scoring import mini_batch_scores as mini_batch_scores
+    from hooktune.training.state import gather_state as gather_state
+    from hooktune.training.state import restore_state as restore_state
 
 _HOME: Final = {
     "Accumulation": "contract.metric",
@@ -79,11 +97,13 @@ _HOME: Final = {
     "Batch": "contract.sessions",
     "BatchCounts": "data.manifest",
     "BatchManifest": "data.manifest",
+    "BestWeights": "training.best_weights",
     "Checkpoint": "contract.checkpoint",
     "Comparison": "evaluation.comparison",
     "Contest": "evaluation.promotion",
     "DataError": "errors",
     "Delivered": "tracking.outbox.outbox",
+    "Encoder": "contract.encoding",
     "EventCount": "data.manifest",
     "Floats": "contract.sessions",
     "HooktuneError": "errors",
@@ -93,19 +113,22 @@ _HOME: Final = {
     "IterationResult": "iteration.result",
     "IterationSettings": "contract.settings",
     "Listing": "contract.listing",
-    "Loss": "training.loop",
+    "Loss": "training.losses",
     "MainMetric": "contract.metric",
     "Mask": "contract.sessions",
     "MetricDescription": "contract.metric",
     "MethodOnBatch": "evaluation.comparison",
     "MethodOutcome": "iteration.result",
     "MethodSettings": "contract.settings",
+    "MiniBatch": "training.mini_batches",
+    "MiniBatchLoader": "training.mini_batches",
     "ModelVersion": "tracking.models.champions",
     "PhaseProgress": "progress",
     "PluginError": "errors",
     "ProcessGroup": "training.process_group",
     "Progress": "progress",
     "Promotion": "evaluation.promotion",
+    "Reader": "contract.encoding",
     "RequestError": "errors",
     "Rollback": "evaluation.promotion",
     "RunOptions": "iteration.request",
@@ -116,20 +139,33 @@ _HOME: Final = {
     "Sessions": "contract.sessions",
     "Split": "contract.settings",
     "StateGiver": "contract.checkpoint",
+    "State": "contract.checkpoint",
     "StepProgress": "progress",
     "StoreAwayError": "errors",
     "StoreError": "errors",
+    "Task": "contract.encoding",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",
     "UnsafeModelError": "errors",
+    "adam_w": "training.optimizer",
+    "gather_state": "training.state",
+    "gradient_step": "training.optimizer",
     "hookimpl": "contract.hooks",
     "join_process_group": "training.process_group",
+    "learned_loss": "training.losses",
     "load_champion": "evaluation.promotion",
+    "loss_of_scores": "training.losses",
+    "make_reader": "training.loop",
+    "mean_over_sessions": "training.losses",
+    "mini_batch_scores": "training.scoring",
     "open_batch": "data.release",
     "read_manifest": "data.manifest",
     "release_batch": "data.release",
+    "restore_state": "training.state",
     "seeded": "contract.seeding",
+    "set_learning_rate": "training.optimizer",
     "train": "training.loop",
+    "training_mode": "training.optimizer",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

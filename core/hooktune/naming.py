@@ -1,8 +1,10 @@
-"""The names of experiments: the only module that builds or parses them."""
+"""The names of experiments, which nothing else builds or parses, and which names MLflow takes."""
 
 import hashlib
+import posixpath
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from hooktune.errors import RequestError
@@ -14,6 +16,9 @@ ITERATION_PREFIX: Final = "iteration / "
 _SEPARATOR: Final = " / "
 _BATCH_ID = re.compile(r"[0-9a-f]{24}")
 _MAX_EXPERIMENT_NAME: Final = 500
+_LEGAL_KEY: Final = re.compile(r"[\w\-.:/ ]+")
+# MLflow takes 250 characters, and `train_` and the running figures' prefixes need some of them.
+_MAX_KEY: Final = 200
 _MAX_MODEL_NAME: Final = 200
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:@#?%]|^\.+")
 
@@ -94,3 +99,18 @@ def registered_model_name(method: str) -> str:
     if legal == method:
         return method
     return f"{legal.rstrip()} {hashlib.sha256(method.encode()).hexdigest()[:8]}"
+
+
+@cache
+def problem_of_key(name: object) -> str:
+    """Say what keeps MLflow from taking the name of a metric or param; empty where nothing."""
+    if not isinstance(name, str):
+        return "has a name that is no text"
+    if not _LEGAL_KEY.fullmatch(name):
+        return "has a name with other characters than letters, digits, blanks and _ - . : /"
+    if len(name) > _MAX_KEY:
+        return f"has a name of more than {_MAX_KEY} characters"
+    # MLflow keeps a name as a path of files.
+    if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
+        return "has a name that is no plain path: mind the slashes and dots"
+    return ""

@@ -122,3 +122,12 @@ def markdown_code(text: str, limit: int = 300) -> str:
         if _PLAIN_CODE.fullmatch(text[: limit + 1]) and len(text) <= limit
         else (markdown(text, limit))
     )
+
+
+def kind_of(value: object) -> str:
+    """Name a value's type for a message; a class is named itself."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"of the type {type(value).__name__}"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hooktune import Sessions
+from hooktune import Sessions, mean_over_sessions
 from hooktune_default.confidence import result_confidence
 from hooktune_default.params import Params
 
@@ -41,9 +41,9 @@ def ranking_loss(params: Params, sessions: Sessions, scores: torch.Tensor) -> to
     """
     return (
         _pairs_term(params, sessions, scores)
-        + params.attraction * _mean_over_sessions(sessions, 1 - scores, sessions.clicked)
+        + params.attraction * _mean_of_picked(sessions, 1 - scores, sessions.clicked)
         + params.irrelevant_weight
-        * _mean_over_sessions(
+        * _mean_of_picked(
             sessions, scores.clamp(min=0), ~sessions.not_irrelevant[sessions.session_index]
         )
     )
@@ -53,17 +53,17 @@ def _pairs_term(params: Params, sessions: Sessions, scores: torch.Tensor) -> tor
     clicked, other = clicked_other_pairs(sessions)
     confidence = result_confidence(sessions, params)
     weight = _like(scores, confidence[clicked] * confidence[other])
-    pair_session = torch.from_numpy(sessions.session_index[clicked]).to(scores.device)
-    difference = scores[_on(scores, clicked)] - scores[_on(scores, other)]
+    places = _on(scores, clicked)
+    difference = scores[places] - scores[_on(scores, other)]
     counts = torch.ones_like(difference, dtype=torch.bool)
     if params.pair_min_difference is not None:
         counts &= difference.detach() >= params.pair_min_difference
     if params.pair_max_difference is not None:
         counts &= difference.detach() <= params.pair_max_difference
     urgency = torch.sigmoid(params.scale * (params.margin - difference))
-    weight, urgency, pair_session = weight[counts], urgency[counts], pair_session[counts]
-    mean_weight = _mean_of_means(weight, pair_session, len(sessions))
-    weighted = _mean_of_means(weight * urgency, pair_session, len(sessions))
+    weight, urgency, places = weight[counts], urgency[counts], places[counts]
+    mean_weight = mean_over_sessions(sessions, weight, places)
+    weighted = mean_over_sessions(sessions, weight * urgency, places)
     return weighted / mean_weight.clamp(min=_LEAST_WEIGHT)
 
 
@@ -83,20 +83,12 @@ def clicked_other_pairs(sessions: Sessions) -> tuple[Places, Places]:
     return np.repeat(clicked, pairs_of_clicked), others[start + within]
 
 
-def _mean_over_sessions(
+def _mean_of_picked(
     sessions: Sessions, values: torch.Tensor, picked: npt.NDArray[np.bool_]
 ) -> torch.Tensor:
     """Return the mean over sessions of the mean over their picked results, 0 where none is."""
-    places = np.flatnonzero(picked)
-    session = torch.from_numpy(sessions.session_index[places]).to(values.device)
-    return _mean_of_means(values[_on(values, places)], session, len(sessions))
-
-
-def _mean_of_means(values: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:
-    """Return the mean, over the groups that have a value, of the mean of their values."""
-    count = torch.bincount(group, minlength=groups)
-    weighted = values / count[group]
-    return weighted.sum() / max(int((count > 0).sum()), 1)
+    places = _on(values, np.flatnonzero(picked))
+    return mean_over_sessions(sessions, values[places], places)
 
 
 def _on(scores: torch.Tensor, places: Places) -> torch.Tensor:

@@ -58,6 +58,9 @@ def test_sessions_are_taken_by_place_or_by_mask():
     assert taken.item_index.tolist() == [4, 5, 0, 1, 2]
     assert taken.offsets.tolist() == [0, 2, 5]
     assert queries_of(sessions.take(~sessions.not_irrelevant)) == ["a"]
+    again, (places,) = sessions.take_with(np.array([2, 0]), np.arange(sessions.result_count))
+    assert again.item_index.tolist() == taken.item_index.tolist()
+    assert sessions.item_index[places].tolist() == taken.item_index.tolist()
     assert len(sessions.take(np.array([], dtype=np.int64))) == 0
 
 

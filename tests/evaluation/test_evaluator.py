@@ -11,6 +11,7 @@ from hooktune.evaluation.evaluator import Evaluation, Evaluator
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
 from hooktune.testing import made_up_sessions, tiny_model
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 
@@ -24,7 +25,7 @@ def evaluator(model) -> Evaluator:
     extension = Plugin("metrics", "extension", hooktune_metrics)
     host = Host(Plugin("M", "method", hooktune_default), [extension])
     sessions = made_up_sessions()
-    return Evaluator(host, sessions, score_results(model, sessions))
+    return Evaluator(host, sessions, score_results(model, sessions), TextEncoder(model))
 
 
 def test_a_model_that_was_not_tuned_has_not_shifted(evaluator: Evaluator, model):

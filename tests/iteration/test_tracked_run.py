@@ -1,5 +1,6 @@
 """What a method tells its run, and what the run measures for it."""
 
+import copy
 from threading import Event
 
 import numpy as np
@@ -10,12 +11,13 @@ import hooktune_default
 import hooktune_metrics
 from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
-from hooktune.errors import ClaimLostError
+from hooktune.errors import ClaimLostError, PluginError
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
 from hooktune.testing import tiny_model
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 
@@ -65,7 +67,7 @@ def run(kept: Kept, model, make_batch) -> TrackedRun:
     extension = Plugin("metrics", "extension", hooktune_metrics)
     host = Host(Plugin("M", "method", hooktune_default), [extension])
     sessions = open_batch(make_batch()).sessions
-    evaluator = Evaluator(host, sessions, score_results(model, sessions))
+    evaluator = Evaluator(host, sessions, score_results(model, sessions), TextEncoder(model))
     return TrackedRun(5, MainMetric(), evaluator, kept, kept, Event())
 
 
@@ -168,3 +170,40 @@ def test_a_run_that_another_process_has_taken_over_logs_nothing_more(run: Tracke
     with pytest.raises(ClaimLostError):
         run.log({"train_loss": 1.0}, 1)
     assert kept.points == []
+
+
+@pytest.mark.parametrize(
+    ("metrics", "step", "problem"),
+    [
+        ({"good": 1.0, "at 50%": 1.0}, 1, "'at 50%'.*other characters"),
+        ({"good": 1.0, "bad": "high"}, 1, "'bad' is of the type str, not a number"),
+        ({"good": 1.0, "bad": torch.ones(1)}, 1, r"'bad' .*convert it with float\(\)"),
+        ({"test_mrr": 1.0}, 1, "'test_mrr'.*what hooktune itself measures"),
+        ({"fit_seconds": 1.0}, 1, "'fit_seconds'.*what hooktune itself measures"),
+        ({"a/../b": 1.0}, 1, "no plain path"),
+        ({"good": 1.0}, 1.5, "the step is 1.5, not a whole number from 0"),
+        ({"good": 1.0}, -1, "the step is -1"),
+        ([("good", 1.0)], 1, "list, not a dict"),
+    ],
+)
+def test_what_cannot_be_tracked_is_refused_at_the_call(run, kept, metrics, step, problem):
+    with pytest.raises(PluginError, match=problem):
+        run.log(metrics, step)
+    run.log({"good": np.float32(1), "loss/of words": float("nan")}, np.int64(2))
+    ((points, at),) = kept.points
+    assert at == 2
+    assert points["good"] == 1
+    assert np.isnan(points["loss/of words"])
+
+
+def test_a_model_that_reads_texts_otherwise_is_measured_again(run, kept, model):
+    model = copy.deepcopy(model)
+    first = run.evaluate(model, 1)
+    model.prompts, model.default_prompt_name = {"any": "look for "}, "any"
+    second = run.evaluate(model, 2)
+    model.max_seq_length = 3
+    third = run.evaluate(model, 3)
+    model[1].include_prompt = not model[1].include_prompt
+    run.evaluate(model, 4)
+    assert len({repr(metrics) for metrics in (first, second, third)}) == 3
+    assert len(run._evaluations) == 4

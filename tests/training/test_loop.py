@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,9 @@ from hooktune.errors import PluginError, RequestError
 from hooktune.testing import tiny_model
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.loop import TrainingParams, train
+from hooktune.training.losses import mean_over_sessions
 from hooktune.training.mini_batches import MiniBatch, mini_batches, sample_negatives
+from hooktune.training.optimizer import gradient_step
 from hooktune.training.scoring import mini_batch_scores, score_results
 
 
@@ -266,13 +266,9 @@ def test_down_sampling_keeps_clicks_positions_and_shared_items(sessions):
 def test_shared_results_of_frozen_layers_change_no_number(batch):
     params = FAST.model_copy(update={"frozen_layers": 1, "negatives_per_session": 2})
     runs, models = [], []
-    for encoder in (None, TextEncoder(tiny_model().eval(), 1)):
-        runs.append(recording(batch))
-        models.append(
-            weights_of(
-                train(runs[-1], tiny_model(), replace(batch, encoder=encoder), draw_clicked, params)
-            )
-        )
+    for kept in (0, 1):
+        runs.append(recording(batch, encoder=TextEncoder(tiny_model().eval(), kept)))
+        models.append(weights_of(train(runs[-1], tiny_model(), batch, draw_clicked, params)))
     for (_, one), (_, other) in zip(runs[0].logged, runs[1].logged, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-5)
     for name, weight in models[0].items():
@@ -289,6 +285,43 @@ def test_gradients_of_several_mini_batches_are_accumulated(batch):
     assert len(run.evaluated) == 2
     assert all(torch.equal(run.evaluated[0][2][name], before[name]) for name in before)
     assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_last_few_accumulated_mini_batches_are_divided_by_their_own_number(batch):
+    """Of three mini-batches two make one change and one makes the next, alone."""
+    params = FAST.model_copy(update={"accumulated_mini_batches": 2, "max_grad_norm": 1e9})
+    run, weight = recording(batch), torch.nn.Parameter(torch.zeros(1))
+    optimizer, seen = torch.optim.SGD([weight], lr=1.0), []
+    for step in (1, 2, 3):
+        gradient_step(run, optimizer, (weight * 4).sum(), step, 3, params)
+        seen.append(weight.item())
+    assert seen == [0.0, -4.0, -8.0]
+
+
+def test_measuring_leaves_a_model_in_the_mode_it_was_in(sessions):
+    model = tiny_model().train()
+    model[0].eval()
+    before = [module.training for module in model.modules()]
+    score_results(model, sessions)
+    assert [module.training for module in model.modules()] == before
+    assert any(before)
+
+
+def test_a_mean_over_sessions_counts_sessions_alike(sessions):
+    values = torch.arange(sessions.result_count, dtype=torch.float64, requires_grad=True)
+    array, session = values.detach().numpy(), sessions.session_index
+    expected = np.mean([array[session == place].mean() for place in range(len(sessions))])
+    assert mean_over_sessions(sessions, values).item() == pytest.approx(expected)
+    places = torch.from_numpy(np.flatnonzero(sessions.clicked))
+    clicked = [
+        array[(session == place) & sessions.clicked].mean()
+        for place in np.flatnonzero(sessions.not_irrelevant)
+    ]
+    mean = mean_over_sessions(sessions, values[places], places)
+    assert mean.item() == pytest.approx(np.mean(clicked))
+    mean.backward()
+    assert values.grad.sum().item() == pytest.approx(1)
+    assert mean_over_sessions(sessions, values[:0], places[:0]).item() == 0
 
 
 def losses_in(precision: str, batch) -> list[float]:

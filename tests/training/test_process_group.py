@@ -27,8 +27,10 @@ def trained(group: ProcessGroup, frozen_layers: int = 0):
     sessions = columns(seed=1)
     encoder = TextEncoder(copy.deepcopy(MODEL), frozen_layers, group)
     scores = score_results(encoder.model, sessions, encoder)
-    batch = TrainingBatch("0" * 24, sessions, scores, encoder)
-    run = RecordingRun(sessions, scores, main_metric=MainMetric("test_x"), answers=[0.0] * 9)
+    batch = TrainingBatch("0" * 24, sessions, scores)
+    run = RecordingRun(
+        sessions, scores, main_metric=MainMetric("test_x"), answers=[0.0] * 9, encoder=encoder
+    )
     params = PARAMS.model_copy(update={"frozen_layers": frozen_layers})
     weights = weights_of(train(run, copy.deepcopy(MODEL), batch, draw_clicked, params))
     losses = [metrics["train_loss"] for _, metrics in run.logged]

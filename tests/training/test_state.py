@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load, save
 
 from hooktune.contract.checkpoint import Checkpoint
+from hooktune.contract.metric import MainMetric
 from hooktune.contract.seeding import seeded
 from hooktune.testing import tiny_model
+from hooktune.training.best_weights import BestWeights
 from hooktune.training.loop import TrainingParams
 from hooktune.training.optimizer import adam_w, frozen, lowest_layers
 from hooktune.training.state import gather_state, restore_state
@@ -35,7 +37,10 @@ def test_weights_optimiser_and_random_states_come_back_and_frozen_weights_are_le
     with seeded(3), frozen(lowest):
         optimizer = adam_w(model, TrainingParams(learning_rate=1e-2))
         step(model, optimizer)
-        state = gather_state(model, optimizer, {"w": torch.ones(2)}, {"count": 1})
+        best = BestWeights(MainMetric("x"))
+        best.consider(model, {"x": 2.0})
+        best.consider(model, {"x": 1.0})
+        state = gather_state(model, optimizer, best)
         kept = through_files(1, *state)
         expected = draws()
         step(model, optimizer)
@@ -43,12 +48,14 @@ def test_weights_optimiser_and_random_states_come_back_and_frozen_weights_are_le
         other = tiny_model()
         with frozen(lowest_layers(other, 1)):
             second = adam_w(other, TrainingParams(learning_rate=1e-2))
-            best = restore_state(kept, other, second)
+            restored = BestWeights(MainMetric("x"))
+            assert restore_state(kept, other, second, restored) == 1
             assert draws() == expected
             step(other, second)
 
-    assert kept.facts["count"] == 1
-    torch.testing.assert_close(best, {"w": torch.ones(2)})
+    assert restored.evaluations_since == kept.facts["evaluations_since"] == 1
+    assert restored.weights
+    torch.testing.assert_close(restored.weights, best.weights)
     for (name, one), (_, same) in zip(
         model.named_parameters(), other.named_parameters(), strict=True
     ):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hooktune.contract.checkpoint import Checkpoint, StateGiver
+    from hooktune.contract.encoding import Encoder
     from hooktune.contract.metric import Accumulation, MainMetric, MetricDescription
     from hooktune.contract.outcome import Addresses
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
@@ -43,6 +44,26 @@ class ActiveRun(Protocol):
         """The metric by which the returned model will be judged."""
         ...
 
+    @property
+    def device(self) -> str:
+        """The torch device that the model is on, such as `cpu` or `cuda:1`."""
+        ...
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes that train together this one is, from 0; 0 is the leading one."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together; each of them calls `fit_batch`."""
+        ...
+
+    @property
+    def encoder(self) -> "Encoder":
+        """Encodes the batch's texts, each process its share, and keeps what stays the same."""
+        ...
+
     def expect_steps(self, count: int) -> None:
         """Tell how many steps the run will take at most; progress is shown against it."""
         ...
@@ -64,9 +85,13 @@ class ActiveRun(Protocol):
         """Track one point of each metric, and its running figures.
 
         Args:
-            metrics: Numbers by name; a name takes letters, digits, blanks and `_-.:/`.
-            step: The training step that they belong to, from 1.
+            metrics: Numbers by name; a name takes letters, digits, blanks and `_-.:/`. Names that
+                begin with `test_` are those of evaluations.
+            step: The training step that they belong to, from 1; 0 for what comes before.
             accumulate: Which running figures to track beside them.
+
+        Raises:
+            PluginError: A name, a value or the step cannot be tracked; nothing of it is.
         """
         ...
 

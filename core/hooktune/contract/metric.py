@@ -1,6 +1,7 @@
-"""Running figures of a metric, and the rule that says which of two values is better."""
+"""Which metrics can be tracked, their running means, and which of two values is better."""
 
 import math
+import numbers
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from hooktune.errors import RequestError
+from hooktune.naming import problem_of_key
+from hooktune.plain_text import kind_of
 
 Accumulation = Literal["mean", "sliding", "min", "max"]
 ACCUMULATIONS: Final[tuple[Accumulation, ...]] = get_args(Accumulation)
@@ -43,6 +46,12 @@ class MetricDescription:
 LOSS_DESCRIPTION: Final = MetricDescription(
     LOSS, greater_is_better=False, description="The loss of the method on these sessions."
 )
+
+
+FIT_SECONDS: Final = "fit_seconds"
+"""The metric that says how long a run's `fit_batch` took."""
+
+RESERVED_NAMES: Final = (FIT_SECONDS,)
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,36 @@ def ranking_warning(metrics: Mapping[str, float], starting: Mapping[str, float])
     )
 
 
+def problem_of_metrics(metrics: object) -> str:
+    """Say what keeps the result of `compute_metrics` from being tracked; empty where nothing."""
+    if not isinstance(metrics, Mapping):
+        return f"it returned {kind_of(metrics)}, not a dict of numbers by name"
+    for name, value in metrics.items():
+        problem = problem_of_key(name)
+        if problem:
+            return f"the metric {name!r} {problem}"
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            return f"the metric {name!r} is {kind_of(value)}, not a number; convert it with float()"
+    return ""
+
+
+def problem_of_point(metrics: object, step: object) -> str:
+    """Say what keeps metrics from being tracked at a step by `run.log`; empty where nothing."""
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
+        return f"the step is {step!r}, not a whole number from 0"
+    if not isinstance(metrics, Mapping):
+        return f"it was given {kind_of(metrics)}, not a dict of numbers by name"
+    if problem := problem_of_metrics(metrics):
+        return problem
+    for name in metrics:
+        if name.startswith(TEST_PREFIX) or name in RESERVED_NAMES:
+            return (
+                f"the metric {name!r} has a name that is kept for what hooktune itself measures; "
+                "call it otherwise"
+            )
+    return ""
+
+
 @dataclass
 class _Series:
     window: deque[float]
@@ -164,8 +203,8 @@ class Accumulator:
     def state(self) -> dict[str, list[Any]]:
         """Return all that was taken in, as JSON holds it."""
         return {
-            name: [list(each.window), each.count, each.total, each.least, each.greatest]
-            for name, each in self._series.items()
+            name: [list(series.window), series.count, series.total, series.least, series.greatest]
+            for name, series in self._series.items()
         }
 
     def restore(self, state: Mapping[str, list[Any]]) -> None:

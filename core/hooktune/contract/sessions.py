@@ -110,10 +110,19 @@ class Sessions:
 
     def take(self, sessions: Ints | Mask) -> "Sessions":
         """Return the sessions at these places, in this order, or those that a mask picks."""
+        return self.take_with(sessions)[0]
+
+    def take_with(self, sessions: Ints | Mask, *values: Any) -> tuple["Sessions", tuple[Any, ...]]:
+        """Return what `take` does, and with it the values of the results that are left.
+
+        Args:
+            sessions: Places of sessions, or a mask over them.
+            values: Arrays or tensors with an entry for each result.
+        """
         is_mask = sessions.dtype == np.bool_
         places: Ints = np.flatnonzero(sessions) if is_mask else sessions.astype(np.int64)
         results = self.result_places(places)
-        return replace(
+        taken = replace(
             self,
             session_ids=self.session_ids.take(pa.array(places)),
             query_index=self.query_index[places],
@@ -123,6 +132,7 @@ class Sessions:
             rank=self.rank[results],
             shown_at=None if self.shown_at is None else self.shown_at[results],
         )
+        return taken, tuple(value[results] for value in values)
 
     def result_places(self, sessions: Ints) -> Ints:
         """Return the places of the results that these sessions show, session after session."""
@@ -137,8 +147,17 @@ class Sessions:
 
         A kept result keeps its position.
         """
+        return self.keep_results_with(kept)[0]
+
+    def keep_results_with(self, kept: Mask, *values: Any) -> tuple["Sessions", tuple[Any, ...]]:
+        """Return what `keep_results` does, and with it the values of the results that are left.
+
+        Args:
+            kept: For each result, whether it stays.
+            values: Arrays or tensors with an entry for each result.
+        """
         lengths = self.sum_per_session(kept).astype(np.int64)
-        return replace(
+        left = replace(
             self,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             item_index=self.item_index[kept],
@@ -146,6 +165,7 @@ class Sessions:
             rank=self.rank[kept],
             shown_at=self.positions[kept],
         )
+        return left, tuple(value[kept] for value in values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +190,6 @@ class TrainingBatch:
     train: Sessions
     baseline: Floats
     """For each result of `train`, the similarity that distance shift is measured from."""
-    encoder: object = None
-    """What `hooktune.train` knows of the texts already; nothing that others could use."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "baseline", read_only(self.baseline))

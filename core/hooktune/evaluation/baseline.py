@@ -63,22 +63,20 @@ def measure_starting_point(
         RequestError: No plugin computes the main metric; told before anything is encoded.
     """
     model, sessions = encoder.model, batch.sessions
-    train, test = split
-    _check_main_metric(host, settings.main_metric.name, model, sessions.take(test[:_PROBED]))
+    probed = sessions.take(split.test[:_PROBED])
+    _check_main_metric(host, settings.main_metric.name, model, probed)
     scores = score_results(model, sessions, encoder, title="the starting model")
     baseline = scores if settings.baseline == "starting" else sessions.rank
-    in_test_results = sessions.result_places(test)
-    measure = Evaluator(host, sessions.take(test), baseline[in_test_results], encoder)
-    metrics = measure.of_scores(model, scores[in_test_results])
+    test, (test_baseline, test_scores) = sessions.take_with(split.test, baseline, scores)
+    evaluator = Evaluator(host, test, test_baseline, encoder)
+    metrics = evaluator.of_scores(model, test_scores)
     main = settings.main_metric.name
     if main not in {*metrics, *with_test_prefix({LOSS: 0.0})}:
         raise _not_computed(main, metrics)
-    training = TrainingBatch(
-        batch.batch_id, sessions.take(train), baseline[sessions.result_places(train)], encoder
-    )
-    test_scores = scores[in_test_results]
-    similarities = count_similarities(measure.sessions, test_scores)
-    return StartingPoint(training, measure, encoder, metrics, test_scores, similarities)
+    train, (train_baseline,) = sessions.take_with(split.train, baseline)
+    training = TrainingBatch(batch.batch_id, train, train_baseline)
+    similarities = count_similarities(test, test_scores)
+    return StartingPoint(training, evaluator, encoder, metrics, test_scores, similarities)
 
 
 def _check_main_metric(
@@ -108,7 +106,7 @@ def _not_computed(main: str, known: Iterable[str]) -> RequestError:
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:
     """Return how many of a model's lowest layers none of the runs is going to train."""
     depths = [
-        frozen_layer_count(model, each.frozen_layers) if isinstance(each, TrainingParams) else 0
-        for each in candidates
+        frozen_layer_count(model, params.frozen_layers) if isinstance(params, TrainingParams) else 0
+        for params in candidates
     ]
     return min(depths)

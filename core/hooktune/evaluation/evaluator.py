@@ -35,7 +35,7 @@ class Evaluation:
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Evaluation":
         """Return what `as_json` was called on."""
-        counts = {name: np.array(each) for name, each in values["similarities"].items()}
+        counts = {name: np.array(counted) for name, counted in values["similarities"].items()}
         return Evaluation(values["metrics"], Similarities(**counts))
 
 
@@ -53,7 +53,7 @@ class Evaluator:
     host: Host
     sessions: Sessions
     baseline: Floats
-    encoder: "TextEncoder | None" = None
+    encoder: "TextEncoder"
 
     def __call__(
         self,
@@ -64,7 +64,7 @@ class Evaluator:
         return self.of_scores(model, self.scores(model), loss)
 
     def scores(self, model: "SentenceTransformer") -> Floats:
-        """Return the similarity of each of the sessions' results; of a group, all must call it."""
+        """Return the similarity of each result; all processes of a run must call it."""
         return score_results(model, self.sessions, self.encoder, title="the tuned model")
 
     def in_full(

@@ -19,6 +19,7 @@ from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models import champions as registry
 from hooktune.tracking.models.champions import ModelVersion
 from hooktune.tracking.records import BATCH_TAG, to_json
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
@@ -267,13 +268,14 @@ def _measure(
         sessions = sessions.take(trained_on.settings.split(sessions).test)
         words = f"the test sessions of batch {batch.batch_id}"
     present_model = registry.load_version(tracker.client, champion, device)
-    present = score_results(present_model, sessions)
+    encoder = TextEncoder(present_model)
+    present = score_results(present_model, sessions, encoder)
     baseline: Floats = present
     if iteration.settings.baseline == "recorded" and not np.isnan(sessions.rank).any():
         baseline = sessions.rank
-    measure = Evaluator(host, sessions, baseline)
-    present_metrics = measure.of_scores(present_model, present)
-    candidate_metrics = measure(tracker.load_model(run, device))
+    evaluator = Evaluator(host, sessions, baseline, encoder)
+    present_metrics = evaluator.of_scores(present_model, present)
+    candidate_metrics = evaluator(tracker.load_model(run, device))
     if main.name not in candidate_metrics:
         raise RequestError(
             f"No plugin computes the main metric {main.name!r} on batch {batch.batch_id}, so that "

@@ -22,6 +22,7 @@ from hooktune.iteration.messages import (
     unpacked_model,
 )
 from hooktune.iteration.result import IterationResult
+from hooktune.iteration.tracked_run import check_point
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ProcessGroup
@@ -103,7 +104,7 @@ class FollowingRun:
     Args:
         seed: As that of the leading process, as are the other arguments.
         main_metric: Chooses the best weights.
-        measure: Measures models on the test sessions.
+        evaluator: Measures models on the test sessions.
         group: The processes that train together.
     """
 
@@ -112,6 +113,26 @@ class FollowingRun:
     evaluator: Evaluator
     group: ProcessGroup
     last_step: int = 0
+
+    @property
+    def device(self) -> str:
+        """See `ActiveRun.device`."""
+        return str(self.encoder.model.device)
+
+    @property
+    def rank(self) -> int:
+        """See `ActiveRun.rank`."""
+        return self.group.rank
+
+    @property
+    def world_size(self) -> int:
+        """See `ActiveRun.world_size`."""
+        return self.group.size
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """See `ActiveRun.encoder`."""
+        return self.evaluator.encoder
 
     def expect_steps(self, count: int) -> None:
         """Do nothing."""
@@ -123,27 +144,31 @@ class FollowingRun:
         self,
         metrics: Mapping[str, float],
         step: int,
-        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),  # noqa: ARG002
     ) -> None:
-        """Do nothing."""
+        """Track nothing, and refuse what the leading process refuses."""
+        check_point(metrics, step)
 
     def log_scores(
         self,
-        model: "SentenceTransformer",
-        sessions: Sessions,
-        scores: Floats,
-        baseline: Floats,
+        model: "SentenceTransformer",  # noqa: ARG002
+        sessions: Sessions,  # noqa: ARG002
+        scores: Floats,  # noqa: ARG002
+        baseline: Floats,  # noqa: ARG002
         step: int,
     ) -> None:
-        """Do nothing."""
+        """Track nothing, and refuse what the leading process refuses."""
+        check_point({}, step)
 
-    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:  # noqa: ARG002
+    def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """Encode a share of the texts, where the leading process encodes, and return its result."""
-        measured: Evaluation | None = self.group.lead()
-        if measured is None:
+        check_point({}, step)
+        self.last_step = max(self.last_step, step)
+        evaluation: Evaluation | None = self.group.lead()
+        if evaluation is None:
             self.evaluator.scores(model)
-            measured = self.group.lead()
-        return dict(measured.metrics) if measured else {}
+            evaluation = self.group.lead()
+        return dict(evaluation.metrics) if evaluation else {}
 
     def checkpoint(self, step: int, state: StateGiver) -> None:
         """Do nothing: the leading process has the same state."""

@@ -93,19 +93,19 @@ def run_once(
             model = host.fit_batch(
                 active, copy.deepcopy(start.encoder.model), start.training, params
             )
-            active.log({"fit_seconds": active.seconds}, active.last_step, accumulate=())
-        measured = active.measured(model, active.last_step)
+            active.log_fit_seconds()
+        evaluation = active.evaluation_of(model, active.last_step)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
         claim.confirm()
         if stop.is_set():
             return _end_run(tracker, run, host, claim, "KILLED", "stopped")
-        if warning := ranking_warning(measured.metrics, iteration.starting_metrics):
+        if warning := ranking_warning(evaluation.metrics, iteration.starting_metrics):
             tracker.warn(run, warning)
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
-        draw_run(tracker, iteration, run, start.similarities, measured.similarities)
+        draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
             tracker.keep_if_best(run, model, active.last_step)
         return _end_run(tracker, run, host, claim, "FINISHED")

@@ -1,4 +1,4 @@
-"""The run that a method is at work for: where its figures go, and what it goes on from."""
+"""The run that a method is at work for: where its metrics go, and what it goes on from."""
 
 import hashlib
 import logging
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hooktune.contract.checkpoint import Checkpoint, StateGiver
 from hooktune.contract.metric import (
+    FIT_SECONDS,
     LOSS,
     Accumulation,
     Accumulator,
     MainMetric,
+    problem_of_point,
     with_test_prefix,
     with_train_prefix,
 )
 from hooktune.contract.sessions import Floats, Sessions
-from hooktune.errors import HooktuneError
+from hooktune.errors import HooktuneError, PluginError
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
@@ -71,9 +74,29 @@ class TrackedRun:
     _began: float = field(default_factory=time.monotonic)
     _loss: Callable[[Sessions, Floats], float] | None = None
     _accumulator: Accumulator = field(default_factory=Accumulator)
-    _measured: dict[bytes, Evaluation] = field(default_factory=dict)
+    _evaluations: dict[bytes, Evaluation] = field(default_factory=dict)
     _failure: Exception | None = None
     """What has failed here and not in the processes that follow, which are to be told."""
+
+    @property
+    def device(self) -> str:
+        """See `ActiveRun.device`."""
+        return str(self.encoder.model.device)
+
+    @property
+    def rank(self) -> int:
+        """See `ActiveRun.rank`."""
+        return self.group.rank
+
+    @property
+    def world_size(self) -> int:
+        """See `ActiveRun.world_size`."""
+        return self.group.size
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """See `ActiveRun.encoder`."""
+        return self.evaluator.encoder
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
@@ -94,13 +117,24 @@ class TrackedRun:
         accumulate: Iterable[Accumulation] = ("mean", "sliding"),
     ) -> None:
         """See `ActiveRun.log`."""
+        check_point(metrics, step)
         with self._keeping_failure():
-            self.check()
-            self.last_step = max(self.last_step, step)
-            figures = self._accumulator.add(metrics, accumulate)
-            self._add(figures, step)
-            if "train_loss" in metrics:
-                self.progress.show(step, figures.get("sliding_train_loss", math.nan))
+            self._log(metrics, step, accumulate)
+
+    def log_fit_seconds(self) -> None:
+        """Track how long the method took, once it has ended."""
+        with self._keeping_failure():
+            self._log({FIT_SECONDS: self.seconds}, self.last_step, ())
+
+    def _log(
+        self, metrics: Mapping[str, float], step: int, accumulate: Iterable[Accumulation]
+    ) -> None:
+        self.check()
+        self.last_step = max(self.last_step, step)
+        points = self._accumulator.add(metrics, accumulate)
+        self._add(points, step)
+        if "train_loss" in metrics:
+            self.progress.show(step, points.get("sliding_train_loss", math.nan))
 
     def log_scores(
         self,
@@ -111,26 +145,28 @@ class TrackedRun:
         step: int,
     ) -> None:
         """See `ActiveRun.log_scores`."""
+        check_point({}, step)
         with self._keeping_failure():
             metrics = self.evaluator.host.compute_metrics(model, sessions, scores, baseline)
-            self.log(with_train_prefix(metrics), step)
+            self._log(with_train_prefix(metrics), step, ("mean", "sliding"))
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""
-        return dict(self.measured(model, step).metrics)
+        check_point({}, step)
+        return dict(self.evaluation_of(model, step).metrics)
 
-    def measured(self, model: "SentenceTransformer", step: int) -> Evaluation:
-        """Evaluate a model; one that was measured before is not encoded again."""
+    def evaluation_of(self, model: "SentenceTransformer", step: int) -> Evaluation:
+        """Evaluate a model; one that was evaluated before is not encoded again."""
         key = _fingerprint(model)
-        measured: Evaluation | None = self._lead(lambda: self._measured.get(key))
-        if measured is None:
+        evaluation: Evaluation | None = self._lead(lambda: self._evaluations.get(key))
+        if evaluation is None:
             scores = self.evaluator.scores(model)
-            measured = self._lead(lambda: self.evaluator.in_full(model, scores, self._loss))
-            self._measured[key] = measured
+            evaluation = self._lead(lambda: self.evaluator.in_full(model, scores, self._loss))
+            self._evaluations[key] = evaluation
         self.last_step = max(self.last_step, step)
         with self._keeping_failure():
-            self._add(measured.metrics, step)
-        return measured
+            self._add(evaluation.metrics, step)
+        return evaluation
 
     @property
     def seconds(self) -> float:
@@ -150,7 +186,9 @@ class TrackedRun:
             "seconds": self.seconds,
             "last_step": self.last_step,
             "accumulator": self._accumulator.state(),
-            "measured": {key.hex(): each.as_json() for key, each in self._measured.items()},
+            "measured": {
+                key.hex(): evaluation.as_json() for key, evaluation in self._evaluations.items()
+            },
             "logged_until": self._logged_until(),
         }
         try:
@@ -174,7 +212,7 @@ class TrackedRun:
         self._began = time.monotonic() - own["seconds"]
         self.last_step = own["last_step"]
         self._accumulator.restore(own["accumulator"])
-        self._measured = {
+        self._evaluations = {
             bytes.fromhex(key): Evaluation.from_json(value)
             for key, value in own["measured"].items()
         }
@@ -219,11 +257,34 @@ class TrackedRun:
             self.metric_log.add(metrics, step)
 
 
+def check_point(metrics: Mapping[str, float], step: int) -> None:
+    """Refuse at once what could not be tracked, as it would take the points beside it along.
+
+    Raises:
+        PluginError: A name, a value or the step is not legal.
+    """
+    if problem := problem_of_point(metrics, step):
+        raise PluginError(f"The run cannot track this: {problem}.")
+
+
 def _fingerprint(model: "SentenceTransformer") -> bytes:
-    """Return a digest of a model's weights."""
+    """Return a digest of all that decides a model's embeddings: weights, modules, how it reads."""
     import torch
 
     digest = hashlib.blake2b(digest_size=16)
+    settings = [model.prompts, model.default_prompt_name, model.max_seq_length, model.truncate_dim]
+    digest.update(repr(settings).encode())
+    for path, module in model.named_modules():
+        # What torch prints of a module tells its kind and sizes; what it is made of follows.
+        own = "" if any(module.children()) else module.extra_repr()
+        read = {
+            key: value
+            for key, value in vars(module).items()
+            if not key.startswith("_")
+            and key not in ("training", "name_or_path")
+            and isinstance(value, str | int | float | bool | None)
+        }
+        digest.update(f"{path} {type(module).__qualname__} {own} {read}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

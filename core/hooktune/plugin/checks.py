@@ -6,10 +6,7 @@ misspelt hook is never called, and an argument with a default never receives its
 
 import inspect
 import logging
-import numbers
-import posixpath
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, Literal, get_args
@@ -20,6 +17,8 @@ from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import PROJECT_NAME
 from hooktune.contract.metric import LOSS
 from hooktune.errors import PluginRequestError, did_you_mean
+from hooktune.naming import problem_of_key
+from hooktune.plain_text import kind_of
 from hooktune.plugin.catalogue import (
     PluginEntry,
     PluginKind,
@@ -39,10 +38,6 @@ SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", *OBSERVER_HOOKS)
 
 RESERVED_PREFIX: Final = "hooktune."
 """What the names of the host's own params begin with."""
-
-_LEGAL_NAME: Final = re.compile(r"[\w\-.:/ ]+")
-# MLflow takes 250 characters, and `train_` and the running figures' prefixes need some of them.
-_MAX_NAME: Final = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,19 +256,6 @@ LOSS_IS_RESERVED: Final = (
 )
 
 
-def problem_of_metrics(metrics: object) -> str:
-    """Say what keeps the result of `compute_metrics` from being tracked; empty where nothing."""
-    if not isinstance(metrics, Mapping):
-        return f"it returned {kind_of(metrics)}, not a dict of numbers by name"
-    for name, value in metrics.items():
-        problem = problem_of_name(name)
-        if problem:
-            return f"the metric {name!r} {problem}"
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            return f"the metric {name!r} is {kind_of(value)}, not a number; convert it with float()"
-    return ""
-
-
 def problem_of_schema(schema: object) -> str:
     """Say what keeps the result of `hyper_parameters` from being used; empty where nothing."""
     from pydantic import BaseModel
@@ -286,7 +268,7 @@ def problem_of_schema(schema: object) -> str:
         if field.is_required():
             return f"the hyper-parameter {name!r} of {schema.__name__} has no default; give it one"
         for label in {name, field.alias or name}:
-            problem = problem_of_name(label)
+            problem = problem_of_key(label)
             if label.startswith(RESERVED_PREFIX):
                 problem = f"begins with {RESERVED_PREFIX!r}, which hooktune keeps for itself"
             if problem:
@@ -301,26 +283,3 @@ def problem_of_schema(schema: object) -> str:
     except Exception as error:
         return f"{schema.__name__} cannot be made from its own defaults: {error}"
     return " ".join(refused_draws(schema)).rstrip(".")
-
-
-def kind_of(value: object) -> str:
-    """Name a value's type for a message; a class is named itself."""
-    if value is None:
-        return "None"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return f"of the type {type(value).__name__}"
-
-
-def problem_of_name(name: object) -> str:
-    """Say what keeps MLflow from taking the name of a metric or param; empty where nothing."""
-    if not isinstance(name, str):
-        return "has a name that is no text"
-    if not _LEGAL_NAME.fullmatch(name):
-        return "has a name with other characters than letters, digits, blanks and _ - . : /"
-    if len(name) > _MAX_NAME:
-        return f"has a name of more than {_MAX_NAME} characters"
-    # MLflow keeps a name as a path of files.
-    if posixpath.normpath(name) != name or name.startswith(("/", "..")) or name == ".":
-        return "has a name that is no plain path: mind the slashes and dots"
-    return ""

@@ -1,7 +1,8 @@
 """Whether what a plugin tells of its metrics can be used."""
 
 from hooktune.contract.metric import TEST_PREFIX, TRAIN_PREFIX, MetricDescription
-from hooktune.plugin.checks import kind_of, problem_of_name
+from hooktune.naming import problem_of_key
+from hooktune.plain_text import kind_of
 
 
 def problem_of_descriptions(given: object) -> str:
@@ -11,7 +12,7 @@ def problem_of_descriptions(given: object) -> str:
     for description in given:
         if not isinstance(description, MetricDescription):
             return f"it returned {kind_of(description)} among the MetricDescription"
-        if problem := problem_of_name(description.name):
+        if problem := problem_of_key(description.name):
             return f"the metric {description.name!r} {problem}"
         for prefix in (TRAIN_PREFIX, TEST_PREFIX):
             if description.name.startswith(prefix):

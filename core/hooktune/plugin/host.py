@@ -16,9 +16,11 @@ from hooktune.contract.metric import (
     LOSS_DESCRIPTION,
     MainMetric,
     MetricDescription,
+    problem_of_metrics,
 )
 from hooktune.errors import PluginError, PluginRequestError
 from hooktune.naming import check_method_name
+from hooktune.plain_text import kind_of
 from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
@@ -28,8 +30,6 @@ from hooktune.plugin.checks import (
     PluginFailure,
     implementations,
     imported_plugin,
-    kind_of,
-    problem_of_metrics,
     problem_of_schema,
 )
 from hooktune.plugin.descriptions import problem_of_descriptions

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hooktune.contract.metric import problem_of_metrics
 from hooktune.contract.sessions import Sessions
 from hooktune.errors import HooktuneError
-from hooktune.plugin.checks import problem_of_metrics
 from hooktune.processes import scratch_folder
 from hooktune.testing import sessions_to_survive
 from hooktune.testing.params_check import check_params

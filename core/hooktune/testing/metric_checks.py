@@ -25,6 +25,7 @@ from hooktune.testing.shared_checks import light_import, surroundings_left_alone
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.testing.trial import SEED, NoProgress, Points, Stop, digests
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
@@ -126,9 +127,10 @@ class MetricTrial:
     def changes(self) -> dict[str, str]:
         """What the plugin changes of its surroundings while every hook is called once."""
         of = self.measured
-        metrics = Evaluator(self.host, of.sessions, of.baseline)
+        encoder = TextEncoder(self.model)
+        evaluator = Evaluator(self.host, of.sessions, of.baseline, encoder)
         points = cast("MetricLog", Points())
-        run = TrackedRun(SEED, MainMetric(), metrics, points, NoProgress(), Stop())
+        run = TrackedRun(SEED, MainMetric(), evaluator, points, NoProgress(), Stop())
         with seeded(AMBIENT_SEED), watched() as changes:
             self.host.initial_model(MethodSettings(None, SEED, "cpu"))
             self.host.hyper_parameters()
@@ -223,8 +225,8 @@ def observers(trial: MetricTrial) -> None:
 
 def _check_edge(trial: MetricTrial, picked: Any, what: str) -> None:
     of = trial.measured
-    results = picked[of.sessions.session_index]
-    part = Evaluation(of.sessions.take(picked), of.scores[results], of.baseline[results])
+    sessions, (scores, baseline) = of.sessions.take_with(picked, of.scores, of.baseline)
+    part = Evaluation(sessions, scores, baseline)
     try:
         metrics = trial.metrics(part)
     except HooktuneError as error:

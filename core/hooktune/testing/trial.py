@@ -26,6 +26,7 @@ from hooktune.testing.made_up import made_up_sessions
 from hooktune.testing.subject import Subject
 from hooktune.testing.surroundings import AMBIENT_SEED, watched
 from hooktune.tracking.models.loading import quiet_loading
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Trial:
         if stopped:
             stop.set()
         run = TrackedRun(
-            SEED, self.main_metric, self._measure, cast("MetricLog", points), NoProgress(), stop
+            SEED, self.main_metric, self._evaluator, cast("MetricLog", points), NoProgress(), stop
         )
         model = copy.deepcopy(self.starting_model)
         columns = digests(batch)
@@ -181,9 +182,10 @@ class Trial:
         )
 
     @cached_property
-    def _measure(self) -> Evaluator:
-        test = self.parts[1]
-        return Evaluator(self.host, test, score_results(self.starting_model, test))
+    def _evaluator(self) -> Evaluator:
+        test, encoder = self.parts[1], TextEncoder(self.starting_model)
+        scores = score_results(self.starting_model, test, encoder)
+        return Evaluator(self.host, test, scores, encoder)
 
 
 def embeddings(model: "SentenceTransformer", sessions: Sessions) -> Floats:

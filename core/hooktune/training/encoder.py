@@ -15,13 +15,14 @@ from sentence_transformers.util import batch_to_device
 from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
+from hooktune.contract.encoding import Task
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.progress import phase, track
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
 from hooktune.training.process_group import ALONE, ProcessGroup
 from hooktune.training.token_table import TokenTable, trained_token_embeddings
-from hooktune.training.tokens import Task, Tokens, encoded_texts, prompt, tokenise
+from hooktune.training.tokens import Tokens, encoded_texts, prompt, tokenise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -82,21 +83,23 @@ class TextEncoder:
         self._parts = split_model(model, frozen_layers)
         self._columns: dict[tuple[int, Task], _Column] = {}
 
-    def reader(self, model: "SentenceTransformer", frozen_layers: int | None = None) -> "Reader":
-        """Prepare to encode by a model.
-
-        Args:
-            model: The model, as it is now.
-            frozen_layers: How many of its lowest layers will not change while the reader is used;
-                None for all, as in an evaluation.
-        """
+    def reader(
+        self,
+        model: "SentenceTransformer",
+        frozen_layers: int | None = None,
+        *,
+        in_bfloat16: bool = False,
+    ) -> "TextReader":
+        """See `hooktune.contract.encoding.Encoder`."""
         if not self._has_tokens_of(model):
-            return TextEncoder(model, group=self.group).reader(model)
+            apart = TextEncoder(model, group=self.group)
+            return apart.reader(model, in_bfloat16=in_bfloat16)
         stay = frozen_layers is None or frozen_layers >= self.depth
         is_shared = (
             self._parts is not None and stay and same_lowest_layers(model, self.model, self.depth)
         )
-        return Reader(self, model, split_model(model, self.depth) if is_shared else None)
+        parts = split_model(model, self.depth) if is_shared else None
+        return TextReader(self, model, parts, in_bfloat16)
 
     def column(self, texts: pa.LargeStringArray, task: Task) -> _Column:
         """Return a column of texts, which is tokenised at its first use."""
@@ -138,7 +141,7 @@ class TextEncoder:
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class TextReader:
     """A model that reads a batch's texts: what `TextEncoder.reader` makes."""
 
     encoder: TextEncoder
@@ -156,19 +159,7 @@ class Reader:
         learned: Mask | None = None,
         title: str | None = None,
     ) -> tuple[Ints, torch.Tensor]:
-        """Encode the distinct texts that an index uses, as the model is and in its present mode.
-
-        Args:
-            texts: A column of the batch.
-            index: The entries of the column that are wanted.
-            task: By which prompt and route they are encoded.
-            learned: For each entry of the index, whether a gradient is to reach it; None for none.
-            title: What progress is reported as; without it there is no report.
-
-        Returns:
-            For each entry of the index, its row in the embeddings; and the embeddings, normalised,
-            on the model's device.
-        """
+        """See `hooktune.contract.encoding.Reader`."""
         column = self.encoder.column(texts, task)
         rows, place_of = np.unique(column.row_of[index], return_inverse=True)
         with_gradient = np.zeros(len(rows), dtype=bool)
@@ -227,12 +218,12 @@ class Reader:
         return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
 
     def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
-        """Cut texts that are in order of length into groups which are padded to one length."""
+        """Cut texts that are in order of length into chunks which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
         if self.in_bfloat16 and self.model.device.type == "cpu":
             most *= 2  # its numbers take half as much of the cache
         if (processes := self.encoder.group.size) > 1:
-            # So that each has a share of a step whose texts would fit into one group.
+            # So that each has a share of a step whose texts would fit into one chunk.
             most = min(most, -(-int(lengths.sum()) // processes))
         start = 0
         for end in range(1, len(order) + 1):

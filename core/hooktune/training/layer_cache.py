@@ -107,7 +107,7 @@ def same_lowest_layers(
     model: "SentenceTransformer", other: "SentenceTransformer", depth: int
 ) -> bool:
     """Tell whether two models have the same weights below and in their lowest `depth` layers."""
-    one, two = (_lowest_weights(each, depth) for each in (model, other))
+    one, two = (_lowest_weights(given, depth) for given in (model, other))
     return one.keys() == two.keys() and all(
         one[name].shape == two[name].shape
         and torch.equal(one[name], two[name].to(one[name].device))
@@ -123,9 +123,9 @@ def _lowest_weights(model: "SentenceTransformer", depth: int) -> dict[str, torch
     name, _ = found
     above = tuple(f"{name}.{number}." for number in range(depth, len(found[1])))
     return {
-        each: weight
-        for each, weight in transformer.state_dict().items()
-        if each.startswith((f"{name}.", "embeddings.")) and not each.startswith(above)
+        path: weight
+        for path, weight in transformer.state_dict().items()
+        if path.startswith((f"{name}.", "embeddings.")) and not path.startswith(above)
     }
 
 

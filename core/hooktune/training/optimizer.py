@@ -1,5 +1,6 @@
 """What of a model training changes, and how fast: frozen layers, learning rates, warm-up."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -8,10 +9,12 @@ import torch
 from torch import nn
 
 from hooktune.errors import RequestError
+from hooktune.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.contract.hooks import ActiveRun
     from hooktune.contract.params import TrainingParams
 
 FrozenLayers = int | Literal["half"]
@@ -142,15 +145,77 @@ def _learning_rates(model: "SentenceTransformer", params: "TrainingParams") -> d
     }
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup: int) -> None:
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, step: int, steps: int, warmup_ratio: float
+) -> None:
     """Set the learning rates for a step, from 1: a linear rise to their peaks, then a linear fall.
 
     Args:
         optimizer: What `adam_w` made.
         step: The step that comes next.
         steps: How many steps there are altogether.
-        warmup: How many of them rise.
+        warmup_ratio: The share of them in which the rates rise.
     """
+    warmup = math.ceil(warmup_ratio * steps)
     factor = step / warmup if step <= warmup else (steps - step + 1) / (steps - warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
+    for weights in optimizer.param_groups:
+        weights["lr"] = weights["peak"] * factor
+
+
+def gradient_step(
+    run: "ActiveRun",
+    optimizer: torch.optim.Optimizer,
+    loss: torch.Tensor,
+    step: int,
+    steps: int,
+    params: "TrainingParams",
+) -> None:
+    """Add the gradient of a mini-batch's loss, and change the weights where that is due.
+
+    They change after `params.accumulated_mini_batches` steps and after the last one, by the mean of
+    the gradients since the last change, shortened to `params.max_grad_norm`. All processes of a run
+    must call it: their gradients are added up.
+
+    Args:
+        run: The run at work.
+        optimizer: What `adam_w` made.
+        loss: One number; without a gradient it changes nothing.
+        step: The step, from 1.
+        steps: How many steps there are altogether.
+        params: The two named.
+    """
+    accumulated = params.accumulated_mini_batches
+    first = (step - 1) // accumulated * accumulated + 1
+    last = min(first + accumulated - 1, steps)
+    if loss.requires_grad:  # otherwise nothing of this mini-batch counted
+        (loss / (last - first + 1)).backward()  # type: ignore[no-untyped-call]
+    if step < last:
+        return
+    weights = [weight for given in optimizer.param_groups for weight in given["params"]]
+    ProcessGroup(run.rank, run.world_size, run.device).add_gradients(weights)
+    if all(weight.grad is None for weight in weights):
+        return
+    nn.utils.clip_grad_norm_(weights, params.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@contextmanager
+def training_mode(model: "SentenceTransformer", params: "TrainingParams") -> Iterator[None]:
+    """Train a model above its frozen layers, with dropout only where `params` asks for it.
+
+    Afterwards the model is in evaluation mode, without gradients, and what was frozen is free.
+
+    Raises:
+        RequestError: `params.frozen_layers` does not fit the model.
+    """
+    lowest = lowest_layers(model, params.frozen_layers)
+    with frozen(lowest):
+        model.train(params.dropout)
+        for module in lowest:
+            module.eval()
+        try:
+            yield
+        finally:
+            model.eval()
+            model.zero_grad()

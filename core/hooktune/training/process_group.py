@@ -93,18 +93,20 @@ class ProcessGroup:
         if self.size == 1:
             return
         listed = list(weights)
-        has = torch.tensor([each.grad is not None for each in listed], dtype=torch.int32)
+        has = torch.tensor([weight.grad is not None for weight in listed], dtype=torch.int32)
         has = has.to(listed[0].device)
         dist.all_reduce(has, dist.ReduceOp.MAX)
-        touched = [each for each, is_any in zip(listed, has.tolist(), strict=True) if is_any]
+        touched = [weight for weight, is_any in zip(listed, has.tolist(), strict=True) if is_any]
         if not touched:
             return
-        parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in touched]
+        parts = [
+            torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in touched
+        ]
         joined = torch.cat([part.flatten() for part in parts])
         dist.all_reduce(joined)
-        sums = torch.split(joined, [each.numel() for each in touched])
-        for each, total in zip(touched, sums, strict=True):
-            each.grad = total.view_as(each)
+        sums = torch.split(joined, [weight.numel() for weight in touched])
+        for weight, total in zip(touched, sums, strict=True):
+            weight.grad = total.view_as(weight)
 
 
 ALONE: Final = ProcessGroup()

@@ -1,14 +1,17 @@
 """The similarity of shown results to their queries: for measuring, and for training."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 
+from hooktune.contract.encoding import Reader
 from hooktune.contract.sessions import Floats, Ints, Sessions
-from hooktune.training.encoder import Reader, TextEncoder
+from hooktune.training.encoder import TextEncoder
 from hooktune.training.mini_batches import MiniBatch
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ def score_results(
     """Return the cosine similarity of each shown result to its query, float32.
 
     Args:
-        model: The model to measure, which is put into evaluation mode; an asymmetric one encodes
-            queries by its query route and items by its document route.
+        model: The model to measure, in evaluation mode, and afterwards in the mode that it had;
+            an asymmetric one encodes queries by its query route and items by its document route.
         sessions: Sessions that show R results altogether.
         encoder: What is known already of the batch's texts.
         title: Which model it is, as reports of progress say; without it there is no report.
@@ -37,20 +40,30 @@ def score_results(
     Returns:
         An array of R numbers between -1 and 1, in the sessions' order.
     """
-    model.eval()
     reader = (encoder or TextEncoder(model)).reader(model)
     of_queries, of_items = (
         None if title is None else f"encoding {texts} by {title}" for texts in ("queries", "items")
     )
-    with torch.no_grad():
+    with torch.no_grad(), _in_eval_mode(model):
         query_rows, queries = reader.embed(
             sessions.queries, sessions.query_index, "query", title=of_queries
         )
         item_rows, items = reader.embed(
             sessions.items, sessions.item_index, "document", title=of_items
         )
-    vectors = [each.float().cpu().numpy() for each in (queries, items)]
+    vectors = [embeddings.float().cpu().numpy() for embeddings in (queries, items)]
     return similarities(vectors[0], query_rows[sessions.session_index], vectors[1], item_rows)
+
+
+@contextmanager
+def _in_eval_mode(model: "SentenceTransformer") -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def mini_batch_scores(reader: Reader, mini_batch: MiniBatch) -> torch.Tensor:
@@ -60,7 +73,7 @@ def mini_batch_scores(reader: Reader, mini_batch: MiniBatch) -> torch.Tensor:
     shows it.
 
     Args:
-        reader: The model in training.
+        reader: The model in training, from `make_reader`. All processes of a run must call it.
         mini_batch: Sessions that show R results altogether.
 
     Returns:

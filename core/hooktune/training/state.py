@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hooktune.contract.checkpoint import Checkpoint, State
+from hooktune.training.best_weights import BestWeights
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,19 +20,17 @@ _CUDA_RANDOM: Final = "random.cuda."
 def gather_state(
     model: "SentenceTransformer",
     optimizer: torch.optim.Optimizer,
-    best_weights: dict[str, torch.Tensor],
-    facts: dict[str, Any],
+    best: BestWeights | None = None,
 ) -> State:
-    """Copy what training has changed so far.
+    """Copy what training has changed so far, for `run.checkpoint`.
 
-    Frozen weights are those of the starting model, and are left out. Where the sampler is follows
-    from the step.
+    Random states are part of it. Frozen weights are those of the starting model, and are left out.
+    Where a `MiniBatchLoader` is follows from the step.
 
     Args:
         model: The model in training.
         optimizer: Its optimiser.
-        best_weights: Those of the best evaluation.
-        facts: What else the loop has to know again.
+        best: What the evaluations so far have come to, where the loop chooses among them.
     """
     tensors = {f"model.{name}": value for name, value in _changing(model).items()}
     tensors |= {
@@ -39,7 +38,8 @@ def gather_state(
         for name, weight in model.named_parameters()
         if weight.grad is not None
     }
-    tensors |= {f"best.{name}": weight for name, weight in best_weights.items()}
+    if best is not None:
+        tensors |= {f"best.{name}": weight for name, weight in best.weights.items()}
     for place, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{place}.{name}": value for name, value in values.items()}
     tensors[_TORCH_RANDOM] = torch.get_rng_state()
@@ -50,13 +50,29 @@ def gather_state(
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
     }
     python, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
+    facts = {} if best is None else best.facts()
     return copied, {**facts, "python_random": python, "numpy_random": _plain(numpy)}
 
 
 def restore_state(
-    checkpoint: Checkpoint, model: "SentenceTransformer", optimizer: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    """Put back what `gather_state` copied, random states included; returns the best weights."""
+    checkpoint: Checkpoint | None,
+    model: "SentenceTransformer",
+    optimizer: torch.optim.Optimizer,
+    best: BestWeights | None = None,
+) -> int:
+    """Put back what `gather_state` copied, random states included.
+
+    Args:
+        checkpoint: What `run.resumed()` returned; None for a run that begins now.
+        model: The starting model, with the same weights frozen as in `gather_state`.
+        optimizer: A new optimiser of this model.
+        best: Takes what the evaluations so far had come to.
+
+    Returns:
+        How many steps are done; 0 for a run that begins now.
+    """
+    if checkpoint is None:
+        return 0
     changing = _changing(model)
     with torch.no_grad():
         for name, value in _named(checkpoint, "model."):
@@ -76,7 +92,9 @@ def restore_state(
     version, numbers, gauss = checkpoint.facts["python_random"]
     random.setstate((version, tuple(numbers), gauss))
     np.random.set_state(checkpoint.facts["numpy_random"])  # noqa: NPY002
-    return dict(_named(checkpoint, "best."))
+    if best is not None:
+        best.restore(checkpoint.facts, dict(_named(checkpoint, "best.")))
+    return checkpoint.step
 
 
 def _changing(model: "SentenceTransformer") -> dict[str, torch.Tensor]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class TokenTable:
     """The rows of a model's token embeddings that some texts use.
 
-    The gradient of a look-up has a row for each token that there is. Texts are encoded in groups,
-    and with one look-up for all of them that large gradient is made once, not for every group.
+    The gradient of a look-up has a row for each token that there is. Texts are encoded in chunks,
+    and with one look-up for all of them that large gradient is made once, not for every chunk.
 
     Args:
         words: The token embeddings of the model.

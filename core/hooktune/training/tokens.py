@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from hooktune.contract.encoding import Task
 from hooktune.contract.sessions import Ints
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-Task = Literal["query", "document"]
 
 _TEXTS_AT_ONCE: Final = 1_024
 _MASK: Final = "attention_mask"
@@ -132,7 +131,7 @@ def _are_rows(features: dict[str, Any], count: int) -> bool:
     return (
         len(shape) == 2
         and shape[0] == count
-        and all(each.shape == shape for each in tensors.values())
+        and all(tensor.shape == shape for tensor in tensors.values())
         and all(
             isinstance(value, str | int | float | None)
             for name, value in features.items()
