@@ -1,6 +1,6 @@
 """A linear adapter for hooktune: one matrix is trained over embeddings that stay as they are.
 
-Each text is encoded once; the training itself takes seconds. The matrix is added to the model as a
+A run encodes each text once and trains on the embeddings. The matrix is added to the model as a
 `Dense` module of sentence-transformers, for queries and items alike, so that the embeddings of an
 index need only be multiplied by it.
 """

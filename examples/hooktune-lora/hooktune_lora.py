@@ -79,7 +79,7 @@ def add_adapters(model: "SentenceTransformer", params: Params, seed: int) -> "li
         r=params.rank, lora_alpha=params.scale * params.rank, target_modules="all-linear"
     )
     with seeded(seed):
-        return [LoraModel(each.auto_model, config, "default") for each in transformers]
+        return [LoraModel(module.auto_model, config, "default") for module in transformers]
 
 
 def click_loss(temperature: float, sessions: "Sessions", scores: "torch.Tensor") -> "torch.Tensor":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hooktune import RequestError, SearchChoices, SearchRange, hookimpl
+from hooktune import RequestError, SearchChoices, SearchRange, hookimpl, seeded
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -63,8 +63,6 @@ def fit_batch(
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from transformers import PrinterCallback
-
-    from hooktune import seeded
 
     class Trainer(SentenceTransformerTrainer):
         def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
