@@ -41,6 +41,10 @@ class StoreError(RequestError):
     """The tracking store cannot be reached or opened."""
 
 
+class FailedAloneError(HooktuneError):
+    """One of the processes that train together has failed and the others have not: all must end."""
+
+
 class StoreAwayError(HooktuneError):
     """The tracking store went away during the work, and did not come back in time."""
 

@@ -201,7 +201,7 @@ def test_a_model_that_reads_texts_otherwise_is_measured_again(run, kept, model):
     first = run.evaluate(model, 1)
     model.prompts, model.default_prompt_name = {"any": "look for "}, "any"
     second = run.evaluate(model, 2)
-    model.max_seq_length = 3
+    model.max_seq_length = 5
     third = run.evaluate(model, 3)
     model[1].include_prompt = not model[1].include_prompt
     run.evaluate(model, 4)

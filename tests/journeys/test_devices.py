@@ -67,3 +67,40 @@ def test_a_wrong_request_is_told_once_and_ends_all_processes(
     assert done.returncode == 2
     assert done.stderr.count("marjin") == 1
     assert "Traceback" not in done.stderr
+
+
+ALONE = """
+from hooktune import hookimpl, train, TrainingParams
+
+@hookimpl
+def hyper_parameters():
+    return TrainingParams
+
+@hookimpl
+def fit_batch(run, model, batch, params):
+    def loss(sessions, scores):
+        if run.rank == {rank}:
+            raise ValueError("this device is broken")
+        return scores.mean()
+
+    return train(run, model, batch, loss, params)
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_fails_alone_ends_all_and_says_why(
+    store_uri: str, make_batch, tiny_model_folder: Path, tmp_path: Path, rank: int
+):
+    method = tmp_path / "alone.py"
+    method.write_text(ALONE.format(rank=rank))
+    done = hooktune(
+        "--tracking-uri", store_uri, "run", method, make_batch(), "--device", "cpu",
+        "--devices", 2, "--max-runs", 2, "--initial-model", tiny_model_folder,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"Process {rank} of 2 failed alone" in done.stderr
+    assert "this device is broken" in done.stderr
+    tracker = Tracker(store_uri)
+    (iteration,) = tracker.iterations("Alone")
+    (run,) = tracker.runs(iteration)
+    assert run.status == "FAILED"

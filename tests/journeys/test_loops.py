@@ -71,18 +71,19 @@ def test_it_gives_the_numbers_of_one_process_on_two_devices(
 
 
 def test_it_goes_on_after_a_kill_as_if_nothing_had_happened(
-    store_uri: str, tmp_path: Path, empty_store: Path, make_batch, tiny_model_folder: Path, method
-):
-    batch, source = make_batch(), method.read_text()
+    store_uri: str, tmp_path: Path, empty_store: Path, make_batch, tiny_model_folder: Path, method,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    batch, stop = make_batch(), "            if run.should_stop():"
+    die = "            step == 7 and 'DIE' in os.environ and os.kill(os.getpid(), 9)\n"
+    method.write_text("import os\n" + method.read_text().replace(stop, die + stop))
     done = tune(store_uri, method, batch, tiny_model_folder, *DROPOUT)
     assert done.returncode == 0, done.stderr
 
     killed = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'killed.db')}"
-    stop = "            if run.should_stop():"
-    die = "            if step == 7:\n                import os; os.kill(os.getpid(), 9)\n"
-    method.write_text(source.replace(stop, die + stop))
-    assert tune(killed, method, batch, tiny_model_folder, *DROPOUT).returncode == -9
-    method.write_text(source)
+    with monkeypatch.context() as patch:
+        patch.setenv("DIE", "1")
+        assert tune(killed, method, batch, tiny_model_folder, *DROPOUT).returncode == -9
     done = tune(killed, method, batch, tiny_model_folder, *DROPOUT)
     assert done.returncode == 0, done.stderr
     assert_same(histories(store_uri), histories(killed), 1e-6)

@@ -14,7 +14,7 @@ from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.launching import launch
 from hooktune.cli.listings import print_runs
 from hooktune.cli.settings import CommandWithSettings
-from hooktune.errors import HooktuneError, RequestError
+from hooktune.errors import FailedAloneError, HooktuneError, RequestError
 from hooktune.plain_text import printable_lines
 from hooktune.progress import phase
 
@@ -105,8 +105,8 @@ def run(
             outcomes = runner.run_all(names, folder, **given)
         else:
             result = runner.run(methods[0], folder, **given)
-    except HooktuneError:
-        if group.leads:
+    except HooktuneError as error:
+        if group.leads or isinstance(error, FailedAloneError):
             raise
         return
     if not group.leads:

@@ -11,7 +11,7 @@ from hooktune.contract.metric import Accumulation, MainMetric
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch, Floats, Sessions
 from hooktune.contract.settings import IterationSettings
-from hooktune.errors import HooktuneError
+from hooktune.errors import FailedAloneError, HooktuneError
 from hooktune.evaluation.baseline import StartingPoint, measure_starting_point
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
 from hooktune.iteration.messages import (
@@ -88,10 +88,14 @@ def _fit(
     space = host.hyper_parameters()
     params = None if space is None or told.params is None else space.model_validate(told.params)
     try:
-        with seeded_alone(settings.seed):
-            run = FollowingRun(settings.seed, settings.main_metric, start.evaluator, group)
-            model = host.fit_batch(run, copy.deepcopy(start.encoder.model), start.training, params)
-        run.evaluate(model, run.last_step)
+        with group.failing_together(told.work):
+            with seeded_alone(settings.seed):
+                run = FollowingRun(settings.seed, settings.main_metric, start.evaluator, group)
+                own = copy.deepcopy(start.encoder.model)
+                model = host.fit_batch(run, own, start.training, params)
+            run.evaluate(model, run.last_step)
+    except FailedAloneError:
+        raise
     except Exception:
         # It fails in the leading process as well, which records why and goes on.
         logger.debug("the run has failed in process %d", group.rank, exc_info=True)

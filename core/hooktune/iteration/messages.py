@@ -32,6 +32,8 @@ class BeginRun:
 
     params: dict[str, Any] | None
     """Its hyper-parameters, as JSON values; None for a method without any."""
+    work: str
+    """A name that no other run has."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from threading import Event
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.errors import HooktuneError
+from hooktune.errors import FailedAloneError, HooktuneError
 from hooktune.iteration.follow import follow
 from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.messages import EndIteration
@@ -31,6 +31,8 @@ def run_method(
         return replace(follow(host, batch, group), _store=tracker.address)
     try:
         result = run_iteration(tracker, host, batch, request, stop, group)
+    except FailedAloneError:
+        raise  # the others are at another step, and cannot be told
     except Exception as error:
         group.share(EndIteration(error=as_told(error)))
         raise
@@ -78,6 +80,8 @@ def run_methods(
         try:
             result = run_method(tracker, host, batch, request, stop, group)
             outcomes.append(MethodOutcome(name, result, None))
+        except FailedAloneError:
+            raise
         except Exception as error:
             logger.debug("the traceback of %s", name, exc_info=True)
             outcomes.append(_failed(name, error))

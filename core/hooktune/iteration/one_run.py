@@ -8,10 +8,11 @@ from contextlib import suppress
 from importlib.metadata import version
 from threading import Event
 from typing import Any, Final
+from uuid import uuid4
 
 from hooktune.contract.metric import ranking_warning
 from hooktune.contract.seeding import seeded_alone
-from hooktune.errors import ClaimLostError, HooktuneError, in_words
+from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
@@ -74,9 +75,13 @@ def run_once(
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
-        with StepReporter(title) as steps, seeded_alone(settings.seed):
-            group = start.encoder.group
-            group.share(BeginRun(None if params is None else values))
+        group, work = start.encoder.group, uuid4().hex
+        with (
+            StepReporter(title) as steps,
+            group.failing_together(work),
+            seeded_alone(settings.seed),
+        ):
+            group.share(BeginRun(None if params is None else values, work))
             active = TrackedRun(
                 settings.seed,
                 settings.main_metric,
@@ -94,7 +99,7 @@ def run_once(
                 active, copy.deepcopy(start.encoder.model), start.training, params
             )
             active.log_fit_seconds()
-        evaluation = active.evaluation_of(model, active.last_step)
+            evaluation = active.evaluation_of(model, active.last_step)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
@@ -118,7 +123,10 @@ def run_once(
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         _store_traceback(tracker, run, error)
-        return _end_run(tracker, run, host, claim, "FAILED", in_words(error))
+        ended = _end_run(tracker, run, host, claim, "FAILED", in_words(error))
+        if isinstance(error, FailedAloneError):
+            raise
+        return ended
     except BaseException as interruption:
         metric_log.close(patience=0)
         failure = f"interrupted ({type(interruption).__name__})"

@@ -36,7 +36,7 @@ def mean_over_sessions(
     Returns:
         The mean over the sessions that have a value; 0 where none has.
     """
-    session = torch.from_numpy(sessions.session_index).to(values.device)
+    session = torch.tensor(sessions.session_index, device=values.device)
     if places is not None:
         session = session[places]
     count = torch.bincount(session, minlength=len(sessions))

@@ -6,7 +6,8 @@ loss over a whole mini-batch gives the numbers that one process would give.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -15,10 +16,12 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from hooktune.errors import HooktuneError, RequestError, in_words
+from hooktune.errors import FailedAloneError, HooktuneError, RequestError, in_words
 
 # A process that has died must not be waited for much longer than an evaluation takes.
 _TIMEOUT: Final = timedelta(minutes=30)
+_OTHERS_FAIL_WITHIN: Final = timedelta(seconds=5)
+"""What fails in all processes fails in all of them within this time."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,51 @@ class ProcessGroup:
         sums = torch.split(joined, [weight.numel() for weight in touched])
         for weight, total in zip(touched, sums, strict=True):
             weight.grad = total.view_as(weight)
+
+    @contextmanager
+    def failing_together(self, work: str) -> Iterator[None]:
+        """Find out whether a failure is one of all processes, or of this one or another alone.
+
+        Where one has failed alone the others wait for it, or for data that never comes. So the
+        failures are told aside, by the store at which the processes have met.
+
+        Args:
+            work: What is done, by a name that no other work has; the same in all processes.
+
+        Raises:
+            FailedAloneError: Not all have failed, so that the processes are at different steps now.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.size > 1:
+                self._tell_failure(work, error)
+            raise
+
+    def _tell_failure(self, work: str, error: Exception) -> None:
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        try:
+            store = dist.TCPStore(  # type: ignore[attr-defined]
+                host, port, is_master=False, timeout=_OTHERS_FAIL_WITHIN
+            )
+            first = f"hooktune/{work}/alone"
+            if not store.check([first]):
+                store.set(f"hooktune/{work}/{self.rank}", "failed")
+                everyone = [f"hooktune/{work}/{rank}" for rank in range(self.size)]
+                try:
+                    store.wait(everyone, _OTHERS_FAIL_WITHIN)
+                except dist.DistStoreError:
+                    told = f"Process {self.rank} of {self.size} failed alone: {in_words(error)}"
+                    store.compare_set(first, "", told)
+            if not store.check([first]):
+                return
+            message = store.get(first).decode()
+        except RuntimeError:  # the process that keeps the store has ended
+            message = f"Process {self.rank} of {self.size} failed: {in_words(error)}"
+        raise FailedAloneError(
+            f"{message} All processes end, as they would wait for each other; give the same "
+            "command again."
+        ) from error
 
 
 ALONE: Final = ProcessGroup()
