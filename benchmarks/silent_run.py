@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class SilentRun:
     """Stands for the run that the host gives to a method."""
 
-    seed: int
-    main_metric: MainMetric
-    encoder: "Encoder"
+    seed: int = 0
+    main_metric: MainMetric = field(default_factory=MainMetric)
+    encoder: "Encoder | None" = None
+    """None for a method that encodes nothing by it."""
     device: str = "cpu"
     rank: int = 0
     world_size: int = 1

@@ -181,8 +181,8 @@ def test_a_run_that_another_process_has_taken_over_logs_nothing_more(run: Tracke
         ({"test_mrr": 1.0}, 1, "'test_mrr'.*what hooktune itself measures"),
         ({"fit_seconds": 1.0}, 1, "'fit_seconds'.*what hooktune itself measures"),
         ({"a/../b": 1.0}, 1, "no plain path"),
-        ({"good": 1.0}, 1.5, "the step is 1.5, not a whole number from 0"),
-        ({"good": 1.0}, -1, "the step is -1"),
+        ({"good": 1.0}, 1.5, "the step 1.5 is no whole number"),
+        ({"good": 1.0}, -1, "the step -1"),
         ([("good", 1.0)], 1, "list, not a dict"),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_model_that_reads_texts_otherwise_is_measured_again(run, kept, model):
     first = run.evaluate(model, 1)
     model.prompts, model.default_prompt_name = {"any": "look for "}, "any"
     second = run.evaluate(model, 2)
-    model.max_seq_length = 5
+    model.prompts, model.default_prompt_name, model.max_seq_length = {}, None, 4
     third = run.evaluate(model, 3)
     model[1].include_prompt = not model[1].include_prompt
     run.evaluate(model, 4)

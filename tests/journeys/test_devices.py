@@ -79,7 +79,7 @@ def hyper_parameters():
 @hookimpl
 def fit_batch(run, model, batch, params):
     def loss(sessions, scores):
-        if run.rank == {rank}:
+        if run.rank == {rank} and scores.requires_grad:
             raise ValueError("this device is broken")
         return scores.mean()
 

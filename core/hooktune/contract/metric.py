@@ -153,7 +153,7 @@ def problem_of_metrics(metrics: object) -> str:
 def problem_of_point(metrics: object, step: object) -> str:
     """Say what keeps metrics from being tracked at a step by `run.log`; empty where nothing."""
     if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
-        return f"the step is {step!r}, not a whole number from 0"
+        return f"the step {step!r} is no whole number; count the training steps from 1"
     if not isinstance(metrics, Mapping):
         return f"it was given {kind_of(metrics)}, not a dict of numbers by name"
     if problem := problem_of_metrics(metrics):

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hooktune.contract.metric import problem_of_metrics
 from hooktune.contract.sessions import Sessions
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
@@ -122,14 +121,8 @@ def batch_unchanged(trial: Trial) -> None:
 
 def metric_names(trial: Trial) -> None:
     """Log numbers by names that the store takes, at steps."""
-    for metrics, step in trial.first_fit.points:
-        problem = problem_of_metrics(metrics)
-        if problem:
-            raise Fault(f"in run.log at step {step}, {problem}.")
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-            raise Fault(
-                f"run.log was given the step {step!r}. Count the training steps from 1, as an int."
-            )
+    for problem in trial.first_fit.refused:
+        raise Fault(f"run.log refuses what it was given: {problem}.")
 
 
 def metrics_finite(trial: Trial) -> None:

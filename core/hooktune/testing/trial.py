@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from threading import Event
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import Accumulation, MainMetric, problem_of_point
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, MethodSettings
@@ -73,6 +73,25 @@ class NoProgress:
         """Take how many steps are done."""
 
 
+@dataclass(eq=False)
+class TriedRun(TrackedRun):
+    """Notes what `log` refuses, so that a check of its own can tell it."""
+
+    refused: list[str] = field(default_factory=list)
+
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        accumulate: Iterable[Accumulation] = ("mean", "sliding"),
+    ) -> None:
+        """See `ActiveRun.log`."""
+        if problem := problem_of_point(metrics, step):
+            self.refused.append(problem)
+        else:
+            super().log(metrics, step, accumulate)
+
+
 @dataclass(frozen=True)
 class Fit:
     """What one run of `fit_batch` came to."""
@@ -82,6 +101,8 @@ class Fit:
     """Of the returned model, as the host measures it at the end."""
     points: list[tuple[dict[str, float], int]]
     """What the method logged, with the steps."""
+    refused: tuple[str, ...]
+    """What `run.log` had to refuse, in words."""
     asked: int
     """How often it asked whether to stop."""
     changes: dict[str, str]
@@ -164,7 +185,7 @@ class Trial:
         points, stop = Points(), Stop()
         if stopped:
             stop.set()
-        run = TrackedRun(
+        run = TriedRun(
             SEED, self.main_metric, self._evaluator, cast("MetricLog", points), NoProgress(), stop
         )
         model = copy.deepcopy(self.starting_model)
@@ -176,6 +197,7 @@ class Trial:
             tuned,
             run.evaluate(tuned, run.last_step),
             logged,
+            tuple(run.refused),
             stop.asked,
             changes,
             tuple(name for name, digest in digests(batch).items() if digest != columns[name]),
