@@ -10,13 +10,13 @@ from hooktune._lazy import lazy_names
 from hooktune._version import __version__
 
 if TYPE_CHECKING:
+    from hooktune.contract.active_run import ActiveRun as ActiveRun
     from hooktune.contract.checkpoint import Checkpoint as Checkpoint
     from hooktune.contract.checkpoint import State as State
     from hooktune.contract.checkpoint import StateGiver as StateGiver
     from hooktune.contract.encoding import Encoder as Encoder
     from hooktune.contract.encoding import Reader as Reader
     from hooktune.contract.encoding import Task as Task
-    from hooktune.contract.hooks import ActiveRun as ActiveRun
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.metric import Accumulation as Accumulation
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = {
     "Accumulation": "contract.metric",
-    "ActiveRun": "contract.hooks",
+    "ActiveRun": "contract.active_run",
     "Addresses": "contract.outcome",
     "AskedSettings": "contract.settings",
     "BaselineKind": "contract.settings",

@@ -51,7 +51,7 @@ class RunProgress(Protocol):
 
 @dataclass(eq=False)
 class TrackedRun:
-    """What `fit_batch` gets as `run`: see `hooktune.contract.hooks.ActiveRun`."""
+    """What `fit_batch` gets as `run`: see `hooktune.contract.active_run.ActiveRun`."""
 
     seed: int
     main_metric: MainMetric

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.contract.hooks import ActiveRun
+    from hooktune.contract.active_run import ActiveRun
     from hooktune.contract.outcome import Outcome
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings

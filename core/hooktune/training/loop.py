@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hooktune.contract.active_run import ActiveRun
 from hooktune.contract.encoding import Reader
-from hooktune.contract.hooks import ActiveRun
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import TrainingBatch

@@ -14,7 +14,7 @@ from hooktune.training.process_group import ProcessGroup
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from hooktune.contract.hooks import ActiveRun
+    from hooktune.contract.active_run import ActiveRun
     from hooktune.contract.params import TrainingParams
 
 FrozenLayers = int | Literal["half"]
