@@ -1,5 +1,6 @@
 """Which process a run belongs to, so that one left behind by a dead process can be told."""
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -47,6 +48,47 @@ def has_died(process: str | None) -> bool:
         return False
     # Ids come back soon in containers, where the same program gets the same one at every start.
     return began is not None and began != _beginning(pid)
+
+
+class FileLock:
+    """A lock of the system on a file or a folder, which a process that dies lets go.
+
+    Args:
+        path: A folder that is there, so that nothing is left behind, or a file, which is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds it."""
+        return self._descriptor is not None
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Take it, unless this object has it already; without waiting, False where it is taken."""
+        if self.is_held:
+            return True
+        # Some network file systems lock only what is open for writing, which a folder cannot be.
+        flags = os.O_RDONLY if self._path.is_dir() else os.O_RDWR | os.O_CREAT
+        descriptor = os.open(self._path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let it go, if this object holds it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from tracked import METHOD, SHIFT, begin, do_run, finish, start_run
 
 from hooktune.tracking import Tracker
 from hooktune.tracking.notes import iteration_note, note_tags, run_note
-from hooktune.tracking.records import NOTE_TAG
+from hooktune.tracking.records import NOTE_TAG, WARNING_TAG
 
 NASTY = "<script>alert(1)</script>\n# big\n| **b** [x](javascript:y) `c` \x1b[2J"
 
@@ -29,7 +29,7 @@ def test_an_iteration_and_its_runs_tell_their_story(tracker: Tracker):
     worse, better = (do_run(tracker, begun, value) for value in (0.1, 0.2))
     failed = start_run(tracker, begun, None, "third")
     tracker.end_run(failed, "FAILED", "ValueError: no luck")
-    tracker.warn(better, "ranks worse than its starting model")
+    tracker.tag(better, {WARNING_TAG: "ranks worse than its starting model"})
     done = tracker.finish_iteration(begun)
 
     told = note_of(tracker, done)

@@ -1,13 +1,17 @@
 """Iterations and runs in the store, and the strangers that lie between them."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
-from tracked import METHOD, begin, do_run, finish, initial_run
+from tracked import METHOD, begin, do_run, finish, initial_run, start_run
 
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import HooktuneError, RequestError, StoreError
 from hooktune.naming import IterationName
 from hooktune.tracking import Tracker
+from hooktune.tracking.connection import database_file
 from hooktune.tracking.models.best import read_again
 
 BATCH = "65844a671089823652b83d43"
@@ -148,3 +152,30 @@ def test_an_experiment_that_is_deleted_during_the_work_is_no_wrong_request(track
     with pytest.raises(HooktuneError, match="was deleted in the meantime") as failure:
         read_again(tracker.client, iteration)
     assert not isinstance(failure.value, RequestError), "as that promises an untouched store"
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(tracker: Tracker):
+    initial = initial_run(tracker)
+    run = do_run(tracker, begin(tracker), 0.1)
+    stranger = tracker.client.create_run(tracker.client.create_experiment("other"))
+    assert tracker.run(run.run_id[:6]) == tracker.run(run.run_id)
+    assert tracker.run(initial.run_id[:8]).run_id == initial.run_id
+    for unknown in ("", run.run_id[:3], "zzzz", "%%%%", stranger.info.run_id[:12], "0" * 32):
+        with pytest.raises(RequestError, match="There is no run"):
+            tracker.run(unknown)
+
+
+def test_a_beginning_of_several_ids_names_them(tracker: Tracker):
+    iteration = begin(tracker)
+    ids = ["abcd" + "0" * 28, "abcd" + "1" * 28]
+    with closing(sqlite3.connect(database_file(tracker.tracking_uri))) as database, database:
+        for run_id, key in zip(ids, "ab", strict=True):
+            made = start_run(tracker, iteration, None, key)
+            for table in ("runs", "tags", "params"):
+                database.execute(
+                    f"UPDATE {table} SET run_uuid = ? WHERE run_uuid = ?", (run_id, made.run_id)
+                )
+            database.commit()
+    with pytest.raises(RequestError, match=f"{ids[0]}.*{ids[1]}"):
+        tracker.run("abcd")
+    assert tracker.run("abcd1").run_id == ids[1]

@@ -20,7 +20,7 @@ def overview(tracker: "Tracker", command: str) -> list[str]:
         command: How the program is called.
     """
     store = f"store       {tracker.tracking_uri}"
-    known = [] if tracker.is_empty() else tracker.iterations()
+    known = tracker.iterations()
     if not known:
         lines = [
             f"{store}, which holds no iteration yet",

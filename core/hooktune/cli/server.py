@@ -22,6 +22,8 @@ def ui(context: Context, port: int) -> None:
 
     They are served to this machine alone.
     """
+    from hooktune.tracking.connection import artifact_root
+
     tracker = context.tracker()
     if page := tracker.address.page:
         click.echo(f"The tracking store is a server already: open {page}")
@@ -32,8 +34,8 @@ def ui(context: Context, port: int) -> None:
     arguments = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
-    if artifacts := tracker.artifact_root:
-        arguments += ["--default-artifact-root", artifacts]
+    if artifacts := artifact_root(tracker.tracking_uri):
+        arguments += ["--default-artifact-root", str(artifacts)]
     if not context.verbose:
         arguments += ["--uvicorn-opts", "--log-level warning"]
     # By the environment, as everybody on the machine may read arguments, and a password in them.

@@ -16,7 +16,7 @@ from hooktune.naming import iteration_name
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
-from hooktune.tracking.models import champions as registry
+from hooktune.tracking.models import champions
 from hooktune.tracking.models.champions import ModelVersion
 from hooktune.tracking.records import BATCH_TAG, to_json
 from hooktune.training.encoder import TextEncoder
@@ -133,7 +133,7 @@ def promote(
     run = tracker.starting_model(method)
     if run is None:
         raise RequestError(f"{method!r} has no model yet. `hooktune run` makes one.")
-    champion = registry.find_champion(tracker.client, method)
+    champion = tracker.champion(method)
     if champion is not None and champion.run_id == run.run_id:
         return Promotion(champion, run, None, None, is_new=False)
     contest, objections = None, []
@@ -144,7 +144,7 @@ def promote(
         if not force:
             raise
         objections = [str(error)]
-    if earlier := registry.rolled_back(tracker.client, method, run):
+    if earlier := champions.rolled_back(tracker.client, method, run):
         objections.append(f"it was the champion as version {earlier.number} and was rolled back")
     if objections and not force:
         raise HooktuneError(
@@ -159,7 +159,7 @@ def promote(
         **_contest_tags(contest),
     }
     note = _note(method, run, contest, objections)
-    made = registry.register_champion(
+    made = champions.register_champion(
         tracker.client, method, run, champion, {key: tags[key] for key in tags if tags[key]}, note
     )
     return Promotion(made, run, champion, contest, is_new=True)
@@ -171,7 +171,7 @@ def roll_back(tracker: Tracker, method: str) -> Rollback:
     Raises:
         RequestError: There is no champion, or none before it.
     """
-    champion = None if tracker.is_empty() else registry.find_champion(tracker.client, method)
+    champion = tracker.champion(method)
     if champion is None:
         raise RequestError(f"{method!r} has no champion. `hooktune promote` makes one.")
     if champion.replaced is None:
@@ -179,14 +179,14 @@ def roll_back(tracker: Tracker, method: str) -> Rollback:
             f"Version {champion.number} of {champion.model} replaced no champion, so that there "
             "is none to go back to. Move its alias in MLflow to choose freely."
         )
-    earlier = registry.find_version(tracker.client, champion.model, champion.replaced)
+    earlier = champions.find_version(tracker.client, champion.model, champion.replaced)
     if earlier is None:
         raise RequestError(
             f"Version {champion.replaced} of {champion.model}, the champion before, was deleted "
             "in MLflow. Move the alias there to choose another one."
         )
-    registry.load_version(tracker.client, earlier, "cpu")
-    registry.step_back(tracker.client, champion, earlier)
+    champions.load_version(tracker.client, earlier, "cpu")
+    champions.step_back(tracker.client, champion, earlier)
     return Rollback(champion, earlier)
 
 
@@ -209,10 +209,10 @@ def load_champion(
 
 def champion_of(tracker: Tracker, method: str, device: str | None = None) -> "SentenceTransformer":
     """Load the champion of a method from a store that is open; see `load_champion`."""
-    champion = None if tracker.is_empty() else registry.find_champion(tracker.client, method)
+    champion = tracker.champion(method)
     if champion is None:
         raise RequestError(f"{method!r} has no champion. `hooktune promote` makes one.")
-    return registry.load_version(tracker.client, champion, device)
+    return champions.load_version(tracker.client, champion, device)
 
 
 def _compare(
@@ -267,7 +267,7 @@ def _measure(
     if trained_on is not None:
         sessions = sessions.take(trained_on.settings.split(sessions).test)
         words = f"the test sessions of batch {batch.batch_id}"
-    present_model = registry.load_version(tracker.client, champion, device)
+    present_model = champions.load_version(tracker.client, champion, device)
     encoder = TextEncoder(present_model)
     present = score_results(present_model, sessions, encoder)
     baseline: Floats = present

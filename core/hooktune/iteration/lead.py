@@ -138,7 +138,7 @@ def _begin(tracker: Tracker, host: Host, plan: Plan, start: StartingPoint) -> It
         tags = {INITIAL_MODEL_TAG: chosen, **plugin_tags(host)}
         with phase("uploading the initial model"):
             starting_run = tracker.upload_initial_model(plan.name.method, start.encoder.model, tags)
-        if not tracker.is_of_this_process(starting_run):
+        if not starting_run.is_of_this_process:
             return None
     iteration = plan.existing or tracker.create_iteration(
         plan.name, plan.settings, starting_run.run_id

@@ -26,7 +26,7 @@ from hooktune.plugin.host import Host
 from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
-from hooktune.tracking.records import STARTING_METRICS_TAG, EndStatus, to_json
+from hooktune.tracking.records import STARTING_METRICS_TAG, WARNING_TAG, EndStatus, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def run_once(
         if stop.is_set():
             return _end_run(tracker, run, host, claim, "KILLED", "stopped")
         if warning := ranking_warning(evaluation.metrics, iteration.starting_metrics):
-            tracker.warn(run, warning)
+            tracker.tag(run, {WARNING_TAG: warning})
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)

@@ -29,6 +29,7 @@ from hooktune.iteration.takeover import KeyOf
 from hooktune.naming import IterationName, iteration_name
 from hooktune.plugin.host import Host
 from hooktune.tracking import Iteration, RunRecord, Tracker
+from hooktune.tracking.models.best import top_params
 from hooktune.tracking.records import hyper_parameters_text
 
 if TYPE_CHECKING:
@@ -214,7 +215,9 @@ def choose_params(
     if previous_run is not None and previous_run.batch_id is not None:
         previous = tracker.iteration(iteration_name(previous_run.method, previous_run.batch_id))
         if previous is not None and previous.name.method == host.method.name:
-            proven = _still_valid(space, tracker.top_params(previous, request.max_runs), fixed)
+            proven = _still_valid(
+                space, top_params(previous, tracker.runs(previous), request.max_runs), fixed
+            )
     return [*(proven or first_params(space, request.max_runs, seed, fixed))]
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from hooktune.naming import INITIAL_EXPERIMENT
 from hooktune.processes import describe_process, has_died
-from hooktune.tracking import queries as experiments
-from hooktune.tracking import records
+from hooktune.tracking import queries, records
 from hooktune.tracking.claims import Claims
-from hooktune.tracking.models import best as best_model
-from hooktune.tracking.models.files import delete_model, models_by_run
+from hooktune.tracking.models.best import decided_alone, read_again, settle
+from hooktune.tracking.models.deletion import delete_model
+from hooktune.tracking.models.files import models_by_run
 from hooktune.tracking.records import Iteration, RunRecord
 from hooktune.tracking.tracker import Tracker
 
@@ -49,18 +49,18 @@ def take_over(
         return None
     run = left[0]
     logger.info("taking over run %s, whose process is gone", run.run_id)
-    present = best_model.read_again(tracker.client, iteration)
+    present = read_again(tracker.client, iteration)
     is_over = run.run_id in {present.best_run, *tracker.runs_with_model(iteration)}
     uploaded = models_by_run(tracker.client, [iteration.experiment_id])
     for model in uploaded.get(run.run_id, []):
         if not is_over or model.model_id != run.model_id:
             delete_model(tracker.client, model.model_id)
     if is_over:
-        with best_model.decided_alone(tracker.client, iteration) as present:
-            best_model.settle(tracker.client, present, own=run.run_id)
+        with decided_alone(tracker.client, iteration) as present:
+            settle(tracker.client, present, own=run.run_id)
         return tracker.end_run(run, "FINISHED")
     tracker.tag(run, {records.PROCESS_TAG: describe_process()})
-    experiments.describe_run(tracker.client, run.run_id, iteration.name.batch_id, params)
+    queries.describe_run(tracker.client, run.run_id, iteration.name.batch_id, params)
     return tracker.run(run.run_id)
 
 
@@ -96,15 +96,15 @@ def end_dead_runs(
                 tracker.end_run(run, "KILLED", "its process died")
                 ended = True
     if ended:
-        with best_model.decided_alone(tracker.client, iteration) as iteration:
-            best_model.settle(tracker.client, iteration)
+        with decided_alone(tracker.client, iteration) as iteration:
+            settle(tracker.client, iteration)
     return ended
 
 
 def sweep(tracker: Tracker, iteration: Iteration) -> None:
     """Remove what is left of processes that died: claims, and checkpoints of ended runs."""
     for name in (str(iteration.name), INITIAL_EXPERIMENT):
-        if experiment := experiments.find_experiment(tracker.client, name):
+        if experiment := queries.find_experiment(tracker.client, name):
             Claims(tracker.client, experiment.experiment_id).sweep()
     for run in tracker.runs(iteration):
         if run.status != "RUNNING":

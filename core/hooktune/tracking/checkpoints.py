@@ -91,7 +91,7 @@ class Checkpoints:
             self._is_tagged = True
         with scratch_folder() as folder:
             save_file(
-                {name: each.contiguous() for name, each in checkpoint.tensors.items()},
+                {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
                 folder / _TENSORS,
             )
             (folder / _FACTS).write_text(json.dumps(checkpoint.facts), encoding="utf-8")

@@ -1,6 +1,5 @@
 """Where the tracking store is, and opening it without hanging on one that is not there."""
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -17,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import StoreError
+from hooktune.processes import FileLock
 from hooktune.tracking.logins import use_login
 from hooktune.tracking.store_address import StoreAddress, is_no_store, read_store_address
 
@@ -59,17 +59,23 @@ def database_file(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
+def artifact_root(uri: str) -> Path | None:
+    """Return the folder where a local store keeps its artifacts; None for any other store."""
+    database = database_file(uri)
+    return None if database is None else database.parent / ARTIFACT_FOLDER
+
+
 def artifact_location(uri: str, experiment_name: str) -> str | None:
     """Return where an experiment of a local store keeps its artifacts: beside the database file.
 
     A server chooses for itself; then the answer is None.
     """
-    database = database_file(uri)
-    if database is None:
+    root = artifact_root(uri)
+    if root is None:
         return None
     words = re.sub(r"[^a-z0-9]+", "-", experiment_name.casefold())
     digest = hashlib.sha256(experiment_name.encode()).hexdigest()[:8]
-    return (database.parent / ARTIFACT_FOLDER / f"{words[:80]}-{digest}").as_uri()
+    return (root / f"{words[:80]}-{digest}").as_uri()
 
 
 def open_client(address: StoreAddress) -> "MlflowClient":
@@ -140,18 +146,18 @@ def _resolve_file(uri: str) -> str:
 def _opened_alone(database: Path | None) -> Iterator[None]:
     """Keep two processes of this machine from creating the tables of one store at the same time.
 
-    The lock is on something that is there anyway, the folder of a local store or else this very
-    file, so that nothing is left behind; and it ends with the process.
+    The lock is on a folder that is there anyway, that of a local store or else of this very file,
+    so that nothing is left behind.
     """
-    descriptor = os.open(database.parent if database else __file__, os.O_RDONLY)
+    lock = FileLock(database.parent if database else Path(__file__).parent)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            logger.debug("a network folder cannot be locked: %s", error)
+        lock.acquire(wait=True)
+    except OSError as error:
+        logger.debug("a network folder cannot be locked: %s", error)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def _check_that_it_is_mlflows(database: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.tracking.queries import find_run, search_runs
-from hooktune.tracking.records import NOTE_TAG, Iteration, RunRecord
+from hooktune.tracking.records import NOTE_TAG, TAG_LENGTH, Iteration, RunRecord
 from hooktune.tracking.saved_view import VIEW_TAG, saved_view, view_address
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ NOTE_DIGEST_TAG: Final = "hooktune.note_digest"
 VIEW_DIGEST_TAG: Final = "hooktune.view_digest"
 """Tells the same of the saved view."""
 
-_LENGTH: Final = 5000
 _MOST_LINES: Final = 12
 _STATUS: Final = {
     "RUNNING": "Running.",
@@ -33,7 +32,7 @@ _STATUS: Final = {
 
 def note_tags(note: str) -> dict[str, str]:
     """Return the tags by which a description is recorded as hooktune's own."""
-    note = note[:_LENGTH]
+    note = note[:TAG_LENGTH]
     return {NOTE_TAG: note, NOTE_DIGEST_TAG: _digest(note)}
 
 
@@ -64,7 +63,7 @@ def describe_run(client: "MlflowClient", iteration: Iteration, run: RunRecord) -
     try:
         changes = _changes(run.tags, note_tags(run_note(iteration, run)))
         if changes:
-            client.log_batch(run.run_id, tags=[RunTag(*each) for each in changes.items()])
+            client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in changes.items()])
     except Exception as error:
         logger.warning("the description of run %s could not be written: %s", run.run_id, error)
 
@@ -156,7 +155,7 @@ def _table(iteration: Iteration, run: RunRecord, heading: str) -> str:
     lines = [f"| metric | starting model | {heading} |", "|---|---|---|"]
     for name in [main.name, *others][:_MOST_LINES]:
         before, value = starting.get(name), run.metrics.get(name)
-        cells = ("–" if each is None else f"{each:.4f}" for each in (before, value))
+        cells = ("–" if number is None else f"{number:.4f}" for number in (before, value))
         lines.append(f"| {markdown_code(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -1,10 +1,12 @@
 """Experiments and runs in the tracking store: create them, look them up, pass over strangers."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hooktune.errors import StoreError
-from hooktune.naming import ITERATION_PREFIX, IterationName
+from hooktune.naming import INITIAL_EXPERIMENT, ITERATION_PREFIX, IterationName
 from hooktune.tracking.connection import artifact_location
 from hooktune.tracking.records import (
     Iteration,
@@ -17,11 +19,16 @@ from hooktune.tracking.records import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
+    from mlflow.store.entities import PagedList
 
-NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers to an id that it does not know; the second, where its form is wrong too."""
 
 _PAGE: Final = 1000
+_BEGINNING: Final = re.compile(r"[0-9a-f]{4,32}")
+_RUN_ID_DIGITS: Final = 32
+
+Entity = TypeVar("Entity")
 
 
 def find_experiment(client: "MlflowClient", name: str) -> "Experiment | None":
@@ -96,50 +103,61 @@ def search_iterations(client: "MlflowClient", method: str | None = None) -> list
     """Return all iterations, or those of one method, the oldest first."""
     found = [
         iteration
-        for experiment in _search_experiments(client, f"name LIKE '{ITERATION_PREFIX}%'")
+        for experiment in all_pages(
+            client.search_experiments,
+            filter_string=f"name LIKE '{ITERATION_PREFIX}%'",
+            max_results=_PAGE,
+        )
         if (iteration := iteration_from_mlflow(experiment)) is not None
         and method in (None, iteration.name.method)
     ]
-    return sorted(found, key=lambda each: (each.created_at, each.experiment_id))
+    return sorted(found, key=lambda iteration: (iteration.created_at, iteration.experiment_id))
 
 
 def last_finished(client: "MlflowClient", method: str) -> Iteration | None:
     """Return the iteration of a method that was the last to finish for the first time."""
-    finished = [each for each in search_iterations(client, method) if each.finished_at]
-    return max(finished, key=lambda each: each.finished_at or "", default=None)
+    finished = [found for found in search_iterations(client, method) if found.finished_at]
+    return max(finished, key=lambda iteration: iteration.finished_at or "", default=None)
 
 
 def find_run(client: "MlflowClient", run_id: str) -> RunRecord | None:
     """Return a run, or None where there is none or it was deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in NOT_FOUND:
-            return None
-        raise
-    if run.info.lifecycle_stage == "deleted":
+    run = or_none(lambda: client.get_run(run_id))
+    if run is None or run.info.lifecycle_stage == "deleted":
         return None
     return run_from_mlflow(run)
+
+
+def runs_beginning(client: "MlflowClient", beginning: str) -> list[RunRecord]:
+    """Return hooktune's runs whose ids begin so; a whole id is looked up without a search."""
+    if not _BEGINNING.fullmatch(beginning):
+        return []
+    if len(beginning) == _RUN_ID_DIGITS:
+        run = find_run(client, beginning)
+        return [] if run is None else [run]
+    experiments = [iteration.experiment_id for iteration in search_iterations(client)]
+    if initial := find_experiment(client, INITIAL_EXPERIMENT):
+        experiments.append(initial.experiment_id)
+    return _search_runs(client, experiments, f"attributes.run_id LIKE '{beginning}%'")
 
 
 def search_runs(
     client: "MlflowClient", experiment_id: str, filter_string: str = ""
 ) -> list[RunRecord]:
     """Return the runs of an experiment that hooktune made, the oldest first."""
-    found = []
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], filter_string=filter_string, max_results=_PAGE, page_token=token
-        )
-        found += [run_from_mlflow(run) for run in page]
-        token = page.token
-        if not token:
-            break
-    ours = [run for run in found if run.method]
-    return sorted(ours, key=lambda run: (run.started_at, run.run_id))
+    return _search_runs(client, [experiment_id], filter_string)
+
+
+def _search_runs(
+    client: "MlflowClient", experiment_ids: list[str], filter_string: str
+) -> list[RunRecord]:
+    if not experiment_ids:
+        return []
+    search = partial(client.search_runs, experiment_ids, filter_string=filter_string)
+    found = map(run_from_mlflow, all_pages(search, max_results=_PAGE))
+    return sorted(
+        (run for run in found if run.method), key=lambda run: (run.started_at, run.run_id)
+    )
 
 
 def create_run(
@@ -148,8 +166,8 @@ def create_run(
     name: str,
     tags: dict[str, str],
     params: Mapping[str, Any],
-) -> str:
-    """Create a run of an iteration and return its id; one that cannot be described has failed."""
+) -> RunRecord:
+    """Create a run of an iteration and describe it; one that cannot be described has failed."""
     created = client.create_run(iteration.experiment_id, run_name=name, tags=tags)
     run_id: str = created.info.run_id
     try:
@@ -157,7 +175,7 @@ def create_run(
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
-    return run_id
+    return run_from_mlflow(client.get_run(run_id))
 
 
 def describe_run(
@@ -169,7 +187,7 @@ def describe_run(
     run = client.get_run(run_id)
     missing = {key: str(value) for key, value in params.items() if key not in run.data.params}
     if missing:
-        client.log_batch(run_id, params=[Param(*each) for each in missing.items()])
+        client.log_batch(run_id, params=[Param(*param) for param in missing.items()])
     if run.inputs and run.inputs.dataset_inputs:
         return
     source = to_json({"batch_id": batch_id})
@@ -178,13 +196,24 @@ def describe_run(
     client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
 
-def _search_experiments(client: "MlflowClient", filter_string: str) -> Iterator[Any]:
+def all_pages(search: Callable[..., "PagedList[Entity]"], **options: Any) -> "Iterator[Entity]":
+    """Yield what a search of MLflow finds, page after page."""
     token = None
     while True:
-        page = client.search_experiments(
-            filter_string=filter_string, max_results=_PAGE, page_token=token
-        )
+        page = search(page_token=token, **options)
         yield from page
         token = page.token
         if not token:
             return
+
+
+def or_none(call: Callable[[], Entity]) -> Entity | None:
+    """Return what a call of MLflow finds by an id or a name, or None where it does not know it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return call()
+    except MlflowException as error:
+        if error.error_code in _NOT_FOUND:
+            return None
+        raise

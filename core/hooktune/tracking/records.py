@@ -12,6 +12,7 @@ from hooktune.contract.listing import Record
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
+from hooktune.processes import describe_process
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -46,6 +47,7 @@ IMPROVED_TAG: Final = "hooktune.improved"
 NOTE_TAG: Final = "mlflow.note.content"
 
 _TAG_KEY_LENGTH: Final = 200
+_LABEL_DIGITS: Final = 8
 
 TAG_LENGTH: Final = 5000
 """How many characters MLflow keeps of a tag, in all of its stores."""
@@ -101,6 +103,16 @@ class RunRecord(Record):
     def own_starting_metrics(self) -> dict[str, float]:
         """What the starting model has under the run's own loss; empty where it gave none."""
         return _json_object(self.tags.get(STARTING_METRICS_TAG)) or {}
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether this process has made it, or has taken it over."""
+        return self.tags.get(PROCESS_TAG) == describe_process()
+
+    @property
+    def label(self) -> str:
+        """What people may call it: the beginning of its id, which serves wherever one is asked."""
+        return self.run_id[:_LABEL_DIGITS]
 
     @property
     def model_uri(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from hooktune.contract.metric import shown_metrics
-from hooktune.tracking.records import Iteration, RunRecord
+from hooktune.tracking.records import TAG_LENGTH, Iteration, RunRecord
 
 VIEW_ID: Final = "hooktune"
 VIEW_TAG: Final = f"mlflow.sharedViewState.{VIEW_ID}"
@@ -20,7 +20,6 @@ TRAINING_PAGES: Final = "workflowType=machine_learning"
 
 _NAME: Final = "Results"
 _WIDTH, _WIDTH_OF_SIGN = -35, 8  # pixels; a column's id is its name and some ten signs
-_LENGTH: Final = 5000  # what MLflow keeps of a tag
 
 
 def view_address(iteration: Iteration) -> str:
@@ -67,12 +66,12 @@ def saved_view(iteration: Iteration, runs: Iterable[RunRecord]) -> str | None:
     }
     view = {"name": _NAME, "createdAt": iteration.created_at, "state": json.dumps(state)}
     text = json.dumps(view)
-    return text if len(text) <= _LENGTH else None
+    return text if len(text) <= TAG_LENGTH else None
 
 
 def _differing(params: Sequence[dict[str, Any]]) -> list[str]:
     """Return the hyper-parameters that do not have one value in all runs; of one run, all."""
-    names = dict.fromkeys(name for each in params for name in each)
+    names = dict.fromkeys(name for values in params for name in values)
     if len(params) < 2:
         return list(names)
-    return [name for name in names if len({repr(each.get(name)) for each in params}) > 1]
+    return [name for name in names if len({repr(values.get(name)) for values in params}) > 1]

@@ -4,32 +4,26 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
-from hooktune.naming import INITIAL_EXPERIMENT, IterationName
+from hooktune.naming import IterationName
 from hooktune.plain_text import hide
-from hooktune.processes import describe_process
 from hooktune.progress import phase
-from hooktune.tracking import notes, records
-from hooktune.tracking import queries as experiments
+from hooktune.tracking import iterations, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.claims import Claims
 from hooktune.tracking.connection import (
-    ARTIFACT_FOLDER,
     database_file,
     open_client,
     resolve_tracking_uri,
 )
 from hooktune.tracking.logins import secrets_of_environment
-from hooktune.tracking.models import best as best_model
-from hooktune.tracking.models import files as models
-from hooktune.tracking.models import initial as initial_model
-from hooktune.tracking.models import loading
+from hooktune.tracking.models import champions, files, initial, loading
+from hooktune.tracking.models.champions import ModelVersion
 from hooktune.tracking.outage import Answer, with_retries, write_points
 from hooktune.tracking.outbox.metric_log import MetricLog
 from hooktune.tracking.outbox.outbox import Delivered, Outbox
@@ -73,31 +67,14 @@ class Tracker:
         with phase(f"opening the tracking store {self.address}"):
             return open_client(self.address)
 
-    def is_empty(self) -> bool:
-        """Tell whether the store is a local one that does not exist yet."""
-        database = database_file(self.tracking_uri)
-        return database is not None and not database.exists()
-
-    @property
-    def artifact_root(self) -> str | None:
-        """The folder where a local store keeps its artifacts; None for any other store."""
-        database = database_file(self.tracking_uri)
-        return None if database is None else str(database.parent / ARTIFACT_FOLDER)
-
     @property
     def spool_folder(self) -> Path:
         """The folder for what cannot be brought to a store that is away."""
         return self._outbox.folder
 
-    # Initial models
-
     def initial_run(self, method: str) -> RunRecord | None:
         """Return the run that holds a method's initial model, or None where it has none yet."""
-        return None if self.is_empty() else initial_model.find_initial_run(self.client, method)
-
-    def is_of_this_process(self, run: RunRecord) -> bool:
-        """Tell whether this process has made a run."""
-        return run.tags.get(records.PROCESS_TAG) == describe_process()
+        return self._look(lambda client: initial.find_initial_run(client, method), None)
 
     def upload_initial_model(
         self, method: str, model: "SentenceTransformer", tags: Mapping[str, str]
@@ -111,17 +88,15 @@ class Tracker:
             model: The model, as the method gave it.
             tags: What else to record on the run.
         """
-        return self.run(initial_model.upload_initial_model(self.client, method, model, tags))
-
-    # Iterations
+        return self.run(initial.upload_initial_model(self.client, method, model, tags))
 
     def iterations(self, method: str | None = None) -> list[Iteration]:
         """Return all iterations, or those of one method, the oldest first."""
-        return [] if self.is_empty() else experiments.search_iterations(self.client, method)
+        return self._look(lambda client: queries.search_iterations(client, method), [])
 
     def iteration(self, name: IterationName) -> Iteration | None:
         """Return one iteration, or None where it has not been created."""
-        return None if self.is_empty() else experiments.find_iteration(self.client, name)
+        return self._look(lambda client: queries.find_iteration(client, name), None)
 
     def check_is_free(self, name: IterationName) -> None:
         """Make sure that an iteration that does not exist can be created.
@@ -129,9 +104,7 @@ class Tracker:
         Raises:
             StoreError: Somebody else has an experiment of this name, or deleted it.
         """
-        if not self.is_empty():
-            experiments.check_is_free(self.client, str(name))
-            experiments.check_is_not_deleted(self.client, INITIAL_EXPERIMENT)
+        self._look(lambda client: iterations.check_is_free(client, name), None)
 
     def create_iteration(
         self, name: IterationName, settings: IterationSettings, starting_run: str
@@ -146,24 +119,13 @@ class Tracker:
         Raises:
             StoreError: Somebody else has an experiment of this name, or deleted it.
         """
-        previous = self.starting_model(name.method)
-        tags = records.iteration_tags(settings, starting_run, previous.run_id if previous else None)
-        experiments.create_experiment(self.client, str(name), tags)
-        iteration = self.iteration(name)
-        if iteration is None:
-            raise experiments.is_foreign(str(name))
-        with best_model.decided_alone(self.client, iteration) as iteration:
-            notes.describe(self.client, iteration)
-        return iteration
+        return iterations.create_iteration(self.client, name, settings, starting_run)
 
     def record_starting_metrics(
         self, iteration: Iteration, metrics: Mapping[str, float]
     ) -> Iteration:
         """Record how the starting model does on the test sessions."""
-        text = records.starting_metrics_text(metrics)
-        with best_model.decided_alone(self.client, iteration):
-            self._set_tag(iteration, records.STARTING_METRICS_TAG, text)
-            return best_model.read_again(self.client, iteration)
+        return iterations.record_starting_metrics(self.client, iteration, metrics)
 
     def starting_model(self, method: str) -> RunRecord | None:
         """Return the run whose model a method's next iteration starts from.
@@ -171,10 +133,7 @@ class Tracker:
         It is the best one of the last finished iteration; where that beat nothing, the one that it
         had started from itself; without any iteration the initial model, or None without that.
         """
-        if self.is_empty():
-            return None
-        last = experiments.last_finished(self.client, method)
-        return self.initial_run(method) if last is None else self.run(last.next_start)
+        return self._look(lambda client: iterations.starting_model(client, method), None)
 
     def finish_iteration(self, iteration: Iteration) -> Iteration:
         """Record that an iteration has done all its runs, and delete the model that it replaced.
@@ -182,38 +141,33 @@ class Tracker:
         Raises:
             StoreAwayError: The store is away, and did not come back in time.
         """
-        return with_retries(self.tracking_uri, lambda: self._finish_iteration(iteration))
-
-    def _finish_iteration(self, iteration: Iteration) -> Iteration:
-        with best_model.decided_alone(self.client, iteration) as iteration:
-            improved = best_model.settle(self.client, iteration) is not None
-            self._set_tag(iteration, records.IMPROVED_TAG, "true" if improved else "false")
-            if iteration.finished_at is None:
-                self._set_tag(iteration, records.FINISHED_TAG, datetime.now(UTC).isoformat())
-            if improved:
-                best_model.delete_replaced(self.client, iteration)
-            iteration = best_model.read_again(self.client, iteration)
-            notes.describe(self.client, iteration)
-        return iteration
-
-    # Runs
+        return with_retries(
+            self.tracking_uri, lambda: iterations.finish_iteration(self.client, iteration)
+        )
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run.
 
+        Args:
+            run_id: Its id, or at least four digits of its beginning that are no other run's.
+
         Raises:
-            RequestError: There is none of this id.
+            RequestError: There is no such run, or several begin so.
         """
-        found = None if self.is_empty() else experiments.find_run(self.client, run_id)
-        if found is None:
-            raise RequestError(
-                f"There is no run {run_id!r} in {self.address}. `hooktune runs` lists them."
-            )
-        return found
+        nothing: list[RunRecord] = []
+        found = self._look(lambda client: queries.runs_beginning(client, run_id), nothing)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = ", ".join(f"{run.run_id} ({run.method}, {run.name})" for run in found[:10])
+            raise RequestError(f"{run_id!r} begins the ids of several runs: {listed}.")
+        raise RequestError(
+            f"There is no run {run_id!r} in {self.address}. `hooktune runs` lists them."
+        )
 
     def runs(self, iteration: Iteration) -> list[RunRecord]:
         """Return the runs of an iteration, the oldest first."""
-        return experiments.search_runs(self.client, iteration.experiment_id)
+        return queries.search_runs(self.client, iteration.experiment_id)
 
     def claims(self, iteration: Iteration) -> Claims:
         """Return the claims of an iteration: which process does which run."""
@@ -241,18 +195,10 @@ class Tracker:
         Raises:
             RequestError: The hyper-parameters are longer than the store can keep.
         """
-        own = {
-            records.METHOD_TAG: iteration.name.method,
-            records.BATCH_TAG: iteration.name.batch_id,
-            records.RUN_KEY_TAG: run_key,
-            records.HYPER_PARAMETERS_TAG: records.hyper_parameters_text(hyper_parameters),
-            records.PROCESS_TAG: describe_process(),
-        }
         # Not tried again by itself: a reply that was lost would leave a second run.
         with_retries(self.tracking_uri, lambda: None)
-        described = {**hyper_parameters, **params}
-        return self.run(
-            experiments.create_run(self.client, iteration, name, {**tags, **own}, described)
+        return iterations.start_run(
+            self.client, iteration, name, run_key, hyper_parameters, params, tags
         )
 
     def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
@@ -278,11 +224,7 @@ class Tracker:
         Raises:
             StoreAwayError: The store is away; a figure is not worth waiting for.
         """
-        with_retries(
-            self.tracking_uri,
-            lambda: self.client.log_figure(run.run_id, figure, file),
-            patience=0,
-        )
+        self._at_once(lambda: self.client.log_figure(run.run_id, figure, file))
 
     def metric_history(self, run: RunRecord, name: str) -> list[tuple[int, float]]:
         """Return the steps and the values of all points of a metric, the first step first."""
@@ -294,16 +236,8 @@ class Tracker:
         short = {key: value[: records.TAG_LENGTH] for key, value in tags.items()}
         self._outbox.send(run.run_id, SetTags(tags=short))
 
-    def warn(self, run: RunRecord, warning: str) -> None:
-        """Record a warning on a run, for everyone who looks at it."""
-        self.tag(run, {records.WARNING_TAG: warning})
-
     def end_run(self, run: RunRecord, status: EndStatus, failure: str | None = None) -> RunRecord:
-        """End a run, saying why if it failed.
-
-        The best run has always finished: it was marked when all of it was stored, and what went
-        wrong since, such as an interruption, does not concern it.
-        """
+        """End a run, saying why if it failed; the best run has always finished."""
         failure = failure and failure[: records.TAG_LENGTH]
         end = End(status=status, failure=failure, at=time.time_ns() // 1_000_000)
         self._outbox.send(run.run_id, end)
@@ -324,9 +258,7 @@ class Tracker:
 
         What cannot be brought now is kept, and is named with its problem.
         """
-        return [] if self.is_empty() else self._outbox.sync()
-
-    # The best model
+        return self._look(lambda _: self._outbox.sync(), [])
 
     def keep_if_best(self, run: RunRecord, model: "SentenceTransformer", step: int) -> bool:
         """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
@@ -346,18 +278,15 @@ class Tracker:
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""
-        return experiments.find_run(self.client, iteration.best_run) if iteration.best_run else None
-
-    def top_params(self, iteration: Iteration, count: int) -> list[dict[str, Any]]:
-        """Return the hyper-parameters of the best finished runs of an iteration, the best first."""
-        main = iteration.settings.main_metric
-        finished = [run for run in self.runs(iteration) if run.status == "FINISHED"]
-        finished.sort(key=lambda run: best_model.rank(main, run))
-        return [run.params for run in finished[:count]]
+        return queries.find_run(self.client, iteration.best_run) if iteration.best_run else None
 
     def runs_with_model(self, iteration: Iteration) -> set[str]:
         """Return the ids of an iteration's runs whose models are in the store."""
-        return set(models.models_by_run(self.client, [iteration.experiment_id], only_whole=True))
+        return set(files.models_by_run(self.client, [iteration.experiment_id], only_whole=True))
+
+    def champion(self, method: str) -> ModelVersion | None:
+        """Return the version that is a method's champion, or None where it has none."""
+        return self._look(lambda client: champions.find_champion(client, method), None)
 
     def export_model(self, run: RunRecord, to: Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.
@@ -384,11 +313,15 @@ class Tracker:
 
     def has_model(self, run: RunRecord) -> bool:
         """Tell whether a run's model is in the store."""
-        return models.has_model(self.client, run)
+        return files.has_model(self.client, run)
 
     def _at_once(self, call: Callable[[], Answer]) -> Answer:
         """Call the store, which has to answer now: MLflow would wait for minutes."""
         return with_retries(self.tracking_uri, call, patience=0)
 
-    def _set_tag(self, iteration: Iteration, key: str, value: str) -> None:
-        self.client.set_experiment_tag(iteration.experiment_id, key, value)
+    def _look(self, query: Callable[["MlflowClient"], Answer], nothing: Answer) -> Answer:
+        """Look something up; a local store that does not exist yet has nothing, and is not made."""
+        database = database_file(self.tracking_uri)
+        if database is not None and not database.exists():
+            return nothing
+        return query(self.client)

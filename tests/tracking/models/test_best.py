@@ -29,7 +29,7 @@ from hooktune.naming import IterationName
 from hooktune.testing import tiny_model
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models import files as models
-from hooktune.tracking.models.best import choose_best, rank
+from hooktune.tracking.models.best import choose_best, rank, top_params
 from hooktune.tracking.models.uploading import upload_model
 
 
@@ -110,7 +110,10 @@ def test_lower_is_better_where_the_main_metric_says_so(tracker: Tracker):
     settings = IterationSettings(main_metric=MainMetric("test_loss", False))
     iteration = finish(tracker, 1, 0.7, 0.5, 0.9, settings=settings, starting_value=0.8)
     assert tracker.best(iteration).metrics == {"test_loss": 0.5}
-    assert [each["value"] for each in tracker.top_params(iteration, 2)] == ["0.5", "0.7"]
+    assert [values["value"] for values in top_params(iteration, tracker.runs(iteration), 2)] == [
+        "0.5",
+        "0.7",
+    ]
 
 
 def test_a_loss_competes_with_the_starting_models_own(tracker: Tracker):
@@ -132,7 +135,7 @@ def test_top_params_are_those_of_finished_runs_the_best_first(tracker: Tracker):
     for value in (0.1, 0.3, 0.2):
         do_run(tracker, iteration, value)
     tracker.end_run(start_run(tracker, iteration, 0.9), "FAILED", "no luck")
-    assert tracker.top_params(iteration, 2) == [{"value": "0.3"}, {"value": "0.2"}]
+    assert top_params(iteration, tracker.runs(iteration), 2) == [{"value": "0.3"}, {"value": "0.2"}]
 
 
 def test_the_model_of_the_previous_iteration_goes_when_a_new_one_beats_it(tracker: Tracker):
@@ -224,7 +227,7 @@ def test_what_others_put_into_an_iteration_is_let_alone(tracker: Tracker):
     iteration = tracker.finish_iteration(iteration)
 
     assert [run.metrics[SHIFT] for run in tracker.runs(iteration)] == [0.1, 0.2]
-    assert all(models.find_model(client, each.model_id) for each in theirs)
+    assert all(models.find_model(client, model.model_id) for model in theirs)
 
 
 def test_two_processes_that_decide_at_once_agree(store_uri: str, tracker: Tracker):
@@ -252,7 +255,7 @@ def test_a_deletion_that_fails_is_a_warning_and_is_made_up_for(
         raise PermissionError("read-only")
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "delete_model", refuse)
+        patch.setattr("hooktune.tracking.models.best.delete_model", refuse)
         new = do_run(tracker, iteration, 0.2)
     assert new.status == "FINISHED"
     assert f"the model of run {old.run_id} could not be deleted now: read-only" in caplog.text

@@ -14,7 +14,7 @@ from hooktune.processes import describe_process
 from hooktune.testing import tiny_model
 from hooktune.tracking import Iteration, RunRecord, Tracker, outage
 from hooktune.tracking.outbox.spool import RunSpool
-from hooktune.tracking.records import PROCESS_TAG
+from hooktune.tracking.records import PROCESS_TAG, WARNING_TAG
 
 
 class Network:
@@ -60,7 +60,7 @@ def end_run_in_the_outage(
     log.close()
     network.is_up = False
     tracker.log_text(run, "what happened", "notes.txt")
-    tracker.warn(run, "ranks worse")
+    tracker.tag(run, {WARNING_TAG: "ranks worse"})
     assert not tracker.keep_if_best(run, tiny_model(), 1)
     assert tracker.end_run(run, "FINISHED").status == "FINISHED"
 
@@ -149,8 +149,10 @@ def test_what_cannot_be_delivered_is_kept_and_told(
     assert "is away" in tracker.sync()[0].problem
     network.is_up = True
 
-    with RunSpool(kept)._lock:
-        (busy,) = tracker.sync()
+    other = RunSpool(kept)
+    assert other.hold()
+    (busy,) = tracker.sync()
+    other.release()
     assert (busy.problem, busy.is_elsewhere) == ("a process is at work on it", True)
 
     (kept / "model" / "weights.bin").write_bytes(pickle.dumps("evil"))

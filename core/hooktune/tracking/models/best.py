@@ -1,14 +1,15 @@
-"""The rule by which one model of an iteration is kept, and which models may be deleted."""
+"""The rule by which one model of an iteration is kept."""
 
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.contract.metric import MainMetric
 from hooktune.errors import HooktuneError
 from hooktune.tracking.claims import Claims
-from hooktune.tracking.models import files as models
+from hooktune.tracking.models import files
+from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.uploading import upload_model
 from hooktune.tracking.queries import find_iteration, find_run, search_iterations, search_runs
 from hooktune.tracking.records import BEST_RUN_TAG, Iteration, RunRecord
@@ -46,6 +47,15 @@ def choose_best(iteration: Iteration, runs: Iterable[RunRecord]) -> RunRecord | 
     return min(better, key=lambda run: rank(main, run), default=None)
 
 
+def top_params(iteration: Iteration, runs: Iterable[RunRecord], count: int) -> list[dict[str, Any]]:
+    """Return the hyper-parameters of the best finished runs of an iteration, the best first."""
+    main = iteration.settings.main_metric
+    finished = sorted(
+        (run for run in runs if run.status == "FINISHED"), key=lambda run: rank(main, run)
+    )
+    return [run.params for run in finished[:count]]
+
+
 def keep_if_best(
     client: "MlflowClient",
     iteration: Iteration,
@@ -64,7 +74,7 @@ def keep_if_best(
     if best is None or best.run_id != run.run_id:
         return False
     # Whole already where this is done again, because the answer to an earlier call was lost.
-    if not models.has_model(client, run):
+    if not files.has_model(client, run):
         upload_model(client, run, model, step)
     with decided_alone(client, iteration) as present:
         return settle(client, present, own=run.run_id) == run.run_id
@@ -110,19 +120,19 @@ def settle(client: "MlflowClient", iteration: Iteration, own: str | None = None)
     if best_id is not None and best_id != iteration.best_run:
         client.set_experiment_tag(iteration.experiment_id, BEST_RUN_TAG, best_id)
     over = [run for run in runs if run.status != "RUNNING" or run.run_id == own]
-    _delete_unwanted(client, [run for run in over if run.run_id != best_id])
+    _delete_models(client, [run for run in over if run.run_id != best_id])
     return best_id
 
 
 def delete_replaced(client: "MlflowClient", iteration: Iteration) -> None:
     """Delete the models of a method's other finished iterations that nothing starts from now."""
     others = [
-        each.experiment_id
-        for each in search_iterations(client, iteration.name.method)
-        if each.finished_at and each.experiment_id != iteration.experiment_id
+        other.experiment_id
+        for other in search_iterations(client, iteration.name.method)
+        if other.finished_at and other.experiment_id != iteration.experiment_id
     ]
-    found = (find_run(client, run_id) for run_id in models.models_by_run(client, others))
-    _delete_unwanted(client, [run for run in found if run and run.status != "RUNNING"])
+    found = (find_run(client, run_id) for run_id in files.models_by_run(client, others))
+    _delete_models(client, [run for run in found if run and run.status != "RUNNING"])
 
 
 def _contenders(
@@ -133,7 +143,7 @@ def _contenders(
     The one that is marked counts without its model too: once a later iteration has replaced it,
     that is gone, and no worse run is to take its place.
     """
-    whole = models.models_by_run(client, [iteration.experiment_id], only_whole=True)
+    whole = files.models_by_run(client, [iteration.experiment_id], only_whole=True)
     return [
         run
         for run in runs
@@ -142,39 +152,18 @@ def _contenders(
     ]
 
 
-def _delete_unwanted(client: "MlflowClient", runs: Iterable[RunRecord]) -> None:
-    """Delete what runs have uploaded, save the models that somebody still wants.
+def _delete_models(client: "MlflowClient", runs: Iterable[RunRecord]) -> None:
+    """Delete what runs have uploaded, as far as nobody wants it any more.
 
     A failure is a warning: each model is tried again when its method finishes an iteration.
     """
     runs = list(runs)
-    stored = models.models_by_run(client, {run.experiment_id for run in runs})
-    wanted = _wanted(search_iterations(client)) if stored else set()
+    stored = files.models_by_run(client, {run.experiment_id for run in runs})
     for run in runs:
         for model in stored.get(run.run_id, []):
-            if run.batch_id is None or run.run_id in wanted or models.is_registered(client, model):
-                logger.info("the model of run %s is still wanted, and stays", run.run_id)
-                continue
             try:
-                models.delete_model(client, model.model_id)
+                delete_model(client, model.model_id)
             except Exception as error:
                 logger.warning(
                     "the model of run %s could not be deleted now: %s", run.run_id, error
                 )
-
-
-def _wanted(iterations: Iterable[Iteration]) -> set[str]:
-    """Return the runs whose models are still needed by an iteration of any method.
-
-    Those are the starting and the best models of iterations that have not finished, and what each
-    method's next iteration starts from.
-    """
-    wanted: set[str | None] = set()
-    last: dict[str, Iteration] = {}
-    for each in iterations:
-        if each.finished_at is None:
-            wanted |= {each.starting_run, each.best_run}
-        elif each.finished_at > (getattr(last.get(each.name.method), "finished_at", None) or ""):
-            last[each.name.method] = each
-    wanted |= {each.next_start for each in last.values()}
-    return {run_id for run_id in wanted if run_id is not None}

@@ -10,8 +10,8 @@ from hooktune.errors import HooktuneError, RequestError
 from hooktune.naming import registered_model_name
 from hooktune.tracking.models.files import find_model
 from hooktune.tracking.models.loading import check_model, load_model_at
-from hooktune.tracking.queries import NOT_FOUND
-from hooktune.tracking.records import METHOD_TAG, RunRecord
+from hooktune.tracking.queries import or_none
+from hooktune.tracking.records import METHOD_TAG, TAG_LENGTH, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,8 +24,6 @@ CHAMPION: Final = "champion"
 PROMOTED_TAG: Final = "hooktune.promoted_at"
 ROLLED_BACK_TAG: Final = "hooktune.rolled_back_at"
 REPLACED_TAG: Final = "hooktune.replaced_version"
-
-_DESCRIPTION_LENGTH: Final = 5000
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,35 +46,23 @@ class ModelVersion(Record):
 
 def find_champion(client: "MlflowClient", method: str) -> ModelVersion | None:
     """Return the version that is a method's champion, or None where it has none."""
-    from mlflow.exceptions import MlflowException
-
     name = registered_model_name(method)
-    try:
-        return _version(client.get_model_version_by_alias(name, CHAMPION))
-    except MlflowException as error:
-        if error.error_code in NOT_FOUND:
-            return None
-        raise
+    found = or_none(lambda: client.get_model_version_by_alias(name, CHAMPION))
+    return None if found is None else _version(found)
 
 
 def find_version(client: "MlflowClient", name: str, number: int) -> ModelVersion | None:
     """Return a version of a registered model, or None where there is none or it was deleted."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return _version(client.get_model_version(name, str(number)))
-    except MlflowException as error:
-        if error.error_code in NOT_FOUND:
-            return None
-        raise
+    found = or_none(lambda: client.get_model_version(name, str(number)))
+    return None if found is None else _version(found)
 
 
 def rolled_back(client: "MlflowClient", method: str, run: RunRecord) -> ModelVersion | None:
     """Return a version of a run's model that was the champion and was rolled back, if any."""
     name = registered_model_name(method)
     found = client.search_model_versions(f"run_id = '{run.run_id}'")
-    versions = [_version(each) for each in found if each.name == name]
-    return next((each for each in versions if ROLLED_BACK_TAG in each.tags), None)
+    versions = [_version(version) for version in found if version.name == name]
+    return next((version for version in versions if ROLLED_BACK_TAG in version.tags), None)
 
 
 def register_champion(
@@ -121,7 +107,7 @@ def register_champion(
         run_id=run.run_id,
         model_id=logged.model_id,
         tags={**tags, **own},
-        description=description[:_DESCRIPTION_LENGTH],
+        description=description[:TAG_LENGTH],
     )
     # From here on hooktune deletes it no more; another process may have, just before.
     try:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hooktune.naming import INITIAL_EXPERIMENT, INITIAL_RUN
 from hooktune.plain_text import markdown
 from hooktune.processes import describe_process
-from hooktune.tracking import notes, records
-from hooktune.tracking import queries as experiments
+from hooktune.tracking import notes, queries, records
 from hooktune.tracking.claims import Claims
-from hooktune.tracking.models import files as models
+from hooktune.tracking.models import files
+from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.uploading import upload_model
 from hooktune.tracking.records import RunRecord
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def find_initial_run(client: "MlflowClient", method: str) -> RunRecord | None:
     """Return the run that holds a method's initial model, or None where it has none yet."""
     for run in _initial_runs(client, method):
-        if run.status == "FINISHED" and models.has_model(client, run):
+        if run.status == "FINISHED" and files.has_model(client, run):
             return run
     return None
 
@@ -34,7 +34,7 @@ def upload_initial_model(
 
     Where another process was first, its run is returned and nothing is stored.
     """
-    experiment_id = experiments.create_experiment(client, INITIAL_EXPERIMENT, {})
+    experiment_id = queries.create_experiment(client, INITIAL_EXPERIMENT, {})
     key = hashlib.sha256(method.encode()).hexdigest()[:32]
     with Claims(client, experiment_id).claimed(key):
         present = find_initial_run(client, method)
@@ -68,10 +68,10 @@ def _upload(
 
 
 def _initial_runs(client: "MlflowClient", method: str) -> list[RunRecord]:
-    experiment = experiments.find_experiment(client, INITIAL_EXPERIMENT)
+    experiment = queries.find_experiment(client, INITIAL_EXPERIMENT)
     if experiment is None:
         return []
-    found = experiments.search_runs(client, experiment.experiment_id)
+    found = queries.search_runs(client, experiment.experiment_id)
     return [run for run in found if run.method == method]
 
 
@@ -82,7 +82,7 @@ def _remove_dead_uploads(client: "MlflowClient", method: str) -> None:
     """
     for run in _initial_runs(client, method):
         if run.status == "RUNNING":
-            stored = models.models_by_run(client, [run.experiment_id])
+            stored = files.models_by_run(client, [run.experiment_id])
             for model in stored.get(run.run_id, []):
-                models.delete_model(client, model.model_id)
+                delete_model(client, model.model_id)
             client.set_terminated(run.run_id, "KILLED")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
+from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.files import (
     MODEL_NAME,
-    delete_model,
     models_by_run,
     repository_of,
     stored_files,

@@ -1,4 +1,4 @@
-"""Brings to the store what is recorded on runs, and keeps for later what it cannot bring."""
+"""Sends to the store what is recorded on runs, and keeps for later what it cannot send."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from hooktune.contract.listing import Record
 from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.plain_text import without_secrets
-from hooktune.tracking import notes, records
-from hooktune.tracking import queries as experiments
+from hooktune.tracking import notes, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
-from hooktune.tracking.models import best as best_model
+from hooktune.tracking.models.best import keep_if_best
 from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, Operation, RunSpool, SetTags
 
@@ -150,7 +149,7 @@ class Outbox:
 def deliver(client: Client, spool: RunSpool) -> Delivered:
     """Bring what is kept of one run to the store, and remove it; what is there already stays."""
     points, status, kept = 0, None, None
-    run = experiments.find_run(client(), spool.run_id)
+    run = queries.find_run(client(), spool.run_id)
     if run is None:
         where = spool.store or "another store"
         return Delivered(spool.run_id, problem=f"it is a run of {where}", is_elsewhere=True)
@@ -201,25 +200,25 @@ def perform(
 
     match operation:
         case SetTags():
-            client.log_batch(run_id, tags=[RunTag(*each) for each in operation.tags.items()])
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in operation.tags.items()])
         case LogText():
             client.log_text(run_id, operation.text, operation.file)
         case KeepIfBest():
-            return _keep_if_best(client, run_id, model(), operation.step)
+            return _keep_model_if_best(client, run_id, model(), operation.step)
         case End():
             _end(client, run_id, operation)
     return None
 
 
-def _keep_if_best(
+def _keep_model_if_best(
     client: "MlflowClient", run_id: str, model: "SentenceTransformer | None", step: int
 ) -> bool:
-    run = experiments.find_run(client, run_id)
+    run = queries.find_run(client, run_id)
     experiment = client.get_experiment(run.experiment_id) if run else None
     iteration = records.iteration_from_mlflow(experiment) if experiment else None
     if run is None or iteration is None or model is None:
         raise HooktuneError(f"Run {run_id} or its iteration was deleted in the meantime.")
-    return best_model.keep_if_best(client, iteration, run, model, step)
+    return keep_if_best(client, iteration, run, model, step)
 
 
 def _end(client: "MlflowClient", run_id: str, end: End) -> None:
@@ -234,7 +233,7 @@ def _end(client: "MlflowClient", run_id: str, end: End) -> None:
         client.set_tag(run_id, records.FAILURE_TAG, end.failure)
     client.set_terminated(run_id, "FINISHED" if is_best else end.status, end_time=end.at)
     iteration = records.iteration_from_mlflow(experiment)
-    run = experiments.find_run(client, run_id)
+    run = queries.find_run(client, run_id)
     if iteration and run:
         notes.describe_run(client, iteration, run)
     if run:

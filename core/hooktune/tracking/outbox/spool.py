@@ -1,4 +1,4 @@
-"""What a run could not bring to the store, kept on disk until the store is back."""
+"""What could not be sent to the store of a run, kept on disk until the store is back."""
 
 import json
 import logging
@@ -10,12 +10,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from hooktune.errors import HooktuneError
 from hooktune.plain_text import encodable
-from hooktune.processes import describe_process
+from hooktune.processes import FileLock, describe_process
 from hooktune.tracking.records import EndStatus
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ _OPERATION: Final[TypeAdapter[Operation]] = TypeAdapter(
 
 
 class RunSpool:
-    """The folder for what could not be brought to the store of one run.
+    """The folder for what could not be sent to the store of one run.
 
     It is made when the first thing is put in. Whoever puts in or takes out holds it, and another
     process that delivers what is left leaves it alone meanwhile; a process that dies lets it go.
@@ -91,7 +90,7 @@ class RunSpool:
         self._operations = folder / "deeds.jsonl"
         self._model = folder / "model"
         self._opening = Lock()
-        self._lock = FileLock(folder / "lock", thread_local=False)
+        self._lock = FileLock(folder / "lock")
         self._delivered = 0
         self._is_described = False
 
@@ -113,7 +112,7 @@ class RunSpool:
     @property
     def is_held(self) -> bool:
         """Whether this object keeps other processes from delivering from here."""
-        return self._lock.is_locked
+        return self._lock.is_held
 
     @property
     def store(self) -> str:
@@ -127,19 +126,15 @@ class RunSpool:
 
     def hold(self) -> bool:
         """Keep other processes from delivering from here; False where one of them does."""
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        return True
+        return self._lock.acquire(wait=False)
 
     def release(self) -> None:
         """Leave what is here to whoever delivers it later."""
-        self._lock.release(force=True)
+        self._lock.release()
 
     def add_points(self, points: "Iterable[Metric]") -> None:
         """Put metric points in, after those that are here."""
-        rows = ((each.key, each.value, each.timestamp, each.step) for each in points)
+        rows = ((point.key, point.value, point.timestamp, point.step) for point in points)
         self._append(self._points, map(json.dumps, rows))
 
     def points(self) -> "Iterator[list[Metric]]":
