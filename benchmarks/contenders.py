@@ -85,7 +85,7 @@ def compare(name: str, arguments: argparse.Namespace) -> None:
     """Let the contenders run in turn on a workload, and print what they took."""
     workload = _workload(name, arguments)
     print(f"## {name}: {workload}, {arguments.rounds} rounds", flush=True)
-    reports: dict[str, list[dict[str, Any]]] = {each: [] for each in arguments.contenders}
+    reports: dict[str, list[dict[str, Any]]] = {contender: [] for contender in arguments.contenders}
     for _ in range(arguments.rounds):
         for contender in arguments.contenders:
             command = ["--contender", contender, "--workload", name, "--device", arguments.device]
@@ -98,9 +98,9 @@ def compare(name: str, arguments: argparse.Namespace) -> None:
             speed, process = cpu_per_session(report), report["process"]
             print(f"{contender}: {speed:.3f} CPU s a session; {process}", flush=True)
     print()
-    print_table([row(each, reports) for each in reports])
+    print_table([row(contender, reports) for contender in reports])
     for kind in ("cpu", "wall"):
-        print_table([phases_row(each, found, kind) for each, found in reports.items()])
+        print_table([phases_row(contender, found, kind) for contender, found in reports.items()])
 
 
 def cpu_per_session(report: dict[str, Any]) -> float:
@@ -120,32 +120,32 @@ def later_cpu_per_session(report: dict[str, Any]) -> float:
 def row(name: str, reports: dict[str, list[dict[str, Any]]]) -> dict[str, object]:
     """Return a row of the table: medians over the rounds, ratios being of one round each."""
     own = reports[name]
-    speed = [cpu_per_session(each) for each in own]
-    later = [later_cpu_per_session(each) for each in own]
+    speed = [cpu_per_session(report) for report in own]
+    later = [later_cpu_per_session(report) for report in own]
 
     def times(reference: str, spent: list[float]) -> float:
         beside = map(cpu_per_session, reports.get(reference, []))
-        return median(other / each for other, each in zip(beside, spent, strict=False))
+        return median(other / cost for other, cost in zip(beside, spent, strict=False))
 
     return {
         "contender": name,
-        "sessions": round(median(each["sessions"] for each in own)),
+        "sessions": round(median(report["sessions"] for report in own)),
         "CPU s a session": median(speed),
         "times plain": times("plain", speed),
         "times st-trainer": times("st-trainer", speed),
         "later epochs": median(later),
         "later, times plain": times("plain", later),
-        "process CPU s": median(each["process"]["cpu"] for each in own),
-        "wall s": median(each["process"]["wall"] for each in own),
-        "peak GB": median(each["peak"] for each in own) / 1e9,
-        "NDCG@10": median(each["ndcg"] for each in own),
+        "process CPU s": median(report["process"]["cpu"] for report in own),
+        "wall s": median(report["process"]["wall"] for report in own),
+        "peak GB": median(report["peak"] for report in own) / 1e9,
+        "NDCG@10": median(report["ndcg"] for report in own),
     }
 
 
 def phases_row(name: str, reports: Sequence[dict[str, Any]], kind: str) -> dict[str, object]:
     """Return a row of the median CPU or wall seconds of each phase."""
     spent = {
-        phase: median(each["phases"].get(phase, {}).get(kind) for each in reports)
+        phase: median(report["phases"].get(phase, {}).get(kind) for report in reports)
         for phase in PHASES
     }
     return {f"{kind} seconds": name, **spent}

@@ -121,9 +121,10 @@ def add_strangers(database: Path, experiments: int, runs: int) -> None:
         (last,) = connection.execute("SELECT max(experiment_id) FROM experiments").fetchone()
         ids = range(last + 1, last + 1 + experiments)
         _insert(connection, "experiments", (
-            {"experiment_id": each, "name": name, "artifact_location": f"file:///strangers/{each}",
+            {"experiment_id": experiment_id, "name": name,
+             "artifact_location": f"file:///strangers/{experiment_id}",
              "lifecycle_stage": "active", "creation_time": now, "last_update_time": now}
-            for each, name in zip(ids, names, strict=True)
+            for experiment_id, name in zip(ids, names, strict=True)
         ))  # fmt: skip
         of_run = {uuid.UUID(int=strangers.getrandbits(128)).hex: ids[number % experiments]
                   for number in range(runs)}  # fmt: skip

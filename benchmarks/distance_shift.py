@@ -37,14 +37,14 @@ def main() -> None:
         del queries, items
     baseline, tuned = scores
     started = time.perf_counter()
-    figures = distance_shift(sessions, tuned, baseline)
+    metrics = distance_shift(sessions, tuned, baseline)
     of_metric = time.perf_counter() - started
     peak = peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
     print(f"{len(sessions)} sessions of {RESULTS} results, {arguments.items} items")
     before, after = seconds
     print(f"similarities {before:.1f} s before and {after:.1f} s after, CPU {cpu_seconds:.1f} s")
     print(f"distance shift {of_metric:.1f} s, peak {peak:.2f} GB")
-    print({name: round(value, 6) for name, value in figures.items()})
+    print({name: round(value, 6) for name, value in metrics.items()})
 
 
 def made_up_sessions(count: int, items: int) -> Sessions:

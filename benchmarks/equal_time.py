@@ -66,7 +66,9 @@ def main() -> None:
             arguments.model, arguments.cpu_seconds, arguments.rounds = save_tiny_model(folder), 4, 1
         untuned = Path(folder, "untuned.npy")
         save_untuned(arguments, untuned)
-        reports: dict[str, list[dict[str, Any]]] = {each: [] for each in arguments.contenders}
+        reports: dict[str, list[dict[str, Any]]] = {
+            contender: [] for contender in arguments.contenders
+        }
         for seed in range(arguments.rounds):
             for name, found in reports.items():
                 command = [str(arguments.data), "--contender", name, "--seed", str(seed)]
@@ -98,21 +100,21 @@ def _untuned(arguments: argparse.Namespace) -> "SentenceTransformer":
 
 
 def _row(name: str, reports: list[dict[str, Any]]) -> dict[str, object]:
-    figures = {
-        f"{measure} {when}": median(each[when][measure] for each in reports)
+    scores = {
+        f"{measure} {when}": median(report[when][measure] for report in reports)
         for measure in ("clicks", "judged")
         for when in ("before", "after")
     }
     return {
         "contender": name,
-        "CPU s": median(each["training"]["cpu"] for each in reports),
-        "sessions learned": round(median(each["sessions"] for each in reports)),
-        **figures,
+        "CPU s": median(report["training"]["cpu"] for report in reports),
+        "sessions learned": round(median(report["sessions"] for report in reports)),
+        **scores,
     }
 
 
 def _gains(name: str, measure: str, reports: list[dict[str, Any]]) -> dict[str, object]:
-    gains = [each["after"][measure] - each["before"][measure] for each in reports]
+    gains = [report["after"][measure] - report["before"][measure] for report in reports]
     rounds = {f"round {place}": gain for place, gain in enumerate(gains, start=1)}
     return {"contender": name, **rounds, "median": median(gains)}
 

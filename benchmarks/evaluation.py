@@ -58,13 +58,13 @@ def main() -> None:
     with frozen(lowest):
         rounds = 1 if arguments.quick else arguments.rounds
         found = measure(model, sessions, arguments.frozen_layers, rounds)
-    reference = median(each.cpu for each in found["encode"])
+    reference = median(cost.cpu for cost in found["encode"])
     rows = [
         {
             "what": name,
-            "CPU s": median(each.cpu for each in costs),
-            "wall s": median(each.wall for each in costs),
-            "times as fast": reference / median(each.cpu for each in costs),
+            "CPU s": median(cost.cpu for cost in costs),
+            "wall s": median(cost.wall for cost in costs),
+            "times as fast": reference / median(cost.cpu for cost in costs),
         }
         for name, costs in found.items()
     ]

@@ -90,7 +90,7 @@ def main() -> None:
                     cpu_seconds = fitted.cpu
                 results.cpu.append(fitted.cpu)
                 results.gains[seed, fold] = judged.after(fitted.model, fold) - judged.before[fold]
-        print_table([_row(name, each, seed) for name, each in found.items()])
+        print_table([_row(name, reports, seed) for name, reports in found.items()])
 
 
 @dataclass(eq=False)

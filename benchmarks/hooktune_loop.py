@@ -77,7 +77,7 @@ def train_with_hooktune(
     phases: Phases,
     params: Mapping[str, Any],
 ) -> SentenceTransformer:
-    """Let the method tune a model, with a run that keeps its figures in memory.
+    """Let the method tune a model, with a run that keeps its metrics in memory.
 
     The similarities before tuning, which the host computes once for all runs of an iteration, are
     the phase `baseline`.

@@ -37,7 +37,7 @@ class Cost:
 def now() -> Cost:
     """Return what this process has taken; its wall seconds count from some fixed moment."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return Cost(sum(each.ru_utime + each.ru_stime for each in used), time.monotonic())
+    return Cost(sum(usage.ru_utime + usage.ru_stime for usage in used), time.monotonic())
 
 
 @dataclass
@@ -159,7 +159,7 @@ def median(values: Iterable[float | None]) -> float:
 
 
 def print_machine(threads: int | None = None) -> None:
-    """Print what a figure depends on beside the code: machine, versions, threads, load."""
+    """Print what a measurement depends on beside the code: machine, versions, threads, load."""
     names = [f"{name} {version(name)}" for name in VERSIONS]
     print(f"{_processor()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}")
     print(f"Python {platform.python_version()}, {', '.join(names)}")

@@ -5,7 +5,7 @@
     python benchmarks/overhead.py --part tracking    or host
 
 - `tracking`: the Default Fine Tuning Method by its defaults, whose steps are short, with a run that
-  drops all figures and with one that writes a point of every metric at every step to an SQLite
+  drops all metrics and with one that writes a point of every metric at every step to an SQLite
   store; in turn, in one process. The two totals differ by chance by more than tracking takes, so
   that the seconds inside `run.log`, `run.log_scores` and the thread that writes are measured too:
   the share is of those.
@@ -126,7 +126,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     print(f"tracking: {workload}, {arguments.rounds} rounds")
     print_table(
         [
-            {"run": name, **{key: median(each[key] for each in found) for key in found[0]}}
+            {"run": name, **{key: median(timings[key] for timings in found) for key in found[0]}}
             for name, found in rows.items()
         ]
     )
@@ -214,12 +214,12 @@ def main() -> None:
         if arguments.quick:
             arguments.model, arguments.rounds = save_tiny_model(str(folder / "model")), 1
         workloads = {
-            each: workload.of(40 if arguments.quick else arguments.sessions)
-            for each, workload in WORKLOADS.items()
+            kind: workload.of(40 if arguments.quick else arguments.sessions)
+            for kind, workload in WORKLOADS.items()
         }
         if "tracking" in arguments.part:
-            for each, workload in workloads.items():
-                track(each, workload, arguments, folder)
+            for kind, workload in workloads.items():
+                track(kind, workload, arguments, folder)
         if "host" in arguments.part:
             measure_host(workloads["many"], arguments, folder)
 

@@ -68,7 +68,7 @@ def train_plain_frozen(
     def encode(texts: Sequence[str]) -> torch.Tensor:
         states = [kept[text] for text in texts]
         hidden = pad_sequence(states, batch_first=True)
-        lengths = torch.tensor([len(each) for each in states], device=hidden.device)
+        lengths = torch.tensor([len(text_states) for text_states in states], device=hidden.device)
         mask = (torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]).long()
         for layer in upper:
             hidden = layer(hidden, _additive(mask))

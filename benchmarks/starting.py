@@ -69,7 +69,7 @@ def measure_starts(rounds: int, store: str) -> dict[str, Cost]:
             if turn:  # the first turn fills the caches of files and bytecode
                 found[name].append(cost)
     return {
-        name: Cost(median(each.cpu for each in costs), median(each.wall for each in costs))
+        name: Cost(median(cost.cpu for cost in costs), median(cost.wall for cost in costs))
         for name, costs in found.items()
     }
 

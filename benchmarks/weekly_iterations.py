@@ -99,14 +99,16 @@ def make_world(queries: int, seed: int = 0) -> World:
         + 1.2 * random.standard_normal((count, DIMENSIONS))
         for count in (queries, ITEMS)
     ]
-    vectors = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in places]
+    vectors = [
+        coordinates / np.linalg.norm(coordinates, axis=1, keepdims=True) for coordinates in places
+    ]
     turn = np.eye(DIMENSIONS) + random.standard_normal((DIMENSIONS, DIMENSIONS)) / 8
     meant = vectors[0] @ turn @ vectors[1].T
     rank = np.argsort(np.argsort(-meant, axis=1), axis=1)
     grades = np.select([rank < 5, rank < 15, rank < 40], [3, 2, 1], 0)
     names = [[f"q{place}" for place in range(queries)], [f"i{place}" for place in range(ITEMS)]]
     model = _word_model([*names[0], *names[1]], np.concatenate(vectors))
-    texts = [pa.array(each, pa.large_string()) for each in names]
+    texts = [pa.array(column, pa.large_string()) for column in names]
     return World(model, texts[0], texts[1], vectors[0] @ vectors[1].T, grades)
 
 
@@ -176,7 +178,9 @@ def _row(model: SentenceTransformer, gain: Floats, size: int, seconds: float) ->
     return {
         "gain": "{:+.4f} [{:+.4f}, {:+.4f}]".format(*bootstrap(gain)),
         "Dense": len(maps),
-        "from the identity": sum(float((each.linear.weight - identity).norm()) for each in maps),
+        "from the identity": sum(
+            float((query_map.linear.weight - identity).norm()) for query_map in maps
+        ),
         "size, times": folder_size(model) / size,
         "CPU s": seconds,
     }

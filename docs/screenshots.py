@@ -39,7 +39,7 @@ for (const each of document.querySelectorAll("*")) {
 
 def main() -> None:
     tracker = Tracker(sys.argv[1])
-    iteration = [each for each in tracker.iterations() if each.best_run][-1]
+    iteration = [iteration for iteration in tracker.iterations() if iteration.best_run][-1]
     runs = f"#/experiments/{iteration.experiment_id}/runs"
     run = f"{runs}/{iteration.best_run}"
     pages = {

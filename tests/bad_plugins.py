@@ -425,7 +425,7 @@ def measure(function):
 
 
 class Counter:
-    """Gives another figure each time."""
+    """Gives another value each time."""
 
     def __init__(self):
         self.calls = 0

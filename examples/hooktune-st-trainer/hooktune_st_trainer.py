@@ -1,6 +1,6 @@
 """The trainer of sentence-transformers for hooktune, with MultipleNegativesRankingLoss.
 
-For those who have such training code: its figures reach hooktune through a callback, and hooktune
+For those who have such training code: its metrics reach hooktune through a callback, and hooktune
 measures, tracks and chooses among its models as it does for every method.
 """
 
@@ -142,7 +142,7 @@ def tracking(run: "ActiveRun", model: "SentenceTransformer", evaluations: int) -
     """Make the callback that connects a trainer with a run.
 
     Args:
-        run: The run that takes the figures.
+        run: The run that takes the metrics.
         model: The model in training.
         evaluations: How often to measure it before the end.
     """
@@ -156,8 +156,8 @@ def tracking(run: "ActiveRun", model: "SentenceTransformer", evaluations: int) -
             self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
         ) -> None:
             if "loss" in logs:
-                figures = {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]}
-                run.log(figures, state.global_step)
+                metrics = {"train_loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+                run.log(metrics, state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if run.should_stop():

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 TOP = 5
 
-# Runs may be at work in several threads of a process, each with figures of its own.
-_figures: ContextVar[dict[str, float] | None] = ContextVar("figures", default=None)
+# Runs may be at work in several threads of a process, each with totals of its own.
+_totals: ContextVar[dict[str, float] | None] = ContextVar("totals", default=None)
 
 
 @contextmanager
@@ -35,12 +35,12 @@ def timed(hook: str) -> Iterator[None]:
         yield
     finally:
         seconds = time.perf_counter() - started
-        figures = _figures.get()
-        if figures is None:
+        totals = _totals.get()
+        if totals is None:
             logger.info("%s took %.3f seconds", hook, seconds)
         else:
             for name, value in ((f"seconds_{hook}", seconds), (f"calls_{hook}", 1)):
-                figures[name] = figures.get(name, 0) + value
+                totals[name] = totals.get(name, 0) + value
 
 
 @hookimpl(wrapper=True)
@@ -67,14 +67,14 @@ def main_metric() -> Generator[None, Any, Any]:
 @hookimpl(wrapper=True)
 def fit_batch(run: "ActiveRun") -> Generator[None, Any, Any]:
     """Time the training and all that is called in it, and log it, even of a run that fails."""
-    figures: dict[str, float] = {}
-    token = _figures.set(figures)
+    totals: dict[str, float] = {}
+    token = _totals.set(totals)
     try:
         with timed("fit_batch"):
             return (yield)
     finally:
-        _figures.reset(token)
-        run.log(figures, step=0, accumulate=())
+        _totals.reset(token)
+        run.log(totals, step=0, accumulate=())
 
 
 @hookimpl(wrapper=True, specname="compute_metrics")

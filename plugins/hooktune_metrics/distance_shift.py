@@ -31,18 +31,18 @@ def distance_shift(sessions: "Sessions", scores: Floats, baseline: Floats) -> di
         baseline: The same before tuning.
 
     Returns:
-        The figures by name, positive being better in each. One that no session defines is left
+        The metrics by name, positive being better in each. One that no session defines is left
         out.
     """
     rise = np.asarray(scores, dtype=np.float64) - baseline
     of_clicked = _means(sessions, rise, sessions.clicked)
     of_others = _means(sessions, rise, ~sessions.clicked)
-    figures = {
+    metrics = {
         "not_irrelevant_dist_shift": of_clicked[sessions.not_irrelevant],
         "irrelevant_dist_shift": -of_others[~sessions.not_irrelevant & (sessions.lengths > 0)],
         "dist_shift_gap": (of_clicked - of_others)[_shows_both(sessions)],
     }
-    return {name: float(values.mean()) for name, values in figures.items() if len(values)}
+    return {name: float(values.mean()) for name, values in metrics.items() if len(values)}
 
 
 def _means(sessions: "Sessions", values: Floats, picked: Mask) -> npt.NDArray[np.float64]:

@@ -32,7 +32,7 @@ def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, float]:
         scores: For each of the R results, its similarity to its query; a NaN is ranked last.
 
     Returns:
-        The figures by name; none if every session is irrelevant.
+        The metrics by name; none if every session is irrelevant.
     """
     clicked = np.flatnonzero(sessions.clicked)
     if not len(clicked):

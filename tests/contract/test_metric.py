@@ -24,10 +24,10 @@ NAN = math.nan
 def test_running_figures_are_those_of_all_values_so_far(values, window):
     accumulator = Accumulator(window)
     for count, value in enumerate(values, start=1):
-        figures = accumulator.add({"loss": value}, ACCUMULATIONS)
+        metrics = accumulator.add({"loss": value}, ACCUMULATIONS)
         past = values[:count]
         recent = past[-window:]
-        assert figures == {
+        assert metrics == {
             "loss": value,
             "mean_loss": pytest.approx(sum(past) / count, abs=1e-6),
             "sliding_loss": pytest.approx(sum(recent) / len(recent), abs=1e-6),
@@ -46,8 +46,8 @@ def test_each_metric_is_followed_for_itself_and_only_as_asked():
 def test_a_nan_enters_no_running_figure():
     accumulator = Accumulator()
     accumulator.add({"a": 1.0}, ["mean"])
-    figures = accumulator.add({"a": NAN}, ["mean"])
-    assert list(figures) == ["a"]
+    metrics = accumulator.add({"a": NAN}, ["mean"])
+    assert list(metrics) == ["a"]
     assert accumulator.add({"a": 2.0}, ["mean"])["mean_a"] == 1.5
 
 

@@ -22,7 +22,7 @@ from hooktune.training.encoder import TextEncoder
 
 
 class Metrics:
-    """Measures one figure, and fails on the run's last step."""
+    """Measures one metric, and fails on the run's last step."""
 
     @hookimpl
     def compute_metrics(self, scores):
@@ -32,7 +32,7 @@ class Metrics:
 
 
 class Silent:
-    """Takes points, as a metric log, and figures, as a progress bar."""
+    """Takes points, as a metric log, and losses, as a progress bar."""
 
     last_time = 0
 

@@ -57,25 +57,25 @@ def mean(values: list[float]) -> float:
 def brute_force(
     clicks: Clicks, scores: list[list[float]], baseline: list[list[float]]
 ) -> dict[str, float]:
-    figures: dict[str, list[float]] = {}
+    metrics: dict[str, list[float]] = {}
     for counts, after, before in zip(clicks, scores, baseline, strict=True):
         shift = [s - b for s, b in zip(after, before, strict=True)]
         clicked = [place for place, count in enumerate(counts) if count]
         others = [place for place, count in enumerate(counts) if not count]
         if not clicked:
-            figures.setdefault("irrelevant_dist_shift", []).append(mean([-d for d in shift]))
+            metrics.setdefault("irrelevant_dist_shift", []).append(mean([-d for d in shift]))
             continue
         of_clicked = mean([shift[place] for place in clicked])
-        figures.setdefault("not_irrelevant_dist_shift", []).append(of_clicked)
+        metrics.setdefault("not_irrelevant_dist_shift", []).append(of_clicked)
         if others:
             of_others = mean([shift[place] for place in others])
-            figures.setdefault("dist_shift_gap", []).append(of_clicked - of_others)
+            metrics.setdefault("dist_shift_gap", []).append(of_clicked - of_others)
         ranks = [1 + sum(other > after[place] for other in after) for place in clicked]
         gain = sum(1 / math.log2(1 + rank) for rank in ranks if rank <= 10)
         ideal = sum(1 / math.log2(1 + rank) for rank in range(1, min(len(clicked), 10) + 1))
-        figures.setdefault("ndcg_at_10", []).append(gain / ideal)
-        figures.setdefault("mrr", []).append(1 / min(ranks))
-    return {name: mean(values) for name, values in figures.items()}
+        metrics.setdefault("ndcg_at_10", []).append(gain / ideal)
+        metrics.setdefault("mrr", []).append(1 / min(ranks))
+    return {name: mean(values) for name, values in metrics.items()}
 
 
 @settings(deadline=None)
@@ -102,16 +102,16 @@ def test_a_figure_that_no_session_defines_is_left_out():
 
 def test_an_unknown_baseline_of_another_result_leaves_the_clicked_results_shift_alone():
     sessions = sessions_with([[1, 0]])
-    figures = distance_shift(sessions, np.array([0.5, 0.5]), np.array([0.25, np.nan]))
-    assert figures["not_irrelevant_dist_shift"] == 0.25
-    assert math.isnan(figures["dist_shift_gap"])
+    metrics = distance_shift(sessions, np.array([0.5, 0.5]), np.array([0.25, np.nan]))
+    assert metrics["not_irrelevant_dist_shift"] == 0.25
+    assert math.isnan(metrics["dist_shift_gap"])
 
 
 def test_many_small_shifts_are_added_up_exactly():
     sessions = sessions_with([[1] * 20] * 5_000)
     scores = np.full(sessions.result_count, 0.1, dtype=np.float32)
-    figures = distance_shift(sessions, scores, np.zeros_like(scores))
-    assert figures["not_irrelevant_dist_shift"] == pytest.approx(float(np.float32(0.1)), abs=1e-12)
+    metrics = distance_shift(sessions, scores, np.zeros_like(scores))
+    assert metrics["not_irrelevant_dist_shift"] == pytest.approx(float(np.float32(0.1)), abs=1e-12)
 
 
 def test_ties_know_neither_clicks_nor_the_shown_order():

@@ -175,7 +175,7 @@ def _chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None
 
 
 def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
-    """Say in which settings iterations differ, so that the same figure means different things."""
+    """Say in which settings iterations differ, so that the same metric means different things."""
     for setting in IterationSettings.model_fields:
         methods: dict[str, list[str]] = {}
         for iteration in iterations:

@@ -136,7 +136,7 @@ def given_plugin(found: object, name: str | None = None) -> Plugin:
     own_name = getattr(found, "NAME", None)
     if not isinstance(own_name, str):
         own_name = name or getattr(found, "__name__", None) or type(found).__name__
-    own_hooks = {each.hook for each in _marked(found) if not each.is_wrapper}
+    own_hooks = {impl.hook for impl in _hook_implementations(found) if not impl.is_wrapper}
     kind: PluginKind = "method" if "fit_batch" in own_hooks else "extension"
     return Plugin(own_name, kind, found)
 
@@ -157,7 +157,7 @@ def implementations(plugin: Plugin) -> tuple[Implementation, ...]:
         ]
     else:
         try:
-            found = tuple(_marked(plugin.object))
+            found = tuple(_hook_implementations(plugin.object))
             problems = list(_problems(plugin, found))
         except Exception as error:
             # Properties and odd `__getattr__` methods run when a plugin is looked through.
@@ -167,10 +167,10 @@ def implementations(plugin: Plugin) -> tuple[Implementation, ...]:
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n- {p}" for p in problems)
         raise PluginRequestError(f"{plugin.label} breaks the contract of a plugin: {listed}")
-    return tuple(each for each in found if each.hook in HOOKS)
+    return tuple(impl for impl in found if impl.hook in HOOKS)
 
 
-def _marked(found: object) -> Iterator[Implementation]:
+def _hook_implementations(found: object) -> Iterator[Implementation]:
     manager = pluggy.PluginManager(PROJECT_NAME)
     for attribute in dir(found):
         options = manager.parse_hookimpl_opts(found, attribute)
@@ -182,7 +182,7 @@ def _marked(found: object) -> Iterator[Implementation]:
 
 
 def _problems(plugin: Plugin, found: tuple[Implementation, ...]) -> Iterator[str]:
-    marked = {each.attribute for each in found}
+    marked = {impl.attribute for impl in found}
     functions = [
         name for name in dir(plugin.object) if inspect.isroutine(getattr(plugin.object, name, None))
     ]
@@ -190,9 +190,9 @@ def _problems(plugin: Plugin, found: tuple[Implementation, ...]) -> Iterator[str
     if not found and not unmarked:
         yield "it has no function that is marked with @hooktune.hookimpl."
         return
-    for each in found:
-        yield from _problems_of(each, plugin.kind)
-    implemented = {each.hook for each in found if not each.is_wrapper}
+    for impl in found:
+        yield from _problems_of(impl, plugin.kind)
+    implemented = {impl.hook for impl in found if not impl.is_wrapper}
     required = [hook for hook in REQUIRED_HOOKS if plugin.kind == "method"]
     for hook in required:
         if hook not in implemented and hook not in unmarked:
@@ -207,39 +207,39 @@ def _problems(plugin: Plugin, found: tuple[Implementation, ...]) -> Iterator[str
             logger.warning("%s: %s Until then it is never called.", plugin.label, forgotten)
 
 
-def _problems_of(each: Implementation, kind: PluginKind) -> Iterator[str]:
-    if each.hook not in HOOKS:
-        if not each.options.get("optionalhook"):
-            yield f"{each.hook!r} is no hook. {did_you_mean(each.hook, HOOKS)}"
+def _problems_of(impl: Implementation, kind: PluginKind) -> Iterator[str]:
+    if impl.hook not in HOOKS:
+        if not impl.options.get("optionalhook"):
+            yield f"{impl.hook!r} is no hook. {did_you_mean(impl.hook, HOOKS)}"
         return
-    if kind == "extension" and not each.is_wrapper and each.hook not in SHARED_HOOKS:
+    if kind == "extension" and not impl.is_wrapper and impl.hook not in SHARED_HOOKS:
         yield (
-            f"{each.hook!r} belongs to a method, and an extension may only wrap it: mark it with "
+            f"{impl.hook!r} belongs to a method, and an extension may only wrap it: mark it with "
             "@hooktune.hookimpl(wrapper=True), or provide a method, under the entry-point group "
             "hooktune.methods."
         )
-    yield from _problems_of_arguments(each)
-    is_generator = inspect.isgeneratorfunction(each.function)
-    if inspect.iscoroutinefunction(each.function) or inspect.isasyncgenfunction(each.function):
-        yield f"{each.attribute!r} is an async function; hooks are called without awaiting."
-    elif each.options.get("wrapper") and each.options.get("hookwrapper"):
-        yield f"{each.attribute!r} is marked with both wrapper and hookwrapper; keep wrapper=True."
-    elif each.is_wrapper and not is_generator:
-        yield f"{each.attribute!r} is marked as a wrapper and has no `yield`; a wrapper has one."
-    elif is_generator and not each.is_wrapper:
+    yield from _problems_of_arguments(impl)
+    is_generator = inspect.isgeneratorfunction(impl.function)
+    if inspect.iscoroutinefunction(impl.function) or inspect.isasyncgenfunction(impl.function):
+        yield f"{impl.attribute!r} is an async function; hooks are called without awaiting."
+    elif impl.options.get("wrapper") and impl.options.get("hookwrapper"):
+        yield f"{impl.attribute!r} is marked with both wrapper and hookwrapper; keep wrapper=True."
+    elif impl.is_wrapper and not is_generator:
+        yield f"{impl.attribute!r} is marked as a wrapper and has no `yield`; a wrapper has one."
+    elif is_generator and not impl.is_wrapper:
         yield (
-            f"{each.attribute!r} has a `yield`; return the result instead, or mark it with "
+            f"{impl.attribute!r} has a `yield`; return the result instead, or mark it with "
             "@hooktune.hookimpl(wrapper=True) if it wraps the hook."
         )
 
 
-def _problems_of_arguments(each: Implementation) -> Iterator[str]:
-    known = HOOKS[each.hook]
-    for name, argument in each.signature.parameters.items():
-        where = f"the argument {name!r} of {each.attribute!r}"
+def _problems_of_arguments(impl: Implementation) -> Iterator[str]:
+    known = HOOKS[impl.hook]
+    for name, argument in impl.signature.parameters.items():
+        where = f"the argument {name!r} of {impl.attribute!r}"
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             yield (
-                f"{each.attribute!r} takes {argument}, which would stay empty; name the arguments "
+                f"{impl.attribute!r} takes {argument}, which would stay empty; name the arguments "
                 f"that it needs, out of {', '.join(known) or 'none'}."
             )
         elif name not in known:

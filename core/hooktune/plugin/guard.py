@@ -28,70 +28,66 @@ class _Guarded:
     """
 
 
-def guarded(plugin: Plugin, functions: Iterable[Implementation], report: Report) -> object:
+def guarded(plugin: Plugin, impls: Iterable[Implementation], report: Report) -> object:
     """Return an object to register with pluggy in place of a plugin: its functions, guarded.
 
     An implementation that raises does so as a `PluginError` that names the plugin and the hook. The
     failure of a wrapper, or of an observer's own hook, is reported and the call goes on.
     """
     holder = _Guarded()
-    for function in functions:
+    for impl in impls:
         guard = (
-            _guarded_wrapper(plugin, function, report)
-            if function.is_wrapper
-            else _guarded_observer(plugin, function, report)
-            if function.hook in OBSERVER_HOOKS
-            else _guarded_implementation(plugin, function)
+            _guarded_wrapper(plugin, impl, report)
+            if impl.is_wrapper
+            else _guarded_observer(plugin, impl, report)
+            if impl.hook in OBSERVER_HOOKS
+            else _guarded_implementation(plugin, impl)
         )
-        options = function.options | {"wrapper": function.is_wrapper, "hookwrapper": False}
-        setattr(holder, function.attribute, hookimpl(**options)(guard))
+        options = impl.options | {"wrapper": impl.is_wrapper, "hookwrapper": False}
+        setattr(holder, impl.attribute, hookimpl(**options)(guard))
     return holder
 
 
-def _guarded_implementation(plugin: Plugin, function: Implementation) -> Callable[..., Any]:
-    @wraps(getattr(hookspecs, function.hook))
+def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..., Any]:
+    @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> Any:
         try:
-            return function(args)
+            return impl(args)
         except HooktuneError:
             # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"{plugin.label} failed in {function.hook}: {_described(error)}"
+                f"{plugin.label} failed in {impl.hook}: {_described(error)}"
             ) from error
 
     return call
 
 
-def _guarded_observer(
-    plugin: Plugin, function: Implementation, report: Report
-) -> Callable[..., Any]:
-    @wraps(getattr(hookspecs, function.hook))
+def _guarded_observer(plugin: Plugin, impl: Implementation, report: Report) -> Callable[..., Any]:
+    @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> None:
         try:
-            function(args)
+            impl(args)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            report(plugin, function.hook, _described(error))
+            report(plugin, impl.hook, _described(error))
 
     return call
 
 
-def _guarded_wrapper(
-    plugin: Plugin, function: Implementation, report: Report
-) -> Callable[..., Any]:
+def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Callable[..., Any]:
     def begun(args: tuple[Any, ...]) -> Generator[None, Any, Any] | None:
         try:
-            wrapper: Generator[None, Any, Any] = function(args)
+            wrapper: Generator[None, Any, Any] = impl(args)
             next(wrapper)
         except KeyboardInterrupt:
             raise
         except StopIteration:
-            report(plugin, function.hook, "it returned without a `yield`")
+            report(plugin, impl.hook, "it returned without a `yield`")
         except BaseException as error:
-            report(plugin, function.hook, _described(error))
+            report(plugin, impl.hook, _described(error))
         else:
             return wrapper
         return None
@@ -100,27 +96,25 @@ def _guarded_wrapper(
         wrapper: Generator[None, Any, Any], result: Any, error: BaseException | None
     ) -> None:
         try:
-            if function.options.get("hookwrapper"):
+            if impl.options.get("hookwrapper"):
                 wrapper.send(pluggy.Result(result, error))
             elif error is not None:
                 wrapper.throw(error)
             else:
                 wrapper.send(result)
             wrapper.close()
-            report(plugin, function.hook, "it has a second `yield`")
+            report(plugin, impl.hook, "it has a second `yield`")
         except StopIteration as stop:
             if stop.value is not None and stop.value is not result:
-                report(
-                    plugin, function.hook, "it returned another result, and a wrapper only observes"
-                )
+                report(plugin, impl.hook, "it returned another result, and a wrapper only observes")
         except BaseException as raised:
             if raised is error:
                 return
             if isinstance(raised, KeyboardInterrupt):
                 raise
-            report(plugin, function.hook, _described(raised))
+            report(plugin, impl.hook, _described(raised))
 
-    @wraps(getattr(hookspecs, function.hook))
+    @wraps(getattr(hookspecs, impl.hook))
     def observe(*args: Any) -> Generator[None, Any, Any]:
         wrapper = begun(args)
         try:

@@ -89,18 +89,18 @@ class Host:
         self._manager.add_hookspecs(hookspecs)
         givers: dict[str, dict[Plugin, object]] = {hook: {} for hook in _METRIC_HOOKS}
         for plugin, found in checked.items():
-            own = [function for function in found if not function.is_wrapper]
-            wrappers = [function for function in found if function.is_wrapper]
+            own = [impl for impl in found if not impl.is_wrapper]
+            wrappers = [impl for impl in found if impl.is_wrapper]
             self._register(plugin, "wrappers", guarded(plugin, wrappers, self._report))
             registered = guarded(plugin, own, self._report)
             self._register(plugin, "implementations", registered)
-            for function in own:
-                if function.hook in givers:
-                    givers[function.hook][plugin] = registered
-        own_hooks = {function.hook for function in checked[method] if not function.is_wrapper}
+            for impl in own:
+                if impl.hook in givers:
+                    givers[impl.hook][plugin] = registered
+        own_hooks = {impl.hook for impl in checked[method] if not impl.is_wrapper}
         if "upload_initial_model" not in own_hooks:
             self._manager.register(initial_model, name="the host's default")
-        # One caller for each plugin with metrics, so that every figure is known by its giver; the
+        # One caller for each plugin with metrics, so that every metric is known by its giver; the
         # wrappers stay, since they are registered apart.
         self._callers = {
             hook: {
@@ -234,7 +234,7 @@ class Host:
         self._record(_failure(plugin, reason, hook))
 
     def _record(self, failure: PluginFailure) -> None:
-        known = {(each.kind, each.name, each.hook) for each in self._failures}
+        known = {(recorded.kind, recorded.name, recorded.hook) for recorded in self._failures}
         # A wrapper that fails at every step says so once.
         if (failure.kind, failure.name, failure.hook) not in known:
             self._failures.append(failure)

@@ -127,7 +127,7 @@ def check_plugins(
 
 def refuse_failed(catalogue: Catalogue, verdicts: Iterable[PluginVerdict]) -> Catalogue:
     """Return the catalogue with the plugins that failed their check refused."""
-    failed = {each.entry: each.reason for each in verdicts if each.status == "failed"}
+    failed = {verdict.entry: verdict.reason for verdict in verdicts if verdict.status == "failed"}
     return Catalogue(
         tuple(
             replace(entry, status="refused", reason=failed[entry]) if entry in failed else entry
@@ -154,16 +154,16 @@ class _Check:
         self.entry = entry
         self._timeout = timeout
         # Files, since a pipe that nobody reads meanwhile would block a talkative plugin.
-        self._answer = tempfile.TemporaryFile()  # noqa: SIM115
-        self._talk = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         request = tempfile.TemporaryFile()  # noqa: SIM115
         request.write(json.dumps({"path": sys.path, "entry": asdict(entry)}).encode())
         request.seek(0)
         with request:
             # In a session of its own, it can be ended with all that it has started.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM], stdin=request, stdout=self._answer,
-                stderr=self._talk, start_new_session=True,
+                [sys.executable, "-c", _PROGRAM], stdin=request, stdout=self._stdout,
+                stderr=self._stderr, start_new_session=True,
             )  # fmt: skip
         self._started = time.monotonic()
 
@@ -172,14 +172,14 @@ class _Check:
         over = self._process.poll() is not None
         if not over and time.monotonic() - self._started < self._timeout:
             return None
-        answer, talk, status = (
-            self._read(self._answer),
-            self._read(self._talk),
+        stdout, stderr, status = (
+            self._read(self._stdout),
+            self._read(self._stderr),
             self._process.poll(),
         )
         self.end()
-        if answer:
-            given = json.loads(answer)
+        if stdout:
+            given = json.loads(stdout)
             hooks, wraps = tuple(given["hooks"]), tuple(given["wraps"])
             return PluginVerdict(self.entry, given["status"], given["reason"], hooks, wraps)
         if status is None:
@@ -188,8 +188,8 @@ class _Check:
             problem = f"kills the Python that imports it ({signal.Signals(-status).name})"
         else:
             problem = f"ends the Python that imports it, with exit status {status}"
-        last_words = talk.strip().splitlines()[-1:]
-        said = f" Its last words: {last_words[0]}" if last_words else ""
+        last_line = stderr.strip().splitlines()[-1:]
+        said = f" It wrote last: {last_line[0]}" if last_line else ""
         remedy = f"Mend it, uninstall it, or {how_to_block(self.entry)}."
         return PluginVerdict(self.entry, "failed", f"it {problem}. {remedy}{said}")
 
@@ -198,8 +198,8 @@ class _Check:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._answer.close()
-        self._talk.close()
+        self._stdout.close()
+        self._stderr.close()
 
     def _read(self, file: Any) -> str:
         file.seek(0)
@@ -217,18 +217,18 @@ def answer(values: dict[str, Any]) -> None:
     os.dup2(2, 1)
     entry = PluginEntry(**values)
     status, reason = "loaded", ""
-    marked: tuple[Implementation, ...] = ()
+    found: tuple[Implementation, ...] = ()
     try:
-        found = load_plugin(entry)
-        plugin = Plugin(entry.name, entry.kind, found, entry.distribution, entry.version)
-        marked = implementations(plugin)
+        loaded = load_plugin(entry)
+        plugin = Plugin(entry.name, entry.kind, loaded, entry.distribution, entry.version)
+        found = implementations(plugin)
     except PluginRequestError as error:
         status, reason = "failed", f"it {str(error).removeprefix(entry.label).strip()}"
     verdict = {
         "status": status,
         "reason": reason,
-        "hooks": sorted({each.hook for each in marked if not each.is_wrapper}),
-        "wraps": sorted({each.hook for each in marked if each.is_wrapper}),
+        "hooks": sorted({impl.hook for impl in found if not impl.is_wrapper}),
+        "wraps": sorted({impl.hook for impl in found if impl.is_wrapper}),
     }
     os.write(channel, json.dumps(verdict).encode())
     # What a plugin does when Python ends is no part of the check.

@@ -45,7 +45,7 @@ def check_method(
         ContractError: A check failed; the message names each that did, and how to mend it.
         RequestError: There is no such plugin or check, or the plugin cannot be imported.
     """
-    names = [each.name for each in METHOD_CHECKS] + [each.name for each in METRIC_CHECKS]
+    names = [check.name for check in METHOD_CHECKS] + [check.name for check in METRIC_CHECKS]
     refuse_unknown(skip, names)
     subject = find_subject(plugin, "method")
     trial = Trial(subject, params or {}, tiny_model() if model is None else model)
@@ -83,6 +83,6 @@ def check_extension(
 
 def _measures(subject: Subject) -> bool:
     return any(
-        each.hook == "compute_metrics" and not each.is_wrapper
-        for each in implementations(subject.plugin)
+        impl.hook == "compute_metrics" and not impl.is_wrapper
+        for impl in implementations(subject.plugin)
     )

@@ -131,7 +131,7 @@ def metrics_finite(trial: Trial) -> None:
         for name, value in metrics.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise Fault(
-                    f"the metric {name!r} is {value} at step {step}. Leave out a figure that is "
+                    f"the metric {name!r} is {value} at step {step}. Leave out a metric that is "
                     "undefined, divide by no count that may be 0, and lower a learning rate that "
                     "lets the loss overflow; a model with a NaN is never kept."
                 )

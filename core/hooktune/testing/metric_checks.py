@@ -162,7 +162,8 @@ def hooks(trial: MetricTrial) -> None:
 def computed_metrics(trial: MetricTrial) -> None:
     """Compute numbers by names that the store takes, without a prefix."""
     for name in trial.metrics(trial.measured):
-        prefix = next((each for each in (TRAIN_PREFIX, TEST_PREFIX) if name.startswith(each)), None)
+        known_prefixes = (TRAIN_PREFIX, TEST_PREFIX)
+        prefix = next((known for known in known_prefixes if name.startswith(known)), None)
         if prefix is not None:
             raise Fault(
                 f"compute_metrics gives {name!r}, and the host adds the prefix {prefix} itself. "
@@ -231,7 +232,7 @@ def _check_edge(trial: MetricTrial, picked: Any, what: str) -> None:
         metrics = trial.metrics(part)
     except HooktuneError as error:
         raise Fault(
-            f"compute_metrics fails on {what}: {error} Leave a figure out where it is undefined."
+            f"compute_metrics fails on {what}: {error} Leave a metric out where it is undefined."
         ) from error
     _check_finite(metrics, what)
 
@@ -240,7 +241,7 @@ def _check_finite(metrics: Mapping[str, float], what: str) -> None:
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise Fault(
-                f"{name!r} is {value} for {what}. Leave a figure out of the dict where it is "
+                f"{name!r} is {value} for {what}. Leave a metric out of the dict where it is "
                 "undefined, and mind sums over nothing."
             )
 

@@ -79,6 +79,6 @@ def _with_texts(
     for session in log:
         place = queries.setdefault(session["search_query"], len(queries))
         session["search_query"] = query(session["search_query"], place)
-    for place, each in enumerate(items):
-        each["text"] = item(each["text"], place)
+    for place, shown_item in enumerate(items):
+        shown_item["text"] = item(shown_item["text"], place)
     return sessions_of_log(log, items)

@@ -31,7 +31,10 @@ def light_import(tried: Tried) -> None:
 
 def surroundings_left_alone(*needs: str) -> tuple[Check[Tried], ...]:
     """Return one check for each thing that a plugin shares with the rest of the process."""
-    return tuple(Check(each.name, partial(_left_alone, each), needs) for each in SURROUNDINGS)
+    return tuple(
+        Check(surrounding.name, partial(_left_alone, surrounding), needs)
+        for surrounding in SURROUNDINGS
+    )
 
 
 def _left_alone(surrounding: Surrounding, tried: Tried) -> None:

@@ -31,17 +31,17 @@ class Surrounding:
 @contextmanager
 def watched() -> Iterator[dict[str, str]]:
     """Note in words what a block changes of its surroundings, by their names, and put it back."""
-    before = {each.name: each.read() for each in SURROUNDINGS}
+    before = {surrounding.name: surrounding.read() for surrounding in SURROUNDINGS}
     changes: dict[str, str] = {}
     try:
         yield changes
     finally:
-        for each in SURROUNDINGS:
-            was, now = before[each.name], each.read()
+        for surrounding in SURROUNDINGS:
+            was, now = before[surrounding.name], surrounding.read()
             changed = [part for part in was | now if was.get(part) != now.get(part)]
             if changed:
-                changes[each.name] = ", ".join(sorted(changed))
-                each.write(was)
+                changes[surrounding.name] = ", ".join(sorted(changed))
+                surrounding.write(was)
 
 
 def _read_random() -> dict[str, Any]:

@@ -224,12 +224,12 @@ def embeddings(model: "SentenceTransformer", sessions: Sessions) -> Floats:
 def digests(columns: object) -> dict[str, str]:
     """Return a digest of each array that an object or one of its parts holds, by its name."""
     found: dict[str, str] = {}
-    for each in fields(columns):  # type: ignore[arg-type]
-        value = getattr(columns, each.name)
+    for column in fields(columns):  # type: ignore[arg-type]
+        value = getattr(columns, column.name)
         if isinstance(value, Sessions):
-            found |= {f"{each.name}.{name}": digest for name, digest in digests(value).items()}
+            found |= {f"{column.name}.{name}": digest for name, digest in digests(value).items()}
         elif isinstance(value, np.ndarray):
-            found[each.name] = _digest(value)
+            found[column.name] = _digest(value)
     if isinstance(columns, Sessions):
         found |= {name: _digest(getattr(columns, name)) for name in _DERIVED}
     return found
