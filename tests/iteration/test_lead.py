@@ -1,6 +1,7 @@
 """The work of one iteration, with a method that tunes in no time."""
 
 import json
+from pathlib import Path
 from threading import Event
 from typing import Annotated
 
@@ -12,15 +13,16 @@ import hooktune_metrics
 from hooktune import SearchRange, hookimpl
 from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
-from hooktune.errors import RequestError
+from hooktune.errors import RequestError, StoreAwayError
 from hooktune.evaluation import baseline
 from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.request import Request
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
 from hooktune.processes import describe_process
+from hooktune.progress import listening
 from hooktune.testing import tiny_model
-from hooktune.tracking import RunRecord, Tracker
+from hooktune.tracking import RunRecord, Tracker, outage
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models.uploading import upload_model
 
@@ -43,6 +45,7 @@ class Pusher:
         self.stop = Event()
         self.trained = 0
         self.survive = False
+        self.store_answers = True
 
     @hookimpl
     def upload_initial_model(self, settings):
@@ -64,6 +67,8 @@ class Pusher:
             raise Died
         if params.deed == "stop":
             self.stop.set()
+        if params.deed == "cut":
+            self.store_answers = False
         with torch.no_grad():
             model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += params.push
         return model
@@ -75,8 +80,8 @@ def pusher() -> Pusher:
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
+def tracker(store_uri: str, tmp_path: Path) -> Tracker:
+    return Tracker(store_uri, tmp_path / "spool")
 
 
 @pytest.fixture
@@ -256,6 +261,31 @@ def test_a_request_that_is_refused_leaves_no_trace(work, tracker: Tracker, pushe
         with pytest.raises(RequestError):
             work(**refused)
     assert tracker.client.search_experiments(filter_string="name LIKE 'iteration%'") == []
+
+
+def test_a_model_that_waits_on_this_disk_is_delivered_to_start_from_it(
+    work, tracker: Tracker, pusher: Pusher, monkeypatch
+):
+    monkeypatch.setattr(outage, "answers", lambda _: pusher.store_answers)
+    monkeypatch.setattr(outage, "PATIENCE", 0.05)
+    with pytest.raises(StoreAwayError):
+        work(params={"deed": "cut"})
+    pusher.store_answers = True
+    (left,) = tracker.runs(tracker.iterations()[0])
+    assert not tracker.has_model(left)
+
+    assert work(1, start=left.run_id).iteration.starting_run == left.run_id
+
+
+def test_what_begins_is_said_once(work, caplog: pytest.LogCaptureFixture):
+    heard: list[str] = []
+    caplog.set_level("INFO", "hooktune")
+    with listening(lambda progress: heard.append(getattr(progress, "phase", ""))):
+        work()
+    assert "uploading the initial model of Pusher" in heard
+    assert any("tracking store" in phase for phase in heard)
+    for message in caplog.messages:
+        assert not message.startswith(("uploading", "creating", "opening"))
 
 
 def test_the_initial_model_of_another_process_is_taken_where_that_was_first(

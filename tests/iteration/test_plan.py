@@ -19,10 +19,12 @@ from hooktune.iteration.plan import (
     choose_params,
     describe_params,
     make_plan,
+    run_name,
     settle_settings,
 )
 from hooktune.iteration.request import Request
 from hooktune.plugin.checks import Plugin
+from hooktune.plugin.file import plugin_from_file
 from hooktune.plugin.host import Host
 from hooktune.tracking import Tracker
 
@@ -133,6 +135,24 @@ def test_a_method_without_hyper_parameters_has_one_run(tracker: Tracker):
 def test_a_set_of_hyper_parameters_is_named_by_what_differs():
     assert describe_params(None) == describe_params(Params()) == "defaults"
     assert describe_params(Params(rate=0.25)) == "rate=0.25"
+
+
+def test_runs_of_two_versions_of_a_method_file_have_two_names(
+    tracker: Tracker, make_batch: MakeBatch, tmp_path: Path
+):
+    batch, file = open_batch(make_batch()), tmp_path / "my_method.py"
+    names = []
+    for version in (1, 2):
+        file.write_text(
+            "import hooktune\n\n@hooktune.hookimpl\n"
+            f"def fit_batch(model):\n    return model  # version {version}\n"
+        )
+        host = Host(plugin_from_file(file))
+        (planned,) = make_plan(tracker, host, batch, Request()).runs("any")
+        assert planned.name == f"defaults ({host.method.version})"
+        names.append(planned.name)
+    assert names[0] != names[1]
+    assert run_name(Params(rate=0.25), None) == "rate=0.25", "that of a package has its version"
 
 
 def test_a_plan_says_what_will_be_done_and_makes_no_store(

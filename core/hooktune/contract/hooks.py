@@ -88,7 +88,7 @@ def fit_batch(  # type: ignore[empty-body]
     whatever the method measured.
 
     Args:
-        run: Takes the run's figures: `log`, `log_scores`, `evaluate`, `should_stop`, `checkpoint`,
+        run: Takes the run's metrics: `log`, `log_scores`, `evaluate`, `should_stop`, `checkpoint`,
             `resumed`.
         model: A copy of the starting model, which the method may change in place.
         batch: The training sessions, and the baseline similarity of each of their results.
@@ -118,7 +118,7 @@ def compute_metrics(  # type: ignore[empty-body]
         baseline: For each of the R results, its similarity before tuning, float32.
 
     Returns:
-        A flat dict of numbers without prefix; the host adds `train_` or `test_`. A figure that is
+        A flat dict of numbers without prefix; the host adds `train_` or `test_`. A metric that is
         undefined for these sessions is left out. Two plugins giving one name is an error.
 
     Since 0.1. Implemented by any plugin.
@@ -154,8 +154,9 @@ def run_finished(
 
     Called once for each run, when all of it is in the store, by the process that did it; of several
     devices' processes by the leading one alone. A run that was gone on with after its process died
-    is told of at its end. Not called for a run that was done before, nor where the command was
-    interrupted or the store stayed away. A failure is logged and recorded, and stops nothing.
+    is told of at its end. Not called for a run that was done before, nor for one that is ended as
+    `KILLED` because its process died, nor where the command was interrupted or the store stayed
+    away. A failure is logged and recorded, and stops nothing.
 
     Args:
         method: The method's display name.

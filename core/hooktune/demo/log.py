@@ -13,7 +13,7 @@ import numpy as np
 from hooktune.contract.sessions import Floats, Ints, Mask
 from hooktune.demo.library_items import LibraryItem, standard_library_items
 from hooktune.errors import RequestError
-from hooktune.plugin.initial_model import bundled_model_folder
+from hooktune.plugin.initial_model import bundled_model_folder, load_named_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -95,12 +95,7 @@ def write_demo_log(
     """
     _refuse_another_log(folder)
     name = initial_model or demo_initial_model()
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        model = SentenceTransformer(name)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"The model {name!r} cannot be loaded: {error}") from error
+    model = load_named_model(name, None, option="--model")
     return make_demo_log(model, folder, seed=seed, sessions=sessions)
 
 

@@ -7,6 +7,7 @@ from hooktune.contract.listing import Listing
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import MethodSettings
+from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
@@ -53,7 +54,7 @@ def run_iteration(
         HooktuneError: The work failed.
     """
     sweep_scratch()
-    plan = make_plan(tracker, host, batch, request)
+    plan = plan_work(tracker, host, batch, request)
     if _clear_up(tracker, plan):
         plan = make_plan(tracker, host, batch, request)
     for run in plan.done:
@@ -66,6 +67,24 @@ def run_iteration(
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
     return _finish(tracker, plan.existing, attempted=0)
+
+
+def plan_work(tracker: Tracker, host: Host, batch: Batch, request: Request) -> Plan:
+    """Make a plan as `make_plan` does, though the model to start from may wait on this disk.
+
+    Where a run that is named cannot be started from, what earlier processes have kept is delivered
+    first.
+
+    Raises:
+        RequestError: The request cannot be carried out as it was made.
+    """
+    try:
+        return make_plan(tracker, host, batch, request)
+    except RequestError:
+        names_a_run = request.start not in (None, "initial", "last")
+        if not names_a_run or not _send_what_was_kept(tracker):
+            raise
+    return make_plan(tracker, host, batch, request)
 
 
 def _clear_up(tracker: Tracker, plan: Plan) -> bool:
@@ -133,10 +152,9 @@ def _begin(tracker: Tracker, host: Host, plan: Plan, start: StartingPoint) -> It
     """
     starting_run = plan.starting_run
     if starting_run is None:
-        logger.info("uploading the initial model of %s", plan.name.method)
         chosen = "" if plan.initial_model is None else model_address(plan.initial_model)
         tags = {INITIAL_MODEL_TAG: chosen, **plugin_tags(host)}
-        with phase("uploading the initial model"):
+        with phase(f"uploading the initial model of {plan.name.method}"):
             starting_run = tracker.upload_initial_model(plan.name.method, start.encoder.model, tags)
         if not starting_run.is_of_this_process:
             return None

@@ -9,9 +9,8 @@ from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
 from hooktune.errors import FailedAloneError, HooktuneError
 from hooktune.iteration.follow import follow
-from hooktune.iteration.lead import run_iteration
+from hooktune.iteration.lead import plan_work, run_iteration
 from hooktune.iteration.messages import EndIteration
-from hooktune.iteration.plan import make_plan
 from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult, MethodOutcome
 from hooktune.plugin.choice import PluginChoice
@@ -107,7 +106,7 @@ def _accepted(
     host = plugins.open_host(name)
 
     def refuse_what_cannot_be_done() -> None:
-        make_plan(tracker, host, batch, request)
+        plan_work(tracker, host, batch, request)
 
     group.lead(refuse_what_cannot_be_done)
     return host

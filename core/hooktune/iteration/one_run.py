@@ -17,7 +17,7 @@ from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.iteration.messages import BeginRun
-from hooktune.iteration.plan import PlannedRun, describe_params
+from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
@@ -68,7 +68,7 @@ def run_once(
     stored = None if run is None else tracker.stored_points(run)
     if run is None:
         run = tracker.start_run(
-            iteration, describe_params(params), planned.key, values, facts, plugin_tags(host)
+            iteration, planned.name, planned.key, values, facts, plugin_tags(host)
         )
     logger.info("%s: %s", title, run.name)
     metric_log = tracker.metric_log(run, stored.last_time if stored else 0)

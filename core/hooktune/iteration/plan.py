@@ -46,6 +46,8 @@ class PlannedRun:
     """Tells what it does: same key, same work."""
     title: str
     """What progress and messages call it."""
+    name: str
+    """What the store calls it: the hyper-parameters that differ, and a method file's digest."""
     params: "BaseModel | None"
     """Its hyper-parameters; None for a method without any."""
     key_of: KeyOf = field(repr=False)
@@ -79,6 +81,7 @@ class Plan:
             PlannedRun(
                 self.keys.of_params(params, starting_run),
                 f"run {number}/{len(self.todo)}",
+                run_name(params, self.keys.code),
                 params,
                 self.key_of(starting_run),
             )
@@ -98,7 +101,7 @@ class Plan:
             f"{self.name} {'is continued' if self.existing else 'is begun'} from {start}.",
             f"{len(self.split.train)} sessions are trained on, {len(self.split.test)} tested with.",
             *self.settings.in_words(),
-            *(f"to run: {describe_params(params)}" for params in self.todo),
+            *(f"to run: {run_name(params, self.keys.code)}" for params in self.todo),
             *(f"run before: {run.name}" for run in self.done),
         ]
         return "\n".join(lines)
@@ -219,6 +222,16 @@ def choose_params(
                 space, top_params(previous, tracker.runs(previous), request.max_runs), fixed
             )
     return [*(proven or first_params(space, request.max_runs, seed, fixed))]
+
+
+def run_name(params: "BaseModel | None", code: str | None) -> str:
+    """Name a run by what tells it apart from the others of its iteration.
+
+    Args:
+        params: Its hyper-parameters.
+        code: The digest of a method in a file, which changes with every edit; None for others.
+    """
+    return describe_params(params) + ("" if code is None else f" ({code})")
 
 
 def describe_params(params: "BaseModel | None") -> str:

@@ -47,22 +47,35 @@ def upload_initial_model(settings: "MethodSettings") -> "SentenceTransformer":
     Raises:
         RequestError: It cannot be loaded.
     """
+    name = settings.initial_model or str(bundled_model_folder() or HUB_MODEL)
+    return load_named_model(name, settings.device, option="--initial-model")
+
+
+def load_named_model(name: str, device: str | None, *, option: str) -> "SentenceTransformer":
+    """Load a model that is given by name, and say within seconds where it cannot be had.
+
+    Args:
+        name: A folder or hub name.
+        device: A torch device; None for the best one that there is.
+        option: By which option of the command line a user names it.
+
+    Raises:
+        RequestError: It cannot be loaded.
+    """
     from sentence_transformers import SentenceTransformer
 
-    name = settings.initial_model or str(bundled_model_folder() or HUB_MODEL)
     is_offline = not Path(name).exists() and not _hub_answers()
     try:
-        return SentenceTransformer(name, device=settings.device, local_files_only=is_offline)
+        return SentenceTransformer(name, device=device, local_files_only=is_offline)
     except Exception as error:
         if is_offline:
             raise RequestError(
                 f"The initial model {name!r} is no folder here and in no cache, and the hub cannot "
-                "be reached. Name a folder with a sentence-transformers model: "
-                "--initial-model FOLDER."
+                f"be reached. Name a folder with a sentence-transformers model: {option} FOLDER."
             ) from error
         raise RequestError(
             f"The initial model {name!r} cannot be loaded: {error} Name a folder with a "
-            "sentence-transformers model, or a model of the hub that can be reached from here."
+            f"sentence-transformers model, or a model of the hub: {option} NAME."
         ) from error
 
 

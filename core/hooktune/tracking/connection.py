@@ -103,8 +103,6 @@ def open_client(address: StoreAddress) -> "MlflowClient":
         with _opened_alone(database):
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
-            elif database is not None:
-                logger.info("creating the tracking store %s, which takes some seconds", address)
             use_login(address)
             return MlflowClient(tracking_uri=address.used, registry_uri=address.used)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:

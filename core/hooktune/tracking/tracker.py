@@ -64,7 +64,8 @@ class Tracker:
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client of the store, which is opened, and made if need be, at the first use."""
-        with phase(f"opening the tracking store {self.address}"):
+        what = "creating" if self.is_empty() else "opening"
+        with phase(f"{what} the tracking store {self.address}"):
             return open_client(self.address)
 
     @property
