@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ActiveRun(Protocol):
-    """The run that a method is at work for: it takes the method's figures and answers questions."""
+    """The run that a method is at work for: it takes the method's metrics and answers questions."""
 
     @property
     def seed(self) -> int:
@@ -63,13 +63,13 @@ class ActiveRun(Protocol):
         step: int,
         accumulate: "Iterable[Accumulation]" = ("mean", "sliding"),
     ) -> None:
-        """Track one point of each metric, and its running figures.
+        """Track one point of each metric, and its running values.
 
         Args:
             metrics: Numbers by name; a name takes letters, digits, blanks and `_-.:/`. Names that
                 begin with `test_` are those of evaluations.
             step: The training step that they belong to, from 1; 0 for what comes before.
-            accumulate: Which running figures to track beside them.
+            accumulate: Which running values to track beside them.
 
         Raises:
             PluginError: A name, a value or the step cannot be tracked; nothing of it is.
