@@ -32,6 +32,7 @@ _SQLITE: Final = "sqlite:///"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 10.0  # seconds, the look-up of the host's name included
 _SERVER_FAILED: Final = 500
+_NOT_LET_IN: Final = (401, 403)
 
 
 def resolve_tracking_uri(uri: str | None = None) -> str:
@@ -104,9 +105,22 @@ def open_client(address: StoreAddress) -> "MlflowClient":
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
             use_login(address)
-            return MlflowClient(tracking_uri=address.used, registry_uri=address.used)
+            client = MlflowClient(tracking_uri=address.used, registry_uri=address.used)
+            if address.page is not None:
+                # Nobody is to hear in the middle of the work that they are not let in.
+                client.search_experiments(max_results=1)
+            return client
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        status = None
+        if isinstance(error, MlflowException):
+            status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        if status in _NOT_LET_IN:
+            raise StoreError(
+                f"The tracking store {address} does not let you in: {first_line}. Give a user's "
+                "name and password in its address, or by MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD."
+            ) from error
         raise StoreError(
             f"The tracking store {address} cannot be opened: {first_line}. "
             "Check --tracking-uri, or HOOKTUNE_TRACKING_URI and MLFLOW_TRACKING_URI."
