@@ -1,9 +1,11 @@
-"""Runs and iterations as a store would give them, for tests of what is shown of them."""
+"""Runs, iterations and processes as a store would give them."""
 
+import json
 from dataclasses import replace
 
 from hooktune.contract.settings import IterationSettings
 from hooktune.naming import IterationName
+from hooktune.processes import describe_process
 from hooktune.tracking import Iteration, RunRecord
 
 SHIFT = "test_not_irrelevant_dist_shift"
@@ -24,3 +26,10 @@ def an_iteration(best_run: str | None = None, improved: bool | None = None) -> I
     return Iteration(
         "1", name, IterationSettings(), "start", None, starting, best_run, None, improved, 0
     )
+
+
+def dead_process() -> dict:
+    """A process of this machine and boot that is gone: another one has its id now."""
+    here = json.loads(describe_process())
+    boot = here["began"].rpartition(" ")[0]
+    return here | {"began": f"{boot} 1"}

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from made_records import dead_process
 
 from hooktune import processes
 from hooktune.processes import describe_process, has_died, scratch_folder, sweep_scratch
@@ -56,9 +57,19 @@ def test_a_process_has_died_when_its_id_is_free_or_taken_by_another():
     if not child:
         os._exit(0)
     os.waitpid(child, 0)
-    host = socket.gethostname()
-    assert has_died(json.dumps({"host": host, "pid": child}))
-    assert has_died(json.dumps({"host": host, "pid": os.getpid(), "began": "another boot 1"}))
+    host, here = socket.gethostname(), json.loads(describe_process())
+    assert has_died(json.dumps(here | {"pid": child}))
+    assert has_died(json.dumps(dead_process()))
     assert not has_died(describe_process())
     for unknown in (None, "", "[]", "{}", "x", json.dumps({"host": host}), '{"pid": 1}'):
         assert not has_died(unknown)
+
+
+def test_a_process_of_another_boot_is_not_known_to_be_dead():
+    """Two machines made from one image have one name and one number for their process ids."""
+    dead = dead_process()
+    twin = dead | {"began": "0b2a5dc2-4bd5-4a3c-8f61-2f2b3bb7c0de 4242"}
+    assert has_died(json.dumps(dead | {"pid": 2**22 + 1}))
+    assert not has_died(json.dumps(twin))
+    assert not has_died(json.dumps(twin | {"pid": 2**22 + 1}))
+    assert not has_died(json.dumps(dead | {"began": None}))

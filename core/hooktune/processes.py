@@ -30,9 +30,10 @@ def describe_process(pid: int | None = None) -> str:
 
 
 def has_died(process: str | None) -> bool:
-    """Tell whether a described process was one of this machine and is gone.
+    """Tell whether a described process was one of this machine, since its boot, and is gone.
 
-    A process of another machine, or one that was not described, counts as alive.
+    A process of another machine, or one that was not described, counts as alive. So does one of
+    another boot: machines made from one image have one name, and number their process ids alike.
     """
     try:
         where = json.loads(process or "{}")
@@ -41,6 +42,8 @@ def has_died(process: str | None) -> bool:
         if where.get("pid_space", _pid_space()) != _pid_space():
             return False
         pid, began = int(where["pid"]), where.get("began")
+        if (began and began.rpartition(" ")[0]) != _boot():
+            return False
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
@@ -141,10 +144,18 @@ def _pid_space() -> str | None:
 
 def _beginning(pid: int) -> str | None:
     """Return when a process began, in ticks since a boot; None where the system does not tell."""
+    boot = _boot()
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The command's name, in brackets, may hold blanks; the 22nd field is the 20th after it.
-    return f"{boot} {status.rpartition(')')[2].split()[19]}"
+    return boot and f"{boot} {status.rpartition(')')[2].split()[19]}"
+
+
+def _boot() -> str | None:
+    """Return the id of the boot of this machine; None where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 import torch
+from made_records import dead_process
 from pydantic import BaseModel
 
 import hooktune_metrics
@@ -322,8 +323,7 @@ def die(work, tracker: Tracker, monkeypatch, **asked) -> RunRecord:
         with pytest.raises(Died):
             work(**asked, params={"deed": "die"})
     (run,) = (run for run in tracker.runs(tracker.iterations()[0]) if run.status == "RUNNING")
-    dead = json.loads(describe_process()) | {"began": "another boot"}
-    tracker.tag(run, {"hooktune.process": json.dumps(dead)})
+    tracker.tag(run, {"hooktune.process": json.dumps(dead_process())})
     return run
 
 

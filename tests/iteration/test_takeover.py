@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_records import dead_process
 from tracked import SHIFT, begin, start_run
 
 from hooktune.contract.checkpoint import Checkpoint
@@ -22,7 +23,7 @@ def test_a_run_of_a_dead_process_is_ended_and_others_are_not(tracker: Tracker):
     iteration = begin(tracker)
     alive, dead, elsewhere = (start_run(tracker, iteration, 0.1, key) for key in "abc")
     here = json.loads(describe_process())
-    for run, process in ((dead, here | {"began": "x"}), (elsewhere, here | {"host": "far"})):
+    for run, process in ((dead, dead_process()), (elsewhere, here | {"host": "far"})):
         tracker.client.set_tag(run.run_id, "hooktune.process", json.dumps(process))
     end_dead_runs(tracker, iteration)
     assert [run.status for run in tracker.runs(iteration)] == ["RUNNING", "KILLED", "RUNNING"]

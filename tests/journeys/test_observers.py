@@ -5,11 +5,11 @@ import sqlite3
 
 import pytest
 import torch
+from made_records import dead_process
 from pydantic import BaseModel
 from tracked import SHIFT
 
 from hooktune import Addresses, Runner, hookimpl
-from hooktune.processes import describe_process
 from hooktune.testing import tiny_model
 
 
@@ -166,8 +166,7 @@ def test_a_run_that_is_gone_on_with_is_told_of_once_it_ends(
         dying.run("Pusher", batch, max_runs=1, device="cpu")
     assert watcher.told == []
     (left,) = dying.runs(dying.iterations()[0])
-    dead = json.loads(describe_process()) | {"began": "another boot"}
-    dying.tracker.tag(left, {"hooktune.process": json.dumps(dead)})
+    dying.tracker.tag(left, {"hooktune.process": json.dumps(dead_process())})
 
     runner_with(store, watcher).run("Pusher", batch, max_runs=1, device="cpu")
     assert [told[:3] for told in watcher.told] == [

@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+from made_records import dead_process
 from tracked import begin
 
 from hooktune.errors import ClaimLostError
@@ -83,7 +84,7 @@ def test_of_many_at_once_one_holds_a_key(store_uri: str, tracker, iteration):
 
 
 def test_the_claim_of_a_dead_process_of_this_machine_holds_nobody_up(tracker, iteration, mine):
-    leave_claim(tracker, iteration, "a", began="another boot")
+    leave_claim(tracker, iteration, "a", **dead_process())
     with mine.try_claim("a"):
         assert len(claim_tags(tracker, iteration)) == 1
 
@@ -104,6 +105,20 @@ def test_the_claim_of_another_machine_lapses_when_it_is_not_renewed(
     clock[0] += 15
     with mine.try_claim("a") as claim:
         claim.renew()
+
+
+def test_a_machine_of_the_same_name_is_waited_for(tracker, iteration, mine, clock):
+    """Clones of one image differ from each other by their boots alone."""
+    leave_claim(tracker, iteration, "a", pid=2**22 + 1, began="the boot of a clone 4242")
+    mine.sweep()
+    for _ in range(8):
+        clock[0] += 15
+        assert mine.try_claim("a") is None
+    for _ in range(2):
+        clock[0] += 15
+        mine.is_claimed("a")
+    with mine.try_claim("a"):
+        assert len(claim_tags(tracker, iteration)) == 1
 
 
 def test_the_watcher_s_own_sleep_makes_no_claim_stale(tracker, iteration, mine, clock):
