@@ -10,8 +10,8 @@ from hooktune.errors import HooktuneError, RequestError
 from hooktune.naming import registered_model_name
 from hooktune.tracking.models.files import find_model
 from hooktune.tracking.models.loading import check_model, load_model_at
-from hooktune.tracking.queries import or_none
-from hooktune.tracking.records import METHOD_TAG, TAG_LENGTH, RunRecord
+from hooktune.tracking.queries import find_run, or_none
+from hooktune.tracking.records import METHOD_TAG, MODEL_DIGEST_TAG, TAG_LENGTH, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -140,7 +140,9 @@ def load_version(
     """
     address = client.get_model_version_download_uri(version.model, str(version.number))
     owner = f"version {version.number} of {version.model}"
-    return load_model_at(client.tracking_uri, address, owner, device)
+    run = None if version.run_id is None else find_run(client, version.run_id)
+    digest = run.tags.get(MODEL_DIGEST_TAG) if run else None
+    return load_model_at(client.tracking_uri, address, owner, digest, device)
 
 
 def _create_model(client: "MlflowClient", name: str, method: str) -> None:

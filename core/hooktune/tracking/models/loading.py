@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.processes import scratch_folder
 from hooktune.tracking.connection import repository_at
+from hooktune.tracking.models.digests import copy_with_digests, digests_of, problem_of_digests
 from hooktune.tracking.models.files import find_model, stored_files
 from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_names, refuse_unsafe
-from hooktune.tracking.records import RunRecord
+from hooktune.tracking.models.whole_weights import problem_of_weights, refusing_other_weights
+from hooktune.tracking.records import MODEL_DIGEST_TAG, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,12 +33,17 @@ def load_model(
         RequestError: The run has no model, or it was deleted.
         UnsafeModelError: A file of it is of no kind that is known to be safe.
     """
+    owner = _owner(run)
     with _weights(client, run) as folder:
-        return _load(folder, device)
+        return _load(folder, owner, device)
 
 
 def load_model_at(
-    tracking_uri: str, address: str, owner: str, device: str | None = None
+    tracking_uri: str,
+    address: str,
+    owner: str,
+    digest: str | None,
+    device: str | None = None,
 ) -> "SentenceTransformer":
     """Load the model that lies at an address of a store.
 
@@ -44,13 +51,15 @@ def load_model_at(
         tracking_uri: The store.
         address: Where its files are, as MLflow states it.
         owner: Whose model it is, for messages.
+        digest: That of its files, as `upload_model` has recorded it; None where it has not.
         device: A torch device; by default the best one that there is.
 
     Raises:
         UnsafeModelError: A file of it is of no kind that is known to be safe.
+        HooktuneError: It is not there, or not as it was uploaded.
     """
-    with _checked_weights(tracking_uri, address, owner) as folder:
-        return _load(folder, device)
+    with checked_weights(tracking_uri, address, owner, digest) as folder:
+        return _load(folder, owner, device)
 
 
 def load_folder(folder: Path, owner: str, device: str | None = None) -> "SentenceTransformer":
@@ -63,9 +72,11 @@ def load_folder(folder: Path, owner: str, device: str | None = None) -> "Sentenc
 
     Raises:
         UnsafeModelError: A file of it is of no kind that is known to be safe.
+        HooktuneError: It is damaged.
     """
-    refuse_unsafe(owner, problem_of_folder(folder))
-    return _load(folder, device)
+    with _private_copy(folder, owner) as (copy, digests):
+        _refuse_damaged(owner, problem_of_digests(copy, digests, None) or problem_of_weights(copy))
+        return _load(copy, owner, device)
 
 
 def check_model(client: "MlflowClient", run: RunRecord) -> None:
@@ -113,55 +124,123 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def _weights(client: "MlflowClient", run: RunRecord) -> Iterator[Path]:
-    """Give the sentence-transformers folder of a run's model, fetched if it is far away."""
+    """Give the sentence-transformers folder of a run's model, checked, as a copy of one's own."""
     logged = find_model(client, run.model_id)
     if logged is None:
         raise RequestError(
             f"Run {run.run_id} ({run.name}) has no model: only the best run of an iteration keeps "
             "one. `hooktune best` and `hooktune iterations` name the runs that have."
         )
-    owner = f"run {run.run_id} ({run.name})"
-    with _checked_weights(client.tracking_uri, logged.artifact_location, owner) as folder:
+    digest = run.tags.get(MODEL_DIGEST_TAG)
+    address = logged.artifact_location
+    with checked_weights(client.tracking_uri, address, _owner(run), digest) as folder:
         yield folder
 
 
+def _owner(run: RunRecord) -> str:
+    return f"run {run.run_id} ({run.name})"
+
+
 @contextmanager
-def _checked_weights(tracking_uri: str, address: str, owner: str) -> Iterator[Path]:
-    """Give the sentence-transformers folder of a model, once all of its files were checked."""
+def checked_weights(
+    tracking_uri: str, address: str, owner: str, digest: str | None
+) -> Iterator[Path]:
+    """Give the sentence-transformers folder of a model, once all of its files were checked.
+
+    It is a copy that only this user can write to, so that what is loaded is what was checked.
+
+    Args:
+        tracking_uri: The store.
+        address: Where its files are, as MLflow states it.
+        owner: Whose model it is, for messages.
+        digest: That of its files, as it was recorded when they were uploaded; None for a model from
+            before that was done.
+
+    Raises:
+        UnsafeModelError: A file of it is of no kind that is known to be safe.
+        HooktuneError: It is not there, or not as it was uploaded.
+    """
     repository = repository_at(tracking_uri, address)
+    local = getattr(repository, "artifact_dir", None)
+    if local is not None:
+        with _private_copy(Path(local), owner) as (folder, digests):
+            yield _whole(folder, owner, digests, digest)
+        return
     with scratch_folder() as scratch:
-        local = getattr(repository, "artifact_dir", None)
-        if local is None:
-            names = [name for name, _ in stored_files(repository)]
-            refuse_unsafe(owner, problem_of_names(names))
-            local = repository.download_artifacts("", dst_path=str(scratch))
-        folder = Path(local)
-        if not (folder / _WEIGHTS_FOLDER).is_dir():
-            raise HooktuneError(
-                f"The model of {owner} is not there as sentence-transformers saves one. "
-                "It was changed or removed by something else than hooktune."
-            )
+        names = [name for name, _ in stored_files(repository)]
+        refuse_unsafe(owner, problem_of_names(names))
+        folder = Path(repository.download_artifacts("", dst_path=str(scratch)))
         refuse_unsafe(owner, problem_of_folder(folder))
-        yield folder / _WEIGHTS_FOLDER
+        yield _whole(folder, owner, digests_of(folder), digest)
 
 
-def _load(folder: Path, device: str | None) -> "SentenceTransformer":
+@contextmanager
+def _private_copy(folder: Path, owner: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Give a copy of a model's folder, once it is safe, and the digests of its files."""
+    if not folder.is_dir():
+        raise _not_there(owner)
+    refuse_unsafe(owner, problem_of_folder(folder))
+    with scratch_folder() as scratch:
+        try:
+            digests = copy_with_digests(folder, scratch)
+        except OSError as error:
+            raise HooktuneError(f"The model of {owner} cannot be read: {error}") from error
+        # Somebody may have changed the one that was looked at.
+        refuse_unsafe(owner, problem_of_folder(scratch))
+        yield scratch, digests
+
+
+def _whole(folder: Path, owner: str, digests: dict[str, str], digest: str | None) -> Path:
+    if not (folder / _WEIGHTS_FOLDER).is_dir():
+        raise _not_there(owner)
+    _refuse_damaged(owner, problem_of_digests(folder, digests, digest))
+    if digest is None:
+        # What was sealed was looked at before.
+        _refuse_damaged(owner, problem_of_weights(folder))
+    return folder / _WEIGHTS_FOLDER
+
+
+def _not_there(owner: str) -> HooktuneError:
+    return HooktuneError(
+        f"The model of {owner} is not there as sentence-transformers saves one. "
+        "It was changed or removed by something else than hooktune."
+    )
+
+
+def _refuse_damaged(owner: str, problem: str | None) -> None:
+    if problem:
+        raise HooktuneError(
+            f"The model of {owner} is not as it was stored, and nothing of it was loaded: "
+            f"{problem}. Restore it from a backup, or start from another run by --from."
+        )
+
+
+def _load(folder: Path, owner: str, device: str | None) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
 
-    with quiet_loading(), _without_hub():
-        return SentenceTransformer(
-            str(folder),
-            device=device,
-            trust_remote_code=False,
-            local_files_only=True,
-            # These stand above what the model's own files say.
-            model_kwargs={
-                "use_safetensors": True,
-                "weights_only": True,
-                "allow_all_kernels": False,
-                "use_kernels": False,
-            },
-        )
+    # These stand above what the model's own files say.
+    options = {
+        "use_safetensors": True,
+        "weights_only": True,
+        "allow_all_kernels": False,
+        "use_kernels": False,
+    }
+    try:
+        with quiet_loading(), _without_hub(), refusing_other_weights(owner):
+            return SentenceTransformer(
+                str(folder),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs=options,
+            )
+    except (HooktuneError, MemoryError):
+        raise
+    except Exception as error:
+        raise HooktuneError(
+            f"The model of {owner} cannot be loaded, since its settings, its weights and the "
+            f"installed libraries do not fit together: {error}"
+        ) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -9,16 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
 from hooktune.tracking.models.deletion import delete_model
+from hooktune.tracking.models.digests import write_checksums
 from hooktune.tracking.models.files import (
     MODEL_NAME,
     models_by_run,
     repository_of,
     stored_files,
 )
-from hooktune.tracking.models.loading import quiet_loading
+from hooktune.tracking.models.loading import load_model_at, quiet_loading
 from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
+from hooktune.tracking.models.whole_weights import problem_of_weights
 from hooktune.tracking.outage import is_away
-from hooktune.tracking.records import MODEL_BYTES_TAG, MODEL_TAG, RunRecord
+from hooktune.tracking.records import (
+    MODEL_BYTES_TAG,
+    MODEL_DIGEST_TAG,
+    MODEL_TAG,
+    RunRecord,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,22 +35,37 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Verify = Callable[["SentenceTransformer"], None]
+"""Raises where a model, loaded from the store, is not the one that was measured."""
+
 _REQUIREMENTS: Final = ("sentence-transformers", "torch", "transformers")
 
 
 def upload_model(
-    client: "MlflowClient", run: RunRecord, model: "SentenceTransformer", step: int = 0
+    client: "MlflowClient",
+    run: RunRecord,
+    model: "SentenceTransformer",
+    step: int = 0,
+    verify: Verify | None = None,
 ) -> str:
     """Upload a model to a run, so that stock MLflow loads it, and check that it arrived whole.
 
     What was uploaded is taken away again when anything fails, or when it is tried again.
+
+    Args:
+        client: MLflow's client of the store.
+        run: The run.
+        model: Its model.
+        step: The training step that the model stands for.
+        verify: Is called with the model as it is loaded from the store, and raises where that is
+            not what was measured.
 
     Returns:
         MLflow's id of the model.
 
     Raises:
         UnsafeModelError: The model is made of more than weights and settings.
-        HooktuneError: A file is missing in the store, or differs in size.
+        HooktuneError: A file is missing in the store, or differs; or weights are no finite numbers.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -57,10 +80,16 @@ def upload_model(
             files = folder / MODEL_NAME
             _save(model, files, logged, run.run_id)
             refuse_unsafe(f"run {run.run_id}", problem_of_folder(files))
+            if problem := problem_of_weights(files):
+                raise HooktuneError(f"The model of run {run.run_id} is not stored: {problem}.")
+            digest = write_checksums(files)
             client.log_model_artifacts(logged.model_id, str(files))
             size = _check_whole(files, repository_of(client, logged), run.run_id)
+        if verify is not None:
+            _verify(client, logged, digest, str(model.device), verify)
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
         client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
+        client.set_tag(run.run_id, MODEL_DIGEST_TAG, digest)
         client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
         # The last thing of all, so that a model which is ready lacks nothing.
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
@@ -71,6 +100,17 @@ def upload_model(
             _delete_parts(client, logged.model_id)
         raise
     return logged.model_id
+
+
+def _verify(
+    client: "MlflowClient", logged: "LoggedModel", digest: str, device: str, verify: Verify
+) -> None:
+    import torch
+
+    address, owner = logged.artifact_location, f"run {logged.source_run_id}"
+    # Loading draws random numbers, which are to be those of whatever comes next.
+    with torch.random.fork_rng(devices=[]):
+        verify(load_model_at(client.tracking_uri, address, owner, digest, device))
 
 
 def _delete_parts(client: "MlflowClient", model_id: str) -> None:
