@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hooktune.contract.metric import LOSS, with_test_prefix
-from hooktune.contract.sessions import Floats, Sessions
+from hooktune.contract.sessions import Floats, Ints, Sessions
 from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from hooktune.training.encoder import TextEncoder
 
+_SAMPLED: Final = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -26,17 +28,21 @@ class Evaluation:
     metrics: dict[str, float]
     """With the prefix `test_`."""
     similarities: Similarities
+    sample: Floats
+    """The similarity of each result of `Evaluator.sample`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
-        return {"metrics": self.metrics, "similarities": counts}
+        sample = self.sample.tolist()
+        return {"metrics": self.metrics, "similarities": counts, "sample": sample}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Evaluation":
         """Return what `as_json` was called on."""
         counts = {name: np.array(counted) for name, counted in values["similarities"].items()}
-        return Evaluation(values["metrics"], Similarities(**counts))
+        sample = np.array(values["sample"], np.float32)
+        return Evaluation(values["metrics"], Similarities(**counts), sample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +81,14 @@ class Evaluator:
     ) -> Evaluation:
         """Return all that comes of the scores that a model gives."""
         metrics = self.of_scores(model, scores, loss)
-        return Evaluation(metrics, count_similarities(self.sessions, scores))
+        sample = scores[self.sessions.result_places(self.sample)]
+        return Evaluation(metrics, count_similarities(self.sessions, scores), sample)
+
+    @property
+    def sample(self) -> Ints:
+        """The places of a few sessions, spread evenly, that tell one model from another."""
+        count = len(self.sessions)
+        return np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(np.int64))
 
     def of_scores(
         self,

@@ -5,6 +5,7 @@ import json
 import logging
 import traceback
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from threading import Event
 from typing import Any, Final
@@ -16,6 +17,7 @@ from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
+from hooktune.evaluation.stored_model import check_stored_model
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
@@ -112,7 +114,8 @@ def run_once(
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
-            tracker.keep_if_best(run, model, active.last_step)
+            verify = partial(check_stored_model, start.evaluator, measured, iteration.name.method)
+            tracker.keep_if_best(run, model, active.last_step, verify)
         return _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:
         metric_log.close()

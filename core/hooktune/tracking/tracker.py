@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.tracking.models.uploading import Verify
+
 
 class Tracker:
     """hooktune's view of one tracking store.
@@ -261,7 +263,13 @@ class Tracker:
         """
         return self._look(lambda _: self._outbox.sync(), [])
 
-    def keep_if_best(self, run: RunRecord, model: "SentenceTransformer", step: int) -> bool:
+    def keep_if_best(
+        self,
+        run: RunRecord,
+        model: "SentenceTransformer",
+        step: int,
+        verify: "Verify | None" = None,
+    ) -> bool:
         """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
 
         The new model is uploaded and checked before it is marked the best, and the old one is
@@ -271,11 +279,13 @@ class Tracker:
             run: The run, all of whose metrics were logged.
             model: The run's model.
             step: The training step that it stands for.
+            verify: Is called with the model as it was stored, before that is marked the best; it
+                raises where that is not the model that was measured.
 
         Returns:
             Whether it is the best; False also where a store that is away can't tell yet.
         """
-        return bool(self._outbox.send(run.run_id, KeepIfBest(step=step), model))
+        return bool(self._outbox.send(run.run_id, KeepIfBest(step=step), model, verify))
 
     def best(self, iteration: Iteration) -> RunRecord | None:
         """Return the best run of an iteration, or None where no run beats the starting model."""

@@ -10,7 +10,7 @@ from hooktune.errors import HooktuneError
 from hooktune.tracking.claims import Claims
 from hooktune.tracking.models import files
 from hooktune.tracking.models.deletion import delete_model
-from hooktune.tracking.models.uploading import upload_model
+from hooktune.tracking.models.uploading import Verify, upload_model
 from hooktune.tracking.queries import find_iteration, find_run, search_iterations, search_runs
 from hooktune.tracking.records import BEST_RUN_TAG, Iteration, RunRecord
 
@@ -62,12 +62,13 @@ def keep_if_best(
     run: RunRecord,
     model: "SentenceTransformer",
     step: int,
+    verify: Verify | None = None,
 ) -> bool:
     """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
 
-    The new model is uploaded and checked before it is marked the best, and the old one is deleted
-    after that: whenever the process dies, a whole best model is there. Others may upload theirs
-    meanwhile, and decide one after the other.
+    The new model is uploaded, checked and verified before it is marked the best, and the old one is
+    deleted after that: whenever the process dies, a whole best model is there. Others may upload
+    theirs meanwhile, and decide one after the other.
     """
     rivals = _contenders(iteration, search_runs(client, iteration.experiment_id), client)
     best = choose_best(iteration, [*rivals, run])
@@ -75,7 +76,7 @@ def keep_if_best(
         return False
     # Whole already where this is done again, because the answer to an earlier call was lost.
     if not files.has_model(client, run):
-        upload_model(client, run, model, step)
+        upload_model(client, run, model, step, verify)
     with decided_alone(client, iteration) as present:
         return settle(client, present, own=run.run_id) == run.run_id
 

@@ -14,6 +14,7 @@ from hooktune.plain_text import without_secrets
 from hooktune.tracking import notes, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.models.best import keep_if_best
+from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, Operation, RunSpool, SetTags
 
@@ -68,7 +69,11 @@ class Outbox:
         return spool.is_held and not spool.is_empty
 
     def send(
-        self, run_id: str, operation: Operation, model: "SentenceTransformer | None" = None
+        self,
+        run_id: str,
+        operation: Operation,
+        model: "SentenceTransformer | None" = None,
+        verify: Verify | None = None,
     ) -> bool | None:
         """Do something to a run in the store, or keep it for later where the store stays away.
 
@@ -76,6 +81,7 @@ class Outbox:
             run_id: The run.
             operation: What is to be done.
             model: The run's model, where it concerns that.
+            verify: Raises where the model, as it was stored or is kept, is not what was measured.
 
         Returns:
             Whether the model is the best one, None where that was not asked or not decided.
@@ -84,12 +90,15 @@ class Outbox:
         if not self.keeps(run_id):
             try:
                 return with_retries(
-                    self._uri, lambda: perform(self._client(), run_id, operation, lambda: model)
+                    self._uri,
+                    lambda: perform(self._client(), run_id, operation, lambda: model, verify),
                 )
             except StoreAwayError:
                 logger.warning("what is recorded on run %s is kept in %s", run_id, spool.folder)
         if model is not None:
             spool.keep_model(model)
+            if verify is not None:
+                verify(spool.load_model())
         spool.add(operation)
         return None
 
@@ -181,6 +190,7 @@ def perform(
     run_id: str,
     operation: Operation,
     model: "Callable[[], SentenceTransformer | None]",
+    verify: Verify | None = None,
 ) -> bool | None:
     """Do something to a run in the store; done again it changes nothing.
 
@@ -189,6 +199,7 @@ def perform(
         run_id: The run.
         operation: What is to be done.
         model: Gives the run's model, where it concerns that.
+        verify: Raises where the model, as it was stored, is not what was measured.
 
     Returns:
         Whether the model is the best one, None where it was not asked for.
@@ -204,21 +215,25 @@ def perform(
         case LogText():
             client.log_text(run_id, operation.text, operation.file)
         case KeepIfBest():
-            return _keep_model_if_best(client, run_id, model(), operation.step)
+            return _keep_model_if_best(client, run_id, model(), operation.step, verify)
         case End():
             _end(client, run_id, operation)
     return None
 
 
 def _keep_model_if_best(
-    client: "MlflowClient", run_id: str, model: "SentenceTransformer | None", step: int
+    client: "MlflowClient",
+    run_id: str,
+    model: "SentenceTransformer | None",
+    step: int,
+    verify: Verify | None,
 ) -> bool:
     run = queries.find_run(client, run_id)
     experiment = client.get_experiment(run.experiment_id) if run else None
     iteration = records.iteration_from_mlflow(experiment) if experiment else None
     if run is None or iteration is None or model is None:
         raise HooktuneError(f"Run {run_id} or its iteration was deleted in the meantime.")
-    return keep_if_best(client, iteration, run, model, step)
+    return keep_if_best(client, iteration, run, model, step, verify)
 
 
 def _end(client: "MlflowClient", run_id: str, end: End) -> None:

@@ -172,6 +172,7 @@ class RunSpool:
 
     def keep_model(self, model: "SentenceTransformer") -> None:
         """Put the run's model in, as a sentence-transformers folder."""
+        from hooktune.tracking.models.digests import write_checksums
         from hooktune.tracking.models.loading import quiet_loading
 
         self._open()
@@ -179,6 +180,7 @@ class RunSpool:
         shutil.rmtree(part, ignore_errors=True)
         with quiet_loading():
             model.save_pretrained(str(part))
+        write_checksums(part)
         shutil.rmtree(self._model, ignore_errors=True)
         part.rename(self._model)
 
@@ -187,6 +189,7 @@ class RunSpool:
 
         Raises:
             UnsafeModelError: A file of it is of no kind that is known to be safe.
+            HooktuneError: It is not as it was put in.
         """
         from hooktune.tracking.models.loading import load_folder
 
