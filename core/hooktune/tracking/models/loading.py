@@ -1,5 +1,7 @@
 """Models out of the tracking store: checked, then loaded or copied."""
 
+import errno
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from hooktune.tracking.records import MODEL_DIGEST_TAG, RunRecord
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
 
 _LOADING: Final = RLock()
 _WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
@@ -181,13 +185,27 @@ def _private_copy(folder: Path, owner: str) -> Iterator[tuple[Path, dict[str, st
         raise _not_there(owner)
     refuse_unsafe(owner, problem_of_folder(folder))
     with scratch_folder() as scratch:
-        try:
-            digests = copy_with_digests(folder, scratch)
-        except OSError as error:
-            raise HooktuneError(f"The model of {owner} cannot be read: {error}") from error
-        # Somebody may have changed the one that was looked at.
-        refuse_unsafe(owner, problem_of_folder(scratch))
-        yield scratch, digests
+        copy = _copy_or_none(folder, scratch, owner)
+        if copy is not None:
+            # Somebody may have changed the one that was looked at.
+            refuse_unsafe(owner, problem_of_folder(scratch))
+            yield scratch, copy
+            return
+    before = digests_of(folder)
+    yield folder, before
+    if digests_of(folder) != before:
+        _refuse_damaged(owner, "its files were changed while they were read")
+
+
+def _copy_or_none(folder: Path, to: Path, owner: str) -> dict[str, str] | None:
+    """Copy a model's files and return their digests, or None where there is no room for them."""
+    try:
+        return copy_with_digests(folder, to)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            logger.warning("no room for a copy of the model of %s, which is read in place", owner)
+            return None
+        raise HooktuneError(f"The model of {owner} cannot be read: {error}") from error
 
 
 def _whole(folder: Path, owner: str, digests: dict[str, str], digest: str | None) -> Path:
