@@ -114,7 +114,8 @@ def run_once(
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
-            verify = partial(check_stored_model, start.evaluator, measured, iteration.name.method)
+            method = iteration.name.method
+            verify = partial(check_stored_model, start.evaluator, evaluation, method)
             tracker.keep_if_best(run, model, active.last_step, verify)
         return _end_run(tracker, run, host, claim, "FINISHED")
     except ClaimLostError:

@@ -17,7 +17,7 @@ from hooktune.tracking.models.files import (
     repository_of,
     stored_files,
 )
-from hooktune.tracking.models.loading import load_model_at, quiet_loading
+from hooktune.tracking.models.loading import checked_weights, load_model_at, quiet_loading
 from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
 from hooktune.tracking.models.whole_weights import problem_of_weights
 from hooktune.tracking.outage import is_away
@@ -85,8 +85,7 @@ def upload_model(
             digest = write_checksums(files)
             client.log_model_artifacts(logged.model_id, str(files))
             size = _check_whole(files, repository_of(client, logged), run.run_id)
-        if verify is not None:
-            _verify(client, logged, digest, str(model.device), verify)
+        _verify(client, logged, digest, str(model.device), verify)
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
         client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
         client.set_tag(run.run_id, MODEL_DIGEST_TAG, digest)
@@ -103,11 +102,15 @@ def upload_model(
 
 
 def _verify(
-    client: "MlflowClient", logged: "LoggedModel", digest: str, device: str, verify: Verify
+    client: "MlflowClient", logged: "LoggedModel", digest: str, device: str, verify: Verify | None
 ) -> None:
+    """Check what has arrived in the store, not what was sent."""
     import torch
 
     address, owner = logged.artifact_location, f"run {logged.source_run_id}"
+    if verify is None:
+        with checked_weights(client.tracking_uri, address, owner, digest):
+            return
     # Loading draws random numbers, which are to be those of whatever comes next.
     with torch.random.fork_rng(devices=[]):
         verify(load_model_at(client.tracking_uri, address, owner, digest, device))
