@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from servers import free_port
 
 import hooktune
 from hooktune.cli import main
@@ -228,7 +229,7 @@ def test_the_password_of_a_store_is_no_argument_of_its_server(monkeypatch, capsy
     monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
     uri = "postgresql://me:secret@127.0.0.1/store"
     with pytest.raises(SystemExit):
-        main(["--tracking-uri", uri, "ui"])
+        main(["--tracking-uri", uri, "ui", "--port", str(free_port())])
     (arguments,) = called
     assert not [argument for argument in arguments if "secret" in argument]
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == uri

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +197,72 @@ def test_a_server_that_is_down_is_told_quickly(hooktune, make_batch):
     assert status == 2
     assert time.monotonic() - began < 15
     assert f"127.0.0.1:{port} cannot be reached" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["no_such_file.py", "BATCH"], "no_such_file.py cannot be read"),
+        (["No Such Method", "BATCH"], "no method 'No Such Method'"),
+        ([METHOD, "no_such_folder"], "no_such_folder does not exist"),
+        ([METHOD, __file__], "is not a folder"),
+    ],
+)
+def test_a_wrong_method_or_folder_is_told_before_torch_is_imported(
+    make_batch, words: list[str], said: str
+):
+    arguments = [str(make_batch()) if word == "BATCH" else word for word in words]
+    script = (
+        "import sys\nfrom hooktune.cli import main\n"
+        f"try:\n    main(['run', *{arguments!r}])\n"
+        "except SystemExit as end:\n    print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "2 False\n"
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("devices", ["1", "2"])
+def test_a_device_that_is_not_there_is_named(hooktune, make_batch, store_digest, devices: str):
+    before = store_digest()
+    status, said = hooktune("run", METHOD, make_batch(), "--device", "gpu", "--devices", devices)
+
+    assert (status, store_digest()) == (2, before)
+    assert "The device 'gpu' cannot be used" in said
+    assert "--device" in said
+
+
+def test_a_port_that_is_taken_or_is_none_is_refused(hooktune):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = hooktune("ui", "--port", port)
+    assert status == 2
+    assert f"The port {port} cannot be had" in said
+    assert hooktune("ui", "--port", 0)[0] == hooktune("ui", "--port", 99999)[0] == 2
+
+
+def test_a_file_is_refused_where_a_folder_is_wanted(hooktune, make_batch, tmp_path: Path):
+    file = tmp_path / "file"
+    file.touch()
+    for arguments in (
+        ("--spool", file, "sync"),
+        ("demo", "--to", file, "--model", tmp_path),
+        ("new", "Some Method", "--to", file),
+        ("batch", "show", file),
+    ):
+        status, said = hooktune(*arguments)
+        assert status == 2, arguments
+        assert "file" in said
+
+
+@pytest.mark.parametrize("wrong", [("--seed", "-1"), ("--max-runs", "0")])
+def test_the_demo_checks_what_is_asked_for_before_it_makes_anything(
+    hooktune, tmp_path: Path, wrong: tuple[str, str]
+):
+    status, said = hooktune("demo", "--to", tmp_path / "demo", "--model", "none", *wrong)
+    assert status == 2
+    assert wrong[1] in said
+    assert not (tmp_path / "demo").exists()
 
 
 def test_no_such_iteration_run_or_folder(hooktune, tmp_path: Path):

@@ -87,7 +87,7 @@ def without_option(name: str, arguments: Sequence[str]) -> tuple[str, ...]:
 @click.option(
     "--spool",
     metavar="DIR",
-    type=PATH,
+    type=click.Path(file_okay=False, path_type=Path),
     help="Where to keep what cannot be brought to a store that is away. Otherwise HOOKTUNE_SPOOL "
     "or hooktune-spool in the working folder.",
 )

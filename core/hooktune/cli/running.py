@@ -80,7 +80,9 @@ def run(
     path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
+    from hooktune.data.manifest import read_manifest
     from hooktune.iteration.request import make_request
+    from hooktune.plugin.choice import PluginChoice
 
     given = {name: value for name, value in choices.items() if value is not None}
     if max_runs is not None:
@@ -88,10 +90,15 @@ def run(
     given["params"] = _pairs(params)
     # A wrong request is not to wait for the imports of all that follows.
     make_request(cast("RunOptions", given))
+    if methods != (ALL_METHODS,):
+        PluginChoice(context.block, only=None, given=()).check_names(methods)
+    read_manifest(folder)
     with phase("loading torch and the libraries built on it"):
+        from hooktune.iteration.methods import usable_device
         from hooktune.training.process_group import is_launched, join_process_group
 
     if devices > 1 and not is_launched():
+        usable_device(choices.get("device"))
         raise SystemExit(launch(context.arguments, devices, context.tracking_uri))
     group = join_process_group(choices.get("device"))
     runner = context.runner(group)

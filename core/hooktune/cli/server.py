@@ -1,13 +1,14 @@
 """`hooktune ui` and `hooktune sync`."""
 
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from hooktune.cli.group import Context, cli
-from hooktune.errors import HooktuneError
+from hooktune.errors import HooktuneError, RequestError
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @cli.command()
-@click.option("--port", type=int, default=5001, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5001, show_default=True)
 @click.pass_obj
 def ui(context: Context, port: int) -> None:
     """Show the store in MLflow's own pages.
@@ -28,6 +29,7 @@ def ui(context: Context, port: int) -> None:
     if page := tracker.address.page:
         click.echo(f"The tracking store is a server already: open {page}")
         return
+    _check_that_it_is_free(port)
     # Without the last part MLflow shows its pages of prompts and traces, where no metric is.
     address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
     click.echo(f"Open {address} and end it with Ctrl-C.")
@@ -63,6 +65,16 @@ def sync(context: Context) -> None:
     left = [run for run in delivered if run.problem and not run.is_elsewhere]
     if left:
         raise HooktuneError(f"{len(left)} of {len(delivered)} runs could not be delivered.")
+
+
+def _check_that_it_is_free(port: int) -> None:
+    """Refuse a port that cannot be had, which MLflow's server would tell by a traceback."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise RequestError(
+            f"The port {port} cannot be had: {error.strerror}. Name another one by --port."
+        ) from error
 
 
 def _what_was_done(delivered: "Delivered") -> str:

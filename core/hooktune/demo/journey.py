@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hooktune.data.release import release_batch
 from hooktune.demo.log import demo_initial_model, write_demo_log
+from hooktune.iteration.request import make_request
 
 if TYPE_CHECKING:
     from hooktune.iteration.result import IterationResult
@@ -34,6 +35,7 @@ def run_demo(
         RequestError: The model or the folder cannot be used.
         HooktuneError: The work failed.
     """
+    make_request({"max_runs": max_runs, "seed": seed})
     model = model or demo_initial_model()
     logger.info("1. Make a log of searches in this Python's standard library")
     log = write_demo_log(folder, initial_model=model, seed=seed)

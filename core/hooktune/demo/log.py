@@ -262,7 +262,9 @@ def _session(
 
 
 def _refuse_another_log(folder: Path) -> None:
-    """Keep the demo from writing over a log that it did not make itself."""
+    """Keep the demo from writing over a file, or a log that it did not make itself."""
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder} is not a folder. Name another one for the demo to make.")
     sessions, items = folder / "sessions.jsonl", folder / "items.jsonl"
     if sessions.exists():
         with sessions.open(encoding="utf-8", errors="replace") as file:

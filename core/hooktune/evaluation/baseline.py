@@ -98,8 +98,9 @@ def _check_main_metric(
 
 
 def _not_computed(main: str, known: Iterable[str]) -> RequestError:
+    # All of them: the prefix that they share makes any of them look near to a wrong one.
     return RequestError(
-        f"No plugin computes the main metric {main!r} on this batch. {did_you_mean(main, known)}"
+        f"No plugin computes the main metric {main!r} on this batch. {did_you_mean('', known)}"
     )
 
 

@@ -162,7 +162,10 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
     try:
         figure.savefig(file, format="png")
     except OSError as error:
-        raise RequestError(f"The plot cannot be written: {error}.") from error
+        reason = error.strerror or error
+        raise RequestError(
+            f"The plot {file} cannot be written: {reason}. Name another file."
+        ) from error
 
 
 def _chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None":

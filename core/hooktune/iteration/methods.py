@@ -7,7 +7,7 @@ from threading import Event
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.errors import FailedAloneError, HooktuneError
+from hooktune.errors import FailedAloneError, HooktuneError, RequestError
 from hooktune.iteration.follow import follow
 from hooktune.iteration.lead import plan_work, run_iteration
 from hooktune.iteration.messages import EndIteration
@@ -25,7 +25,7 @@ def run_method(
     tracker: Tracker, host: Host, batch: Batch, request: Request, stop: Event, group: ProcessGroup
 ) -> IterationResult:
     """Run a method on a batch, as `run_iteration` does it; all processes of the group call this."""
-    request = replace(request, device=group.device or request.device or best_device())
+    request = replace(request, device=group.device or usable_device(request.device))
     if not group.leads:
         return replace(follow(host, batch, group), _store=tracker.address)
     try:
@@ -87,11 +87,26 @@ def run_methods(
     return Listing(outcomes)
 
 
-def best_device() -> str:
-    """Return the best torch device that there is."""
+def usable_device(device: str | None) -> str:
+    """Return a torch device that can be used, the best one that there is where none is named.
+
+    Raises:
+        RequestError: There is no such device here.
+    """
+    import torch
     from sentence_transformers.util import get_device_name
 
-    return get_device_name()
+    if device is None:
+        return get_device_name()
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise RequestError(
+            f"The device {device!r} cannot be used: {reason}. Name another one by --device, such "
+            "as cpu, or leave it out."
+        ) from error
+    return device
 
 
 def _accepted(

@@ -171,7 +171,7 @@ class Runner:
             HooktuneError: The model is not better, and the champion stays.
         """
         from hooktune.evaluation.promotion import promote
-        from hooktune.iteration.methods import best_device
+        from hooktune.iteration.methods import usable_device
 
         released = None if batch is None else _opened(batch)
         with self._working():
@@ -179,7 +179,7 @@ class Runner:
             name = self._plugins.open_host(method).method.name if is_file else method
             promotion = promote(
                 self.tracker, name, lambda: self._plugins.open_host(method), released,
-                force=force, device=device or best_device(),
+                force=force, device=usable_device(device),
             )  # fmt: skip
             if promotion.is_new:
                 self._tell_promoted(method, promotion)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hooktune.errors import RequestError
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin
-from hooktune.plugin.file import SUFFIX, plugin_from_file
+from hooktune.plugin.file import SUFFIX, plugin_from_file, read_plugin_file
 from hooktune.plugin.host import Host, open_host
 from hooktune.plugin.isolation import PluginChecks, refuse_failed
 from hooktune.progress import phase
@@ -40,6 +40,25 @@ class PluginChoice:
         if not names:
             raise RequestError("There is no method that could be run. See `hooktune plugins`.")
         return names
+
+    def check_names(self, methods: Iterable[str]) -> None:
+        """Refuse at once what is no method, before anything is imported.
+
+        Args:
+            methods: Names or files of methods, as for `open_host`.
+
+        Raises:
+            RequestError: There is no such method, or it must not be imported.
+        """
+        catalogue = read_catalogue(self._block, self._only)
+        names = [plugin.name for plugin in self._given_plugins() if plugin.kind == "method"]
+        for method in methods:
+            if method in names:
+                continue
+            if method.endswith(SUFFIX):
+                read_plugin_file(Path(method))
+            else:
+                catalogue.method(method, names)
 
     def open_host(self, method: str) -> Host:
         """Import a method and the extensions; those of others not before they are checked.

@@ -32,10 +32,7 @@ def plugin_from_file(path: str | Path, kind: PluginKind | None = None) -> Plugin
         PluginRequestError: There is no such file, or it cannot be imported, whatever it raised.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise PluginRequestError(f"The plugin {path} cannot be read: {error.strerror}.") from error
+    content = read_plugin_file(path)
     # Told apart by their paths, since two files may have one name.
     unique = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"hooktune_file_{unique}"
@@ -57,6 +54,18 @@ def plugin_from_file(path: str | Path, kind: PluginKind | None = None) -> Plugin
     plugin = given_plugin(module, _readable(path.stem))
     digest = f"sha256:{hashlib.sha256(content).hexdigest()[:12]}"
     return Plugin(plugin.name, kind or plugin.kind, module, str(path), digest, from_file=True)
+
+
+def read_plugin_file(path: Path) -> bytes:
+    """Return what a plugin's file holds, and import nothing.
+
+    Raises:
+        PluginRequestError: There is no such file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PluginRequestError(f"The plugin {path} cannot be read: {error.strerror}.") from error
 
 
 class _FreshLoader(SourceFileLoader):

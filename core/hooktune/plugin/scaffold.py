@@ -70,7 +70,9 @@ def write_package(name: str, to: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RequestError(f"{folder} cannot be written: {error}.") from error
+        raise RequestError(
+            f"{folder} cannot be written: {error.strerror}. Name another place by --to."
+        ) from error
     return folder
 
 
