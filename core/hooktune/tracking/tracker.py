@@ -24,6 +24,7 @@ from hooktune.tracking.connection import (
 from hooktune.tracking.logins import secrets_of_environment
 from hooktune.tracking.models import champions, files, initial, loading
 from hooktune.tracking.models.champions import ModelVersion
+from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import Answer, with_retries, write_points
 from hooktune.tracking.outbox.metric_log import MetricLog
 from hooktune.tracking.outbox.outbox import Delivered, Outbox
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from sentence_transformers import SentenceTransformer
-
-    from hooktune.tracking.models.uploading import Verify
 
 
 class Tracker:
@@ -268,22 +267,18 @@ class Tracker:
         run: RunRecord,
         model: "SentenceTransformer",
         step: int,
-        verify: "Verify | None" = None,
+        verify: Verify | None = None,
     ) -> bool:
-        """Keep a run's model if it is the best of its iteration, and delete the one it replaces.
+        """Keep a run's model if it is the best of its iteration, and tell whether it is.
 
-        The new model is uploaded and checked before it is marked the best, and the old one is
-        deleted after that: whenever the process dies, a whole best model is there.
+        The new model is uploaded and verified before it is marked the best, and the one it replaces
+        is deleted after that. A store that is away can't tell yet whether it is the best.
 
         Args:
             run: The run, all of whose metrics were logged.
             model: The run's model.
             step: The training step that it stands for.
-            verify: Is called with the model as it was stored, before that is marked the best; it
-                raises where that is not the model that was measured.
-
-        Returns:
-            Whether it is the best; False also where a store that is away can't tell yet.
+            verify: Gets the model as it was stored; raises where that is not what was measured.
         """
         return bool(self._outbox.send(run.run_id, KeepIfBest(step=step), model, verify))
 
@@ -309,11 +304,7 @@ class Tracker:
         self._at_once(lambda: loading.export_model(self.client, run, to))
 
     def load_model(self, run: RunRecord, device: str | None = None) -> "SentenceTransformer":
-        """Load a run's model.
-
-        Args:
-            run: The run.
-            device: A torch device; by default the best one that there is.
+        """Load a run's model on a torch device, by default the best one that there is.
 
         Raises:
             RequestError: The run has no model, or it was deleted.

@@ -45,7 +45,7 @@ _MODULE: Final = re.compile(
     r"|WordEmbeddings|WordWeights|CLIPModel)"
 )
 _WORD_TOKENIZER: Final = re.compile(r"sentence_transformers(\.\w+)*\.tokenizer(\.\w+)*\.[A-Z]\w*")
-_ACTIVATION: Final = re.compile(r"torch\.nn\.modules\.(activation|linear)\.[A-Z]\w*")
+_ACTIVATION: Final = re.compile(r"[\w-]{0,50}|torch\.nn\.modules\.(activation|linear)\.[A-Z]\w*")
 _LOAD_BY_THEMSELVES: Final = re.compile(
     r"rag|mgp[-_]?str|one_?former|pix2struct|layoutlm_?v2|layoutxlm|timm|qwen2_5_omni|udop",
     re.IGNORECASE,
@@ -229,7 +229,7 @@ _ANYWHERE: Final[Table] = {
     ),
     **dict.fromkeys(("chunkwise_kernel", "sequence_kernel", "step_kernel"), is_word),
     "autocast_kernel_dtype": _DTYPE,
-    "activation_function": any_of(is_word, matches(_ACTIVATION)),
+    "activation_function": or_none(matches(_ACTIVATION)),
     # Texts and words of a vocabulary.
     "chat_template": any_of(
         is_text, lists(keys_of(name=is_text, template=is_text)), pairs(is_text, is_text)
