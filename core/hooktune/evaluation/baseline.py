@@ -98,10 +98,10 @@ def _check_main_metric(
 
 
 def _not_computed(main: str, known: Iterable[str]) -> RequestError:
-    # All of them: the prefix that they share makes any of them look near to a wrong one.
-    return RequestError(
-        f"No plugin computes the main metric {main!r} on this batch. {did_you_mean('', known)}"
-    )
+    # All of them too: the prefix that they share makes any of them look near to a wrong one.
+    nearest, all_known = did_you_mean(main, known), did_you_mean("", known)
+    hint = all_known if nearest == all_known else f"{nearest} {all_known}"
+    return RequestError(f"No plugin computes the main metric {main!r} on this batch. {hint}")
 
 
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:

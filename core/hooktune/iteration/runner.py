@@ -170,12 +170,15 @@ class Runner:
             RequestError: There is nothing to promote, or a batch is needed to compare.
             HooktuneError: The model is not better, and the champion stays.
         """
+        is_file = method.endswith(SUFFIX)
+        if not is_file:
+            self.best(method)
+        released = None if batch is None else _opened(batch)
+        # Not sooner: it takes seconds, which a wrong request is not worth.
         from hooktune.evaluation.promotion import promote
         from hooktune.iteration.methods import usable_device
 
-        released = None if batch is None else _opened(batch)
         with self._working():
-            is_file = method.endswith(SUFFIX)
             name = self._plugins.open_host(method).method.name if is_file else method
             promotion = promote(
                 self.tracker, name, lambda: self._plugins.open_host(method), released,
