@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import StoreError
 from hooktune.processes import FileLock
+from hooktune.progress import phase
 from hooktune.tracking.logins import use_login
 from hooktune.tracking.store_address import StoreAddress, is_no_store, read_store_address
 
@@ -88,6 +89,12 @@ def open_client(address: StoreAddress) -> "MlflowClient":
         StoreError: The store does not answer within seconds, or its file cannot be used.
     """
     database = database_file(address.used)
+    what = "opening" if database is None or database.exists() else "creating"
+    with phase(f"{what} the tracking store {address}"):
+        return _open_client(address, database)
+
+
+def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient":
     if database is None:
         _check_that_it_answers(address)
     elif not database.parent.is_dir():

@@ -12,7 +12,6 @@ from hooktune.contract.settings import IterationSettings
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName
 from hooktune.plain_text import hide
-from hooktune.progress import phase
 from hooktune.tracking import iterations, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.claims import Claims
@@ -65,9 +64,7 @@ class Tracker:
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's client of the store, which is opened, and made if need be, at the first use."""
-        what = "creating" if self._is_to_be_made() else "opening"
-        with phase(f"{what} the tracking store {self.address}"):
-            return open_client(self.address)
+        return open_client(self.address)
 
     @property
     def spool_folder(self) -> Path:
@@ -323,9 +320,7 @@ class Tracker:
 
     def _look(self, query: Callable[["MlflowClient"], Answer], nothing: Answer) -> Answer:
         """Look something up; a local store that does not exist yet has nothing, and is not made."""
-        return nothing if self._is_to_be_made() else query(self.client)
-
-    def _is_to_be_made(self) -> bool:
-        """Whether the store is a local one that does not exist yet."""
         database = database_file(self.tracking_uri)
-        return database is not None and not database.exists()
+        if database is not None and not database.exists():
+            return nothing
+        return query(self.client)
