@@ -12,6 +12,9 @@ from typing import Final
 _FULL_DISK: Final = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded"
 )
+# MLflow's ways of saying that its server refused a user, and of which request.
+_REFUSED: Final = re.compile(r"error code 403|403 Client Error|PERMISSION_DENIED")
+_LOOKING: Final = re.compile(r"endpoint \S*/(get|search|list)[\w-]* ")
 _SHORT: Final = 300
 _LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 _DOUBLE_STOP: Final = re.compile(r"(?<=[^\s.])\.\.(?=\s|$)")
@@ -77,11 +80,17 @@ def within_sentence(text: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Say what an error of any library is, and what to do where the disk is full."""
+    """Say what an error of any library is, and what to do where disk or rights do not suffice."""
     said = f"{type(error).__name__}: {str(error).strip()}"
     if _FULL_DISK.search(said):
         first_line = said.splitlines()[0][:_SHORT]
         return f"No space is left on the disk. Free some and run the command again. ({first_line})"
+    if _REFUSED.search(said):
+        right, first_line = "READ" if _LOOKING.search(said) else "EDIT", said.splitlines()[0]
+        return (
+            f"The tracking store refuses this user the right {right}. Ask whoever manages it for "
+            f"that right on hooktune's experiments and models. ({first_line[:_SHORT]})"
+        )
     return said
 
 
