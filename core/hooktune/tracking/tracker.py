@@ -268,14 +268,13 @@ class Tracker:
     ) -> bool:
         """Keep a run's model if it is the best of its iteration, and tell whether it is.
 
-        The new model is uploaded and verified before it is marked the best, and the one it replaces
-        is deleted after that. A store that is away can't tell yet whether it is the best.
+        It is verified before it is marked; a store that is away can't tell yet.
 
         Args:
             run: The run, all of whose metrics were logged.
             model: The run's model.
             step: The training step that it stands for.
-            verify: Gets the model as it was stored; raises where that is not what was measured.
+            verify: Gets the model as stored; raises where that is not what was measured.
         """
         return bool(self._outbox.send(run.run_id, KeepIfBest(step=step), model, verify))
 
