@@ -13,7 +13,7 @@ _FULL_DISK: Final = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded"
 )
 # MLflow's ways of saying that its server refused a user, and of which request.
-_REFUSED: Final = re.compile(r"error code 403|403 Client Error|PERMISSION_DENIED")
+_REFUSED: Final = re.compile(r"error code 40[13]|40[13] Client Error|PERMISSION_DENIED")
 _LOOKING: Final = re.compile(r"endpoint \S*/(get|search|list)[\w-]* ")
 _SHORT: Final = 300
 _LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")

@@ -2,6 +2,8 @@
 
 import itertools
 import sqlite3
+import tempfile
+from contextlib import closing
 
 import pytest
 import requests
@@ -10,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from hooktune.errors import StoreAwayError
 from hooktune.tracking import outage
-from hooktune.tracking.outage import is_away, with_retries
+from hooktune.tracking.failures import is_away
+from hooktune.tracking.outage import with_retries
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -32,6 +35,20 @@ def answer(status: int) -> requests.HTTPError:
     return requests.HTTPError(response=response)
 
 
+def locked() -> sqlite3.OperationalError:
+    """What SQLite says of a file that another connection has for itself."""
+    with (
+        tempfile.NamedTemporaryFile() as file,
+        closing(sqlite3.connect(file.name)) as other,
+        closing(sqlite3.connect(file.name)) as own,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        own.execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(sqlite3.OperationalError) as refused:
+            own.execute("CREATE TABLE a (b)")
+    return refused.value
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -39,7 +56,10 @@ def answer(status: int) -> requests.HTTPError:
         requests.ReadTimeout("no answer"),
         requests.exceptions.RetryError("too many 503 error responses"),
         answer(503),
+        requests.exceptions.ChunkedEncodingError("half an answer"),
+        requests.JSONDecodeError("a page", "<html>", 0),
         OperationalError("select", {}, Exception("server closed the connection")),
+        OperationalError("insert", {}, locked()),
     ],
     ids=repr,
 )

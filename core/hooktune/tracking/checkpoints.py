@@ -13,6 +13,7 @@ from hooktune.contract.checkpoint import Checkpoint
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
 from hooktune.tracking.connection import answers, repository_at
+from hooktune.tracking.failures import insist
 from hooktune.tracking.records import CHECKPOINT_TAG, RunRecord
 
 if TYPE_CHECKING:
@@ -120,11 +121,12 @@ class Checkpoints:
         repository, path = self._repository(), f"{_FOLDER}/{name}/{file}"
         if local := getattr(repository, "artifact_dir", None):
             return Path(local, path)
-        return Path(repository.download_artifacts(path, dst_path=str(folder)))
+        return Path(insist(repository.download_artifacts, path, dst_path=str(folder)))
 
     def _names(self) -> list[str]:
         """Return the names of all that are there, whole or not, the newest first."""
-        paths = [entry.path for entry in self._repository().list_artifacts(_FOLDER) if entry.is_dir]
+        entries = insist(self._repository().list_artifacts, _FOLDER)
+        paths = [entry.path for entry in entries if entry.is_dir]
         found = (re.fullmatch(rf"{_FOLDER}/(\d{{12}})/?", path) for path in paths)
         return sorted((match[1] for match in found if match), reverse=True)
 

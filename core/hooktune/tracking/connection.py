@@ -107,15 +107,17 @@ def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient"
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    from hooktune.tracking.patient_client import PatientClient
+
     try:
         with _opened_alone(database):
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
             use_login(address)
-            client = MlflowClient(tracking_uri=address.used, registry_uri=address.used)
+            client = PatientClient(tracking_uri=address.used, registry_uri=address.used)
             if address.page is not None:
                 # Nobody is to hear in the middle of the work that they are not let in.
-                client.search_experiments(max_results=1)
+                MlflowClient.search_experiments(client, max_results=1)
             return client
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]

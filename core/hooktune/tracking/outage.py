@@ -3,11 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from sqlite3 import Error as SQLiteError
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hooktune.errors import StoreAwayError
 from hooktune.tracking.connection import answers
+from hooktune.tracking.failures import insist, is_away
 from hooktune.tracking.store_address import without_password
 
 if TYPE_CHECKING:
@@ -24,28 +24,6 @@ PATIENCE: Final = 120.0
 _LONGEST_PAUSE: Final = 10.0  # seconds
 _CALL_WITHIN: Final = 30  # seconds
 _LOG_BATCH: Final = "/api/2.0/mlflow/runs/log-batch"
-_FOR_A_WHILE: Final = (408, 429, 500, 502, 503, 504)
-"""The answers after which MLflow itself would try again."""
-
-
-def is_away(error: BaseException | None) -> bool:
-    """Tell whether a call failed because the store, or what it needs itself, was not there.
-
-    A local file is always there: what fails with it, such as a full disk, will not pass by itself.
-    """
-    from requests import exceptions as http
-    from sqlalchemy.exc import InterfaceError, OperationalError
-
-    broken = (http.ConnectionError, http.Timeout, http.RetryError, http.ChunkedEncodingError)
-    while error is not None:
-        if isinstance(error, http.HTTPError) and error.response is not None:
-            return error.response.status_code in _FOR_A_WHILE
-        if isinstance(error, broken):
-            return True
-        if isinstance(error, OperationalError | InterfaceError):
-            return not isinstance(error.orig, SQLiteError)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
 
 
 def pauses() -> Iterator[float]:
@@ -101,23 +79,30 @@ def write_points(client: "MlflowClient", run_id: str, points: "list[Metric]") ->
     They can be set for a whole process alone, and would keep a thread for minutes. A point that is
     written again is stored once, so that a lost reply does no harm.
     """
-    if not client.tracking_uri.startswith(("http://", "https://")):
-        client.log_batch(run_id, metrics=points)
-        return
     import json
 
+    from mlflow import MlflowClient
+
+    if not client.tracking_uri.startswith(("http://", "https://")):
+        # MLflow's own, which does not wait for a store that is locked: points wait in memory.
+        MlflowClient.log_batch(client, run_id, metrics=points)
+        return
     from mlflow.protos.service_pb2 import LogBatch
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.proto_json_utils import message_to_json
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 
     message = LogBatch(run_id=run_id, metrics=[point.to_proto() for point in points])
-    response = http_request(  # type: ignore[no-untyped-call]
-        get_default_host_creds(client.tracking_uri),  # type: ignore[no-untyped-call]
-        _LOG_BATCH,
-        "POST",
-        json=json.loads(message_to_json(message)),
-        max_retries=0,
-        timeout=_CALL_WITHIN,
-    )
-    verify_rest_response(response, _LOG_BATCH)
+
+    def write() -> None:
+        response = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(client.tracking_uri),  # type: ignore[no-untyped-call]
+            _LOG_BATCH,
+            "POST",
+            json=json.loads(message_to_json(message)),
+            max_retries=0,
+            timeout=_CALL_WITHIN,
+        )
+        verify_rest_response(response, _LOG_BATCH)
+
+    insist(write)

@@ -1,6 +1,8 @@
 """Experiments and runs in the tracking store: create them, look them up, pass over strangers."""
 
+import logging
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -8,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from hooktune.errors import StoreError
 from hooktune.naming import INITIAL_EXPERIMENT, ITERATION_PREFIX, IterationName
 from hooktune.tracking.connection import artifact_location
+from hooktune.tracking.failures import insist, is_away, is_refused
 from hooktune.tracking.records import (
+    TOKEN_TAG,
     Iteration,
     RunRecord,
     iteration_from_mlflow,
@@ -18,8 +22,10 @@ from hooktune.tracking.records import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
     from mlflow.store.entities import PagedList
+
+logger = logging.getLogger(__name__)
 
 _NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers to an id that it does not know; the second, where its form is wrong too."""
@@ -168,14 +174,39 @@ def create_run(
     params: Mapping[str, Any],
 ) -> RunRecord:
     """Create a run of an iteration and describe it; one that cannot be described has failed."""
-    created = client.create_run(iteration.experiment_id, run_name=name, tags=tags)
-    run_id: str = created.info.run_id
+    run_id = create_only_run(client, iteration.experiment_id, name, tags).run_id
     try:
         describe_run(client, run_id, iteration.name.batch_id, params)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     return run_from_mlflow(client.get_run(run_id))
+
+
+def create_only_run(
+    client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str]
+) -> RunRecord:
+    """Create a run once, also where an answer is lost and MLflow itself asks for it again."""
+    token = secrets.token_hex(16)
+    tagged = {**tags, TOKEN_TAG: token}
+
+    def created() -> "list[Run]":
+        return list(client.search_runs([experiment_id], f"tags.`{TOKEN_TAG}` = '{token}'"))
+
+    def create() -> "list[Run]":
+        return created() or [client.create_run(experiment_id, run_name=name, tags=tagged)]
+
+    try:
+        client.create_run(experiment_id, run_name=name, tags=tagged)
+    except Exception as error:
+        if not is_away(error) and not is_refused(error):
+            raise
+        logger.info("it is not known whether run %s was created: %s", name, error)
+        insist(create)
+    run, *twins = created()
+    for twin in twins:
+        insist(client.delete_run, twin.info.run_id)
+    return run_from_mlflow(run)
 
 
 def describe_run(

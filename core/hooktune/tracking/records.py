@@ -45,6 +45,8 @@ BEST_RUN_TAG: Final = "hooktune.best_run"
 FINISHED_TAG: Final = "hooktune.finished_at"
 IMPROVED_TAG: Final = "hooktune.improved"
 
+TOKEN_TAG: Final = "hooktune.token"
+"""A random text by which a run is known whose creation was not heard of."""
 NOTE_TAG: Final = "mlflow.note.content"
 
 _TAG_KEY_LENGTH: Final = 200

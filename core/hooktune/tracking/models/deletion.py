@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hooktune.tracking.failures import insist
 from hooktune.tracking.models.files import MODEL_NAME, find_model, repository_of
-from hooktune.tracking.queries import find_run, search_iterations
+from hooktune.tracking.queries import find_run, or_none, search_iterations
 from hooktune.tracking.records import Iteration
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ def delete_model(client: "MlflowClient", model_id: str) -> bool:
         return False
     # The files first: once the record is deleted, nobody can find them any more.
     repository = repository_of(client, logged)
-    repository.delete_artifacts()
+    insist(repository.delete_artifacts)
     if local := getattr(repository, "artifact_dir", None):
         _remove_if_empty(Path(local).parent)
-    client.delete_logged_model(model_id)
+    # Gone already where this is done again, because the answer was lost.
+    insist(or_none, lambda: client.delete_logged_model(model_id))
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.tracking.connection import repository_at
+from hooktune.tracking.failures import insist
 from hooktune.tracking.models.safe_files import problem_of_path, refuse_unsafe
 from hooktune.tracking.queries import all_pages, or_none
 from hooktune.tracking.records import RunRecord
@@ -66,7 +67,7 @@ def stored_files(repository: Any, path: str | None = None) -> Iterator[tuple[str
     Raises:
         UnsafeModelError: A path leads out of the model's folder.
     """
-    for entry in repository.list_artifacts(path):
+    for entry in insist(repository.list_artifacts, path):
         refuse_unsafe("the store", problem_of_path(entry.path))
         if entry.is_dir:
             yield from stored_files(repository, entry.path)

@@ -56,8 +56,7 @@ def _upload(
         **notes.note_tags(f"The initial model of {markdown(method)}."),
         records.PROCESS_TAG: describe_process(),
     }
-    created = client.create_run(experiment_id, run_name=INITIAL_RUN, tags={**tags, **own})
-    run = records.run_from_mlflow(created)
+    run = queries.create_only_run(client, experiment_id, INITIAL_RUN, {**tags, **own})
     try:
         upload_model(client, run, model)
     except BaseException:

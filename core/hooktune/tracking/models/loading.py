@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.processes import scratch_folder
 from hooktune.tracking.connection import repository_at
+from hooktune.tracking.failures import insist
 from hooktune.tracking.models.digests import copy_with_digests, digests_of, problem_of_digests
 from hooktune.tracking.models.files import find_model, stored_files
 from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_names, refuse_unsafe
@@ -173,7 +174,7 @@ def checked_weights(
     with scratch_folder() as scratch:
         names = [name for name, _ in stored_files(repository)]
         refuse_unsafe(owner, problem_of_names(names))
-        folder = Path(repository.download_artifacts("", dst_path=str(scratch)))
+        folder = Path(insist(repository.download_artifacts, "", dst_path=str(scratch)))
         refuse_unsafe(owner, problem_of_folder(folder))
         yield _whole(folder, owner, digests_of(folder), digest)
 

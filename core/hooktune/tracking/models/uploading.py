@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
+from hooktune.tracking.failures import insist, is_away
 from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.digests import write_checksums
 from hooktune.tracking.models.files import (
@@ -20,7 +21,6 @@ from hooktune.tracking.models.files import (
 from hooktune.tracking.models.loading import checked_weights, load_model_at, quiet_loading
 from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
 from hooktune.tracking.models.whole_weights import problem_of_weights
-from hooktune.tracking.outage import is_away
 from hooktune.tracking.records import (
     MODEL_BYTES_TAG,
     MODEL_DIGEST_TAG,
@@ -67,11 +67,9 @@ def upload_model(
         UnsafeModelError: The model is made of more than weights and settings.
         HooktuneError: A file is missing in the store, or differs; or weights are no finite numbers.
     """
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.entities import LoggedModelStatus
 
-    for parts in models_by_run(client, [run.experiment_id]).get(run.run_id, []):
-        if parts.status != LoggedModelStatus.READY:
-            delete_model(client, parts.model_id)
+    _delete_unfinished(client, run)
     logged = client.create_logged_model(
         run.experiment_id, name=MODEL_NAME, source_run_id=run.run_id
     )
@@ -86,12 +84,14 @@ def upload_model(
             client.log_model_artifacts(logged.model_id, str(files))
             size = _check_whole(files, repository_of(client, logged), run.run_id)
         _verify(client, logged, digest, str(model.device), verify)
-        client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step)])
+        _record_output(client, run.run_id, logged.model_id, step)
         client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
         client.set_tag(run.run_id, MODEL_DIGEST_TAG, digest)
         client.set_tag(run.run_id, MODEL_TAG, logged.model_id)
         # The last thing of all, so that a model which is ready lacks nothing.
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        # A twin is left where MLflow asked again for the new model, as the answer was lost.
+        _delete_unfinished(client, run)
     except BaseException as error:
         logger.warning("the model of run %s could not be uploaded", run.run_id)
         # With the store away, asking it to take them away again would only take minutes.
@@ -114,6 +114,33 @@ def _verify(
     # Loading draws random numbers, which are to be those of whatever comes next.
     with torch.random.fork_rng(devices=[]):
         verify(load_model_at(client.tracking_uri, address, owner, digest, device))
+
+
+def _record_output(client: "MlflowClient", run_id: str, model_id: str, step: int) -> None:
+    """Record that a run has made a model; the store refuses it when it has that already."""
+    from mlflow.entities import LoggedModelOutput
+
+    def record() -> None:
+        outputs = client.get_run(run_id).outputs
+        if all(
+            output.model_id != model_id for output in (outputs.model_outputs if outputs else [])
+        ):
+            client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step)])
+    except Exception as error:
+        logger.debug("whether model %s is recorded is looked up: %s", model_id, error)
+        insist(record)
+
+
+def _delete_unfinished(client: "MlflowClient", run: RunRecord) -> None:
+    """Delete the models of a run whose uploads did not come to an end."""
+    from mlflow.entities import LoggedModelStatus
+
+    for parts in models_by_run(client, [run.experiment_id]).get(run.run_id, []):
+        if parts.status != LoggedModelStatus.READY:
+            delete_model(client, parts.model_id)
 
 
 def _delete_parts(client: "MlflowClient", model_id: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import HooktuneError
 from hooktune.tracking import outage
+from hooktune.tracking.failures import is_away
 from hooktune.tracking.outbox.spool import POINTS_PER_CALL, RunSpool
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class MetricLog:
         try:
             self._store(points)
         except Exception as error:
-            if outage.is_away(error):
+            if is_away(error):
                 raise
             logger.warning(
                 "%d metric points of run %s were not stored: %s",

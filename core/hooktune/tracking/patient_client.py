@@ -1,0 +1,83 @@
+"""MLflow's client, which is not put off by one bad answer, nor by a local store that is locked."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from mlflow import MlflowClient
+
+from hooktune.errors import StoreAwayError
+from hooktune.tracking.failures import insist, is_locked
+
+LOCK_PATIENCE: Final = 120.0
+"""For how many seconds a local store that is locked is waited for, as a server that is away is."""
+
+_LOCKED_PAUSE: Final = 0.5  # seconds, besides those for which MLflow itself waits for the lock
+_CALLS: Final = "create_", "delete_", "finalize_", "get_", "log_", "search_", "set_", "update_"
+_REPEATED: Final = frozenset({
+    "create_experiment",
+    "create_logged_model",
+    "delete_experiment_tag",
+    "finalize_logged_model",
+    "get_experiment",
+    "get_experiment_by_name",
+    "get_logged_model",
+    "get_metric_history",
+    "get_model_version",
+    "get_model_version_by_alias",
+    "get_model_version_download_uri",
+    "get_registered_model",
+    "get_run",
+    "log_artifact",
+    "log_artifacts",
+    "log_batch",
+    "log_inputs",
+    "log_model_artifacts",
+    "search_experiments",
+    "search_logged_models",
+    "search_model_versions",
+    "search_runs",
+    "set_experiment_tag",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "set_tag",
+    "set_terminated",
+    "update_run",
+})  # fmt: skip
+"""What may be done twice, because an answer can be lost after it was done.
+
+A second experiment of a name is refused; who makes a model removes what is unfinished beside it.
+"""
+
+
+class PatientClient(MlflowClient):
+    """MLflow's client, whose calls are made again where that may help and does no harm.
+
+    MLflow itself asks a server again that does not answer. What takes the place of an answer, such
+    as the page of a gateway, and a refusal that may pass, end a call at once there.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if not name.startswith(_CALLS):
+            return value
+        call = partial(_unlocked, value)
+        return partial(insist, call) if name in _REPEATED else call
+
+
+def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    """Make a call; while another program has the local store for itself, wait and make it again."""
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            return call(*given, **named)
+        except Exception as error:
+            if not is_locked(error):
+                raise
+            if time.monotonic() > deadline:
+                raise StoreAwayError(
+                    f"The tracking store was locked for {LOCK_PATIENCE:.0f} seconds, by a program "
+                    "that copies it, say. When that is done, give the same command again."
+                ) from error
+        time.sleep(_LOCKED_PAUSE)
