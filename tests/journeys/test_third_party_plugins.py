@@ -193,9 +193,9 @@ class LaterHost(host.Host):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self._metric_callers = {
+        self._callers["compute_metrics"] = {
             plugin: lambda call=call, **given: call(**given, documents=())
-            for plugin, call in self._metric_callers.items()
+            for plugin, call in self._callers["compute_metrics"].items()
         }
 
     def fit_batch(self, run, model, batch, params):

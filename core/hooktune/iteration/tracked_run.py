@@ -215,6 +215,7 @@ class TrackedRun:
         self._evaluations = {
             bytes.fromhex(key): Evaluation.from_json(value)
             for key, value in own["measured"].items()
+            if "sample" in value  # not in checkpoints of earlier versions; measured anew then
         }
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])
