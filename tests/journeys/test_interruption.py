@@ -1,4 +1,4 @@
-"""Ctrl-C, and being told to end: the run is KILLED, and everything tracked stays."""
+"""Ctrl-C, being told to end, a closed terminal: the run is KILLED, what was tracked stays."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def wait_for_points(client: MlflowClient, name: str) -> str:
     raise AssertionError("no metric point came")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_killed_and_its_metrics_stay(
     number: signal.Signals, store_uri: str, make_batch, tiny_model_folder: Path, tmp_path: Path
 ):

@@ -34,7 +34,7 @@ INTERRUPTED: Final = 130
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and end with its exit status: 0 done, 1 failed, 2 a wrong request."""
     be_quiet_elsewhere()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

@@ -111,6 +111,8 @@ def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient"
 
     try:
         with _opened_alone(database):
+            if database is not None:
+                _check_artifact_root(database)
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
             use_login(address)
@@ -179,6 +181,22 @@ def _opened_alone(database: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _check_artifact_root(database: Path) -> None:
+    """Refuse what could not be a store any more, before MLflow begins a new one in its place."""
+    artifacts = database.parent / ARTIFACT_FOLDER
+    if artifacts.exists() and not artifacts.is_dir():
+        raise StoreError(
+            f"{artifacts} is no folder, and the models of the store {database} go there. "
+            "Move it away, or name another store by --tracking-uri."
+        )
+    was_cut = database.exists() and database.stat().st_size == 0
+    if was_cut and artifacts.exists() and any(artifacts.iterdir()):
+        raise StoreError(
+            f"The tracking store {database} is an empty file, though {artifacts} holds models of "
+            "it. Restore it from a backup, or move both away to begin anew."
+        )
 
 
 def _check_that_it_is_mlflows(database: Path) -> None:
