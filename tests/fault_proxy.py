@@ -11,7 +11,7 @@ from threading import Lock, Thread
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-DELAY: Final = 1.5  # seconds
+DELAY: Final = 0.5  # seconds
 _HTML: Final = b"<html><body>Please sign in</body></html>"
 _NOT_PASSED_ON: Final = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
@@ -161,7 +161,9 @@ class FaultProxy:
     def __init__(self, uri: str) -> None:
         self._server = urlsplit(uri)
         self._lock = Lock()
-        self.rule: Rule | None = None
+        self.rules: list[Rule] = []
+        self.last: Rule | None = None
+        """The rule that was the last to happen."""
         self.seen: list[str] = []
         """The kinds of all requests so far, in their order."""
         proxy = self
@@ -221,13 +223,12 @@ class FaultProxy:
         kind = asked.kind
         with self._lock:
             self.seen.append(kind)
-            rule = self.rule
-            hit = rule is not None and rule.kind == kind and rule.happened < rule.times
-            if rule is not None and hit:
+            left = (rule for rule in self.rules if rule.kind == kind and rule.happened < rule.times)
+            rule = next(left, None)
+            if rule is not None:
                 rule.happened += 1
-        if rule is not None and hit:
-            return rule.fault(asked, self._forward)
-        return self._forward(asked)
+                self.last = rule
+        return self._forward(asked) if rule is None else rule.fault(asked, self._forward)
 
     def _forward(self, asked: Asked) -> Reply:
         connection = HTTPConnection(self._server.hostname or "", self._server.port, timeout=60)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from made_records import dead_process
-from tracked import begin
+from tracked import begin, start_run
 
 from hooktune.errors import ClaimLostError
 from hooktune.processes import describe_process
@@ -176,3 +176,32 @@ def test_a_store_that_is_away_is_a_warning(tracker, iteration, mine, monkeypatch
         claim.check()
     assert "cannot be told now that this process lives: no route to host" in caplog.text
     assert claim_tags(tracker, iteration) == []
+
+
+def test_who_slept_while_another_took_the_run_writes_no_points_to_it(
+    tracker, iteration, mine, clock
+):
+    run = start_run(tracker, iteration, 0.1)
+    with mine.try_claim("a") as claim:
+        log = tracker.metric_log(run, check=claim.check_before_writing)
+        log.add({"train_loss": 0.5}, 1)
+        log.flush()
+        clock[0] += 200
+        for tag in claim_tags(tracker, iteration):
+            tracker.client.delete_experiment_tag(iteration.experiment_id, tag)
+        leave_claim(tracker, iteration, "a", host="far")
+        log.add({"train_loss": 0.4}, 2)
+        log.close()
+    assert isinstance(log.error, ClaimLostError)
+    assert tracker.metric_history(run, "train_loss") == [(1, 0.5)]
+
+
+def test_who_slept_and_was_not_missed_writes_on(tracker, iteration, mine, clock):
+    run = start_run(tracker, iteration, 0.1)
+    with mine.try_claim("a") as claim:
+        log = tracker.metric_log(run, check=claim.check_before_writing)
+        clock[0] += 200
+        log.add({"train_loss": 0.5}, 1)
+        log.close()
+    assert log.error is None
+    assert tracker.metric_history(run, "train_loss") == [(1, 0.5)]

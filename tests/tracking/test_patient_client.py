@@ -95,7 +95,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def tracker(proxy: FaultProxy, monkeypatch) -> Tracker:
-    proxy.rule = None
+    proxy.rules = []
     monkeypatch.setattr(failures, "_PAUSES", (0.01, 0.01))
     return Tracker(proxy.uri)
 
@@ -115,9 +115,9 @@ def test_a_run_is_created_once_whatever_becomes_of_the_answer(
     fault: str, proxy: FaultProxy, tracker: Tracker
 ):
     iteration = made(tracker, f"Creating, {fault}")
-    proxy.rule = Rule("POST runs/create", FAULTS[fault])
+    proxy.rules = [Rule("POST runs/create", FAULTS[fault])]
     run = start_run(tracker, iteration, 0.1)
-    assert proxy.rule.happened == 1
+    assert proxy.rules[0].happened == 1
     assert [found.run_id for found in tracker.runs(iteration)] == [run.run_id]
 
 
@@ -128,9 +128,9 @@ def test_an_upload_leaves_one_model_whatever_becomes_of_an_answer(
 ):
     iteration = made(tracker, f"Uploading, {fault}, {kind.replace('/', ' ')}")
     run = start_run(tracker, iteration, 0.1)
-    proxy.rule = Rule(kind, FAULTS[fault])
+    proxy.rules = [Rule(kind, FAULTS[fault])]
     model_id = upload_model(tracker.client, run, tiny_model(0))
-    assert proxy.rule.happened == 1
+    assert proxy.rules[0].happened == 1
     found = MlflowClient(tracker.tracking_uri).search_logged_models([iteration.experiment_id])
     assert [(model.model_id, model.status) for model in found] == [(model_id, "READY")]
     outputs = tracker.client.get_run(run.run_id).outputs.model_outputs
@@ -149,7 +149,7 @@ def test_a_gateway_that_stays_in_the_way_is_an_error_in_words(
     fault: str, error: type[HooktuneError], words: str, proxy: FaultProxy, tracker: Tracker
 ):
     iteration = made(tracker, f"Refused by {fault}")
-    proxy.rule = Rule("GET experiments/get", FAULTS[fault], times=9)
+    proxy.rules = [Rule("GET experiments/get", FAULTS[fault], times=9)]
     with pytest.raises(error, match=words):
         tracker.client.get_experiment(iteration.experiment_id)
 

@@ -73,7 +73,8 @@ def run_once(
             iteration, planned.name, planned.key, values, facts, plugin_tags(host)
         )
     logger.info("%s: %s", title, run.name)
-    metric_log = tracker.metric_log(run, stored.last_time if stored else 0)
+    last_time = stored.last_time if stored else 0
+    metric_log = tracker.metric_log(run, last_time, claim.check_before_writing)
     try:
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")

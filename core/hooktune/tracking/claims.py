@@ -19,7 +19,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from hooktune.errors import ClaimLostError
+from hooktune.errors import ClaimLostError, StoreAwayError
 from hooktune.processes import describe_process, has_died
 from hooktune.tracking.connection import answers
 from hooktune.tracking.records import to_json
@@ -79,6 +79,25 @@ class Claim:
         except Exception as error:
             logger.warning("the store cannot be told now that this process lives: %s", error)
 
+    def check_before_writing(self) -> None:
+        """Make sure that no other process took the key while this one, or its machine, slept.
+
+        The store is asked only when the last renewal is so long ago that this can have happened.
+
+        Raises:
+            ClaimLostError: One did.
+            StoreAwayError: The store cannot tell now.
+        """
+        self.check()
+        if not self._is_late():
+            return
+        self.confirm()
+        if self._is_late():
+            raise StoreAwayError(f"It cannot be told now whether {self._key} was taken over.")
+
+    def _is_late(self) -> bool:
+        return _now() - self._renewed > STALE_AFTER / 2
+
     def renew(self) -> None:
         """Tell the others that this process is at work, unless one of them took it for dead.
 
@@ -94,7 +113,7 @@ class Claim:
                 self._lost.set()
             self.check()
             self._client.set_experiment_tag(self._experiment_id, self._tag, _description())
-            if _now() - self._renewed > STALE_AFTER / 2:
+            if self._is_late():
                 # So late, the tag may have been removed between the look and the new one.
                 others = read_claims(self._client, self._experiment_id, self._key)
                 if others.keys() - {self._tag}:

@@ -42,7 +42,7 @@ def is_away(error: BaseException | None) -> bool:
     for reason in _reasons(error):
         if isinstance(reason, http.HTTPError) and reason.response is not None:
             return reason.response.status_code in _FOR_A_WHILE
-        if isinstance(reason, broken) or _is_nonsense(reason):
+        if isinstance(reason, (StoreAwayError, *broken)) or _is_nonsense(reason):
             return True
         if isinstance(reason, OperationalError | InterfaceError):
             return not isinstance(reason.orig, SQLiteError) or _is_lock(reason.orig)

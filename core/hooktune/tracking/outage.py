@@ -73,12 +73,20 @@ def with_retries(uri: str, call: Callable[[], Answer], patience: float | None = 
     ) from reason
 
 
-def write_points(client: "MlflowClient", run_id: str, points: "list[Metric]") -> None:
+def write_points(
+    client: "MlflowClient",
+    run_id: str,
+    points: "list[Metric]",
+    check: Callable[[], None] | None = None,
+) -> None:
     """Write metric points, without MLflow's own retries where there is a server.
 
     They can be set for a whole process alone, and would keep a thread for minutes. A point that is
-    written again is stored once, so that a lost reply does no harm.
+    written again is stored once, so that a lost reply does no harm. A check is called first, which
+    raises where the run is another process's now.
     """
+    if check:
+        check()
     import json
 
     from mlflow import MlflowClient

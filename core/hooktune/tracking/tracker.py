@@ -200,9 +200,14 @@ class Tracker:
             self.client, iteration, name, run_key, hyper_parameters, params, tags
         )
 
-    def metric_log(self, run: RunRecord, last_time: int = 0) -> MetricLog:
-        """Open the way by which metric points reach a run, each later than a time."""
-        write = partial(write_points, self.client, run.run_id)
+    def metric_log(
+        self, run: RunRecord, last_time: int = 0, check: Callable[[], None] | None = None
+    ) -> MetricLog:
+        """Open the way by which metric points reach a run, each later than a time.
+
+        Before each writing a check is called, which raises where the run is another process's now.
+        """
+        write = partial(write_points, self.client, run.run_id, check=check)
         return MetricLog(write, self._outbox.spool(run.run_id), last_time)
 
     def stored_points(self, run: RunRecord) -> StoredPoints:
