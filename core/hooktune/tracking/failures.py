@@ -1,6 +1,7 @@
 """What the failure of a call to the store means: that it is away, answers nonsense, or refuses."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from sqlite3 import Error as SQLiteError
@@ -20,8 +21,12 @@ _FOR_A_WHILE: Final = (408, 429, 500, 502, 503, 504)
 
 _REFUSALS: Final = (401, 403)
 _REFUSED: Final = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+_FILE_REFUSED: Final = re.compile(r"\b40[13] Client Error")
 _NO_JSON: Final = "response body was not in a valid JSON format"
 """How MLflow says that somebody else answered in the server's place; it has no code for it."""
+
+_DOWNLOAD: Final = "failures occurred while downloading"
+"""How MLflow begins a list of what became of each file, of which it keeps the texts alone."""
 
 _PRIMARY_CODE: Final = 0xFF
 """What SQLite's extended codes have in common with the code that they are a kind of."""
@@ -64,6 +69,7 @@ def is_refused(error: BaseException | None) -> bool:
     return any(
         (isinstance(reason, HTTPError) and getattr(reason.response, "status_code", 0) in _REFUSALS)
         or getattr(reason, "error_code", None) in _REFUSED
+        or (_DOWNLOAD in str(reason) and _FILE_REFUSED.search(str(reason)))
         for reason in _reasons(error)
     )
 
@@ -116,7 +122,9 @@ def insist(call: Callable[Given, Answer], /, *given: Given.args, **named: Given.
 def _is_nonsense(error: BaseException) -> bool:
     from requests.exceptions import JSONDecodeError
 
-    return isinstance(error, JSONDecodeError) or _NO_JSON in str(error)
+    said = str(error)
+    is_cut = _DOWNLOAD in said and "IncompleteRead" in said
+    return isinstance(error, JSONDecodeError) or _NO_JSON in said or is_cut
 
 
 def _is_lock(error: BaseException | None) -> bool:

@@ -1,0 +1,204 @@
+"""Requests of a whole iteration meet faults, and nothing is lost, doubled or left over.
+
+In each round every kind of request meets one fault, another one in each round: after as many rounds
+as there are faults, every kind has met all of them. `HOOKTUNE_LONG_TESTS=1` does all rounds.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import torch
+from fault_proxy import FAULTS, FaultProxy, Rule
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+from pydantic import BaseModel, ConfigDict
+from servers import MlflowServer
+
+from hooktune import HooktuneError, Runner, SearchRange, hookimpl
+from hooktune.testing import tiny_model
+from hooktune.tracking import Tracker, failures
+
+# MLflow lets its sessions go with their sockets open.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
+MOST_COMMANDS = 12
+"""So many commands may end in an error before one meets no fault any more."""
+
+Pair = tuple[str, str]
+"""A kind of request and the name of a fault."""
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    lift: Annotated[float, SearchRange(0.2, 0.9)] = 0.1
+
+
+class Attacked:
+    """A method whose second run is better than its first, so that a model is replaced."""
+
+    def __init__(self, name: str) -> None:
+        self.NAME = name
+
+    @hookimpl
+    def upload_initial_model(self, settings):
+        return tiny_model(settings.seed)
+
+    @hookimpl
+    def hyper_parameters(self):
+        return Params
+
+    @hookimpl
+    def fit_batch(self, run, model, batch, params):
+        for step in range(1, 4):
+            run.log({"train_loss": 1 / step}, step)
+        with torch.no_grad():
+            model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += params.lift
+        run.evaluate(model, 3)
+        return model
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[MlflowServer]:
+    folder = tmp_path_factory.mktemp("attacked")
+    shutil.copy(empty_store, folder / "server.db")
+    with MlflowServer(
+        f"sqlite:///{folder / 'server.db'}", str(folder / "artifacts"), folder / "server.log"
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def proxy(server: MlflowServer) -> Iterator[FaultProxy]:
+    with FaultProxy(server.uri) as standing:
+        yield standing
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from hooktune.data.release import release_batch
+    from hooktune.testing import made_up_log
+
+    folder = tmp_path_factory.mktemp("log")
+    paths = folder / "sessions.jsonl", folder / "items.jsonl"
+    for path, rows in zip(paths, made_up_log(0), strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    release_batch(*paths, folder / "batch")
+    return folder / "batch"
+
+
+def points(client: MlflowClient, run_id: str) -> Counter[tuple[str, int, float]]:
+    """All metric points of a run, but for the seconds that it took."""
+    names = set(client.get_run(run_id).data.metrics) - {"fit_seconds"}
+    return Counter(
+        (name, point.step, round(point.value, 6))
+        for name in names
+        for point in client.get_metric_history(run_id, name)
+    )
+
+
+def state(uri: str, method: str) -> dict:
+    """What a store holds of a method, in words that are the same for the same work."""
+    tracker, client = Tracker(uri), MlflowClient(uri)
+    (iteration,) = tracker.iterations(method)
+    runs = tracker.runs(iteration)
+    experiment = client.get_experiment(iteration.experiment_id)
+    initial = client.get_experiment_by_name("iteration / initial")
+    initial_runs = [
+        run
+        for run in client.search_runs([initial.experiment_id], max_results=1000)
+        if run.data.tags.get("hooktune.method") == method
+    ]
+    models = {run.info.run_id: "initial" for run in initial_runs} | {
+        run.run_id: run.name for run in runs
+    }
+    found = []
+    for logged in client.search_logged_models(
+        [iteration.experiment_id, initial.experiment_id], max_results=1000
+    ):
+        if logged.source_run_id in models:
+            ready = logged.status == LoggedModelStatus.READY
+            found.append((models[logged.source_run_id], ready))
+    return {
+        "runs": sorted((run.name, run.status, run.failure) for run in runs),
+        "initial": [run.info.status for run in initial_runs],
+        "models": sorted(found),
+        "best": next((run.name for run in runs if run.run_id == iteration.best_run), None),
+        "improved": iteration.improved,
+        "claims": [tag for tag in experiment.tags if tag.startswith("hooktune.claim.")],
+        "points": sorted(
+            (run.name, count, *point)
+            for run in runs
+            for point, count in points(client, run.run_id).items()
+        ),
+        "artifacts": sorted(
+            (run.name, artifact.path)
+            for run in runs
+            for artifact in client.list_artifacts(run.run_id)
+        ),
+    }
+
+
+def iterate(uri: str, method: str, batch: Path, spool: Path) -> None:
+    runner = Runner(uri, plugins=[Attacked(method)], spool=spool)
+    runner.run(method, batch, max_runs=2, device="cpu", checkpoint_every=0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server, proxy, batch, tmp_path_factory) -> tuple[list[str], dict]:
+    """The kinds of requests that an iteration makes, and what it leaves."""
+    spool = tmp_path_factory.mktemp("spool") / "spool"
+    iterate(server.uri, "Not first", batch, spool)  # the experiment of initial models is there
+    began = len(proxy.seen)
+    iterate(proxy.uri, "Undisturbed", batch, spool)
+    return list(dict.fromkeys(proxy.seen[began:])), state(server.uri, "Undisturbed")
+
+
+def attack(proxy, server, batch, spool: Path, number: int, kinds: list[str]) -> dict[Pair, str]:
+    """Do an iteration in which each kind of request meets a fault; say what came of each pair."""
+    method, names = f"Round {number}", list(FAULTS)
+    pairs = {kind: names[(at + number) % len(names)] for at, kind in enumerate(kinds)}
+    proxy.rules = [Rule(kind, FAULTS[fault]) for kind, fault in pairs.items()]
+    stopped: list[str] = []
+    for _ in range(MOST_COMMANDS):
+        try:
+            iterate(proxy.uri, method, batch, spool)
+            break
+        except HooktuneError as error:
+            stopped.append(proxy.last.kind)
+            print(f"round {number}, {proxy.last.kind}: {type(error).__name__}: {str(error)[:300]}")
+    met = {rule.kind for rule in proxy.rules if rule.happened}
+    proxy.rules = []
+    iterate(proxy.uri, method, batch, spool)
+    return {
+        (kind, fault): "not met" if kind not in met
+        else "right when repeated" if kind in stopped else "right"
+        for kind, fault in pairs.items()
+    }  # fmt: skip
+
+
+def difference(found: dict, expected: dict) -> dict:
+    return {key: (found[key], expected[key]) for key in expected if found[key] != expected[key]}
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)) if LONG else (0,))
+def test_an_iteration_survives_a_fault_of_each_kind_of_request(
+    number: int, server, proxy, batch, undisturbed, tmp_path: Path, monkeypatch, caplog
+):
+    caplog.set_level(logging.CRITICAL)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    monkeypatch.setattr(failures, "_PAUSES", (0.05, 0.05))
+    kinds, expected = undisturbed
+    outcomes = attack(proxy, server, batch, tmp_path / "spool", number, kinds)
+    for (kind, fault), outcome in outcomes.items():
+        print(f"{fault:<26} {kind:<60} {outcome}")
+    assert difference(state(server.uri, f"Round {number}"), expected) == {}
+    assert not (tmp_path / "spool").exists()
