@@ -95,7 +95,7 @@ def or_none(check: Check) -> Check:
 
 def one_of(*allowed: bool | str | None) -> Check:
     """Return a check for some values; 1 is not taken for True."""
-    return lambda value: any(type(value) is type(each) and value == each for each in allowed)
+    return lambda value: any(type(value) is type(entry) and value == entry for entry in allowed)
 
 
 def lists(check: Check) -> Check:
