@@ -22,7 +22,7 @@ from hooktune.iteration.messages import (
     unpacked_model,
 )
 from hooktune.iteration.result import IterationResult
-from hooktune.iteration.tracked_run import check_point
+from hooktune.iteration.tracked_run import RunOfProcess, check_point
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ProcessGroup
@@ -102,7 +102,7 @@ def _fit(
 
 
 @dataclass(eq=False)
-class FollowingRun:
+class FollowingRun(RunOfProcess):
     """What `fit_batch` gets in a process that follows another one: it measures along, and is mute.
 
     Args:
@@ -117,26 +117,6 @@ class FollowingRun:
     evaluator: Evaluator
     group: ProcessGroup
     last_step: int = 0
-
-    @property
-    def device(self) -> str:
-        """See `ActiveRun.device`."""
-        return str(self.encoder.model.device)
-
-    @property
-    def rank(self) -> int:
-        """See `ActiveRun.rank`."""
-        return self.group.rank
-
-    @property
-    def world_size(self) -> int:
-        """See `ActiveRun.world_size`."""
-        return self.group.size
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """See `ActiveRun.encoder`."""
-        return self.evaluator.encoder
 
     def expect_steps(self, count: int) -> None:
         """Do nothing."""

@@ -49,8 +49,35 @@ class RunProgress(Protocol):
         ...
 
 
+class RunOfProcess:
+    """What a run tells of its process, be it the one that leads or one that follows."""
+
+    evaluator: Evaluator
+    group: ProcessGroup
+
+    @property
+    def device(self) -> str:
+        """See `ActiveRun.device`."""
+        return str(self.encoder.model.device)
+
+    @property
+    def rank(self) -> int:
+        """See `ActiveRun.rank`."""
+        return self.group.rank
+
+    @property
+    def world_size(self) -> int:
+        """See `ActiveRun.world_size`."""
+        return self.group.size
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """See `ActiveRun.encoder`."""
+        return self.evaluator.encoder
+
+
 @dataclass(eq=False)
-class TrackedRun:
+class TrackedRun(RunOfProcess):
     """What `fit_batch` gets as `run`: see `hooktune.contract.active_run.ActiveRun`."""
 
     seed: int
@@ -77,26 +104,6 @@ class TrackedRun:
     _evaluations: dict[bytes, Evaluation] = field(default_factory=dict)
     _failure: Exception | None = None
     """What has failed here and not in the processes that follow, which are to be told."""
-
-    @property
-    def device(self) -> str:
-        """See `ActiveRun.device`."""
-        return str(self.encoder.model.device)
-
-    @property
-    def rank(self) -> int:
-        """See `ActiveRun.rank`."""
-        return self.group.rank
-
-    @property
-    def world_size(self) -> int:
-        """See `ActiveRun.world_size`."""
-        return self.group.size
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """See `ActiveRun.encoder`."""
-        return self.evaluator.encoder
 
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
