@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from hooktune.training.process_group import ProcessGroup as ProcessGroup
     from hooktune.training.process_group import join_process_group as join_process_group
     from hooktune.training.scoring import mini_batch_scores as mini_batch_scores
+    from hooktune.training.starting_weights import StartingWeights as StartingWeights
     from hooktune.training.state import gather_state as gather_state
     from hooktune.training.state import restore_state as restore_state
 
@@ -138,6 +139,7 @@ _HOME: Final = {
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
     "Split": "contract.settings",
+    "StartingWeights": "training.starting_weights",
     "StateGiver": "contract.checkpoint",
     "State": "contract.checkpoint",
     "StepProgress": "progress",

@@ -19,7 +19,7 @@ from hooktune.training.scoring import score_results
 
 PARAMS = TrainingParams(
     epochs=1, mini_batch_size=8, learning_rate=1e-3, frozen_layers=0, accumulated_mini_batches=2,
-    precision="float32",
+    precision="float32", weights_kept=0.5,
 )  # fmt: skip
 
 

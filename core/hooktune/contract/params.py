@@ -97,6 +97,15 @@ class TrainingParams(BaseModel):
         description="Let the model's dropout act in training. It guards against over-fitting over "
         "several epochs, slows a step down, and lowers the similarities that train_ metrics see.",
     )
+    weights_kept: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="How much of the change of each weight is kept: 1 all, 0.5 half of the way "
+        "back to the starting model. Less gains less on the training queries and often more on "
+        "others. What is measured and kept is the model that this leaves; training itself goes on "
+        "from the whole change.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="In which numbers a step multiplies matrices. 'bfloat16' takes two thirds of "

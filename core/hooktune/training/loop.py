@@ -28,6 +28,7 @@ from hooktune.training.optimizer import (
 )
 from hooktune.training.precision import gains_from_bfloat16
 from hooktune.training.scoring import mini_batch_scores
+from hooktune.training.starting_weights import StartingWeights
 from hooktune.training.state import gather_state, restore_state
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def train(
 
     Returns:
         The model, with the weights that had the best main metric of all evaluations; where there
-        was no evaluation, or none had the metric, with the last ones.
+        was no evaluation, or none had the metric, with the last ones. What is measured and
+        returned keeps `params.weights_kept` of what training has changed.
 
     Raises:
         RequestError: No session can be learned from, or a parameter does not fit the model.
@@ -71,6 +73,7 @@ def train(
     run.use_loss(loss_of_scores(loss, params))
     with training_mode(model, params), seeded(run.seed):
         optimizer = adam_w(model, params)
+        start = StartingWeights(model, params.weights_kept)
         done = restore_state(run.resumed(), model, optimizer, best)
         reader = make_reader(run, model, params)
         for step, mini_batch in loader.steps(after=done):
@@ -89,11 +92,13 @@ def train(
             set_learning_rate(optimizer, step, steps, params.warmup_ratio)
             gradient_step(run, optimizer, value, step, steps, params)
             if loader.is_evaluated(step):
-                best.consider(model, run.evaluate(model, step))
+                with start.partly_back(model):
+                    best.consider(model, run.evaluate(model, step))
                 if best.evaluations_since == params.early_stopping_patience:
                     logger.info("stopped early at step %d of %d", step, steps)
                     break
             run.checkpoint(step, partial(gather_state, model, optimizer, best))
+        start.bring_back(model)
         best.load_into(model)
     return model
 
