@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from hooktune.evaluation.promotion import Promotion as Promotion
     from hooktune.evaluation.promotion import Rollback as Rollback
     from hooktune.evaluation.promotion import load_champion as load_champion
+    from hooktune.evaluation.query_figures import QueryFigures as QueryFigures
+    from hooktune.evaluation.query_figures import QueryPairs as QueryPairs
     from hooktune.iteration.request import RunOptions as RunOptions
     from hooktune.iteration.result import IterationResult as IterationResult
     from hooktune.iteration.result import MethodOutcome as MethodOutcome
@@ -129,6 +131,8 @@ _HOME: Final = {
     "ProcessGroup": "training.process_group",
     "Progress": "progress",
     "Promotion": "evaluation.promotion",
+    "QueryFigures": "evaluation.query_figures",
+    "QueryPairs": "evaluation.query_figures",
     "Reader": "contract.encoding",
     "RequestError": "errors",
     "Rollback": "evaluation.promotion",

@@ -36,6 +36,6 @@ def compute_metrics(
     sessions: "Sessions",
     scores: npt.NDArray[np.floating[Any]],
     baseline: npt.NDArray[np.floating[Any]],
-) -> dict[str, float]:
+) -> dict[str, float | npt.NDArray[np.floating[Any]]]:
     """Return the distance shifts and the ranking metrics that are defined for these sessions."""
-    return distance_shift(sessions, scores, baseline) | ranking_quality(sessions, scores)
+    return {**distance_shift(sessions, scores, baseline), **ranking_quality(sessions, scores)}

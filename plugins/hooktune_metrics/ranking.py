@@ -15,7 +15,7 @@ CUTOFF: Final = 10
 _COMPARED_AT_ONCE: Final = 4_000_000
 
 
-def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, float]:
+def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, Floats]:
     """Measure the ranking of the clicked results, over not irrelevant sessions.
 
     - `ndcg_at_10`: normalised discounted cumulated gain (Järvelin & Kekäläinen, 2002), the gain
@@ -32,7 +32,8 @@ def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, float]:
         scores: For each of the R results, its similarity to its query; a NaN is ranked last.
 
     Returns:
-        The metrics by name; none if every session is irrelevant.
+        The metrics by name: for each session its own value, NaN for an irrelevant one; no metric
+        if every session is irrelevant.
     """
     clicked = np.flatnonzero(sessions.clicked)
     if not len(clicked):
@@ -41,16 +42,17 @@ def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, float]:
     rank = _ranks(sessions, better, clicked)
 
     session = sessions.session_index[clicked]
-    _, first, place, counts = np.unique(
+    ranked, first, place, counts = np.unique(
         session, return_index=True, return_inverse=True, return_counts=True
     )
     discount = np.append(1 / np.log2(np.arange(2, CUTOFF + 2)), 0)
     gains = np.bincount(place, weights=discount[np.minimum(rank, CUTOFF + 1) - 1])
     ideal = np.cumsum(discount)[np.minimum(counts, CUTOFF) - 1]
-    return {
-        "ndcg_at_10": float((gains / ideal).mean()),
-        "mrr": float((1 / np.minimum.reduceat(rank, first)).mean()),
-    }
+    quality = {"ndcg_at_10": gains / ideal, "mrr": 1 / np.minimum.reduceat(rank, first)}
+    of_each = {name: np.full(len(sessions), np.nan) for name in quality}
+    for name, values in quality.items():
+        of_each[name][ranked] = values
+    return of_each
 
 
 def _ranks(sessions: "Sessions", scores: Floats, results: Ints) -> Ints:

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated
 
+import numpy as np
 import pytest
 import torch
 from made_records import dead_process
@@ -16,6 +17,7 @@ from hooktune.contract.metric import MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, StoreAwayError
 from hooktune.evaluation import baseline
+from hooktune.evaluation.query_figures import query_figures_of
 from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.request import Request
 from hooktune.plugin.checks import Plugin
@@ -111,6 +113,20 @@ def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
     assert result.best.tags["hooktune.plugin.Pusher"] == "pusher 1.0"
     artifacts = tracker.client.list_artifacts(result.best.run_id)
     assert "manifest.json" in [each.path for each in artifacts]
+
+
+def test_each_run_keeps_what_it_measured_of_each_test_query(work, tracker: Tracker):
+    result = work(max_runs=2)
+    for run in result.runs:
+        figures = query_figures_of(tracker, run)
+        assert {"test_ndcg_at_10", SHIFT, "test_dist_shift_gap"} <= set(figures.metrics)
+        for name in figures.metrics:
+            before, after, sessions, _ = figures.pairs(name)
+            start = result.iteration.starting_metrics[name]
+            assert np.average(before, weights=sessions) == pytest.approx(start, abs=1e-6)
+            assert np.average(after, weights=sessions) == pytest.approx(run.metrics[name], abs=1e-6)
+    with pytest.raises(RequestError, match="has kept no figures"):
+        query_figures_of(tracker, tracker.run(result.iteration.starting_run))
 
 
 def test_what_was_done_is_not_done_again(work, pusher: Pusher):

@@ -149,6 +149,10 @@ def test_a_run_that_is_gone_on_with_is_as_it_was_at_the_checkpoint(
     assert (found.step, found.facts, later.last_step) == (1, {"mine": 3}, 1)
     assert later.seconds >= run.seconds - 60
     assert later.evaluate(model, 2) == measured, "without measuring it again"
+    later.evaluator = run.evaluator
+    again = later.evaluation_of(model, 2, per_session=True)
+    assert again.metrics == measured
+    assert len(again.per_session["test_mrr"]) == len(run.evaluator.sessions)
     later.log({"train_loss": 3.0}, 2)
     assert kept.points[-1] == (
         {"train_loss": 3.0, "mean_train_loss": 2.0, "sliding_train_loss": 2.0}, 2

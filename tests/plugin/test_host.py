@@ -69,7 +69,7 @@ def extension(found, name="extra"):
 
 
 def measured(host):
-    return host.compute_metrics(None, None, np.zeros(3), np.zeros(3))
+    return host.compute_metrics(None, None, np.zeros(3), np.zeros(3)).metrics
 
 
 def fitted(host, model=None):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import hooktune_metrics
 from hooktune import Sessions
+from hooktune.plugin.measured import read_measured
 from hooktune_metrics.distance_shift import distance_shift
 from hooktune_metrics.ranking import ranking_quality
 
@@ -50,6 +51,11 @@ def measured_sessions(draw: st.DrawFn) -> tuple[Clicks, list[list[float]], list[
     return clicks, similarities(), similarities()
 
 
+def averaged(metrics: dict[str, float | np.ndarray]) -> dict[str, float]:
+    """What the host makes of metrics: of one that is known for each session, the mean."""
+    return read_measured(metrics).metrics
+
+
 def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
@@ -85,7 +91,9 @@ def test_all_metrics_equal_their_plain_definitions(measured):
     sessions = sessions_with(clicks)
     flat = [np.array(list(itertools.chain(*values))) for values in (scores, baseline)]
     expected = brute_force(clicks, scores, baseline)
-    assert hooktune_metrics.compute_metrics(sessions, *flat) == pytest.approx(expected, abs=1e-9)
+    metrics = hooktune_metrics.compute_metrics(sessions, *flat)
+    assert averaged(metrics) == pytest.approx(expected, abs=1e-9)
+    assert all(values.shape == (len(sessions),) for values in metrics.values())
 
 
 def test_a_figure_that_no_session_defines_is_left_out():
@@ -100,9 +108,22 @@ def test_a_figure_that_no_session_defines_is_left_out():
     assert names([1, 0]) == {"not_irrelevant_dist_shift", "dist_shift_gap"} | ranking
 
 
+def test_each_session_has_its_own_value_or_none():
+    sessions = sessions_with([[0, 1], [0, 0], [2, 0]])
+    metrics = hooktune_metrics.compute_metrics(
+        sessions, np.array([0.2, 0.1, 0.5, 0.5, 0.4, 0.3]), np.zeros(6)
+    )
+    assert metrics["mrr"].tolist() == pytest.approx([0.5, math.nan, 1], nan_ok=True)
+    gap = [-0.1, math.nan, 0.1]
+    assert metrics["dist_shift_gap"].tolist() == pytest.approx(gap, nan_ok=True)
+    shift = [math.nan, -0.5, math.nan]
+    assert metrics["irrelevant_dist_shift"].tolist() == pytest.approx(shift, nan_ok=True)
+
+
 def test_an_unknown_baseline_of_another_result_leaves_the_clicked_results_shift_alone():
     sessions = sessions_with([[1, 0]])
-    metrics = distance_shift(sessions, np.array([0.5, 0.5]), np.array([0.25, np.nan]))
+    baseline = np.array([0.25, np.nan])
+    metrics = averaged(distance_shift(sessions, np.array([0.5, 0.5]), baseline))
     assert metrics["not_irrelevant_dist_shift"] == 0.25
     assert math.isnan(metrics["dist_shift_gap"])
 
@@ -110,7 +131,7 @@ def test_an_unknown_baseline_of_another_result_leaves_the_clicked_results_shift_
 def test_many_small_shifts_are_added_up_exactly():
     sessions = sessions_with([[1] * 20] * 5_000)
     scores = np.full(sessions.result_count, 0.1, dtype=np.float32)
-    metrics = distance_shift(sessions, scores, np.zeros_like(scores))
+    metrics = averaged(distance_shift(sessions, scores, np.zeros_like(scores)))
     assert metrics["not_irrelevant_dist_shift"] == pytest.approx(float(np.float32(0.1)), abs=1e-12)
 
 
@@ -123,28 +144,30 @@ def test_ties_know_neither_clicks_nor_the_shown_order():
         "mrr": mean([1 / rank for rank in range(1, 11)]),
         "ndcg_at_10": mean([1 / math.log2(1 + rank) for rank in range(1, 11)]),
     }
-    assert ranking_quality(first, scores) == pytest.approx(by_chance, abs=0.02)
+    in_order = averaged(ranking_quality(first, scores))
+    assert in_order == pytest.approx(by_chance, abs=0.02)
 
     shuffled = replace(
         sessions_with([counts[::-1] for counts in clicks]),
         item_index=first.item_index.reshape(-1, 10)[:, ::-1].ravel(),
     )
-    assert ranking_quality(shuffled, scores) == ranking_quality(first, scores)
+    assert averaged(ranking_quality(shuffled, scores)) == in_order
 
 
 def test_a_nan_is_ranked_last():
     sessions = sessions_with([[1, 0, 0]])
-    assert ranking_quality(sessions, np.array([np.nan, -1.0, -2.0]))["mrr"] == pytest.approx(1 / 3)
+    quality = ranking_quality(sessions, np.array([np.nan, -1.0, -2.0]))
+    assert averaged(quality)["mrr"] == pytest.approx(1 / 3)
 
 
 def test_ranks_found_in_parts_are_those_found_at_once(monkeypatch):
     random = np.random.default_rng(0)
     sessions = sessions_with(random.integers(0, 2, (50, 7)).tolist())
     scores = random.random(sessions.result_count, dtype=np.float32)
-    at_once = ranking_quality(sessions, scores)
+    at_once = averaged(ranking_quality(sessions, scores))
     for size in (1, 5, 40):
         monkeypatch.setattr("hooktune_metrics.ranking._COMPARED_AT_ONCE", size)
-        assert ranking_quality(sessions, scores) == at_once
+        assert averaged(ranking_quality(sessions, scores)) == at_once
 
 
 def test_a_mini_batch_is_measured_in_no_time():
@@ -176,8 +199,8 @@ def test_the_main_metric_can_rise_without_any_better_ranking():
     baseline = cosines(sessions, queries, items)
     moved = cosines(sessions, queries + constant, items + constant)
 
-    before = hooktune_metrics.compute_metrics(sessions, baseline, baseline)
-    after = hooktune_metrics.compute_metrics(sessions, moved, baseline)
+    before = averaged(hooktune_metrics.compute_metrics(sessions, baseline, baseline))
+    after = averaged(hooktune_metrics.compute_metrics(sessions, moved, baseline))
     assert after["not_irrelevant_dist_shift"] > 0.4
     assert after["dist_shift_gap"] == pytest.approx(0, abs=0.02)
     assert after["ndcg_at_10"] == pytest.approx(before["ndcg_at_10"], abs=0.03)
@@ -195,8 +218,8 @@ def test_ranking_can_rise_while_the_main_metric_falls_below_zero():
     baseline = cosines(sessions, queries, items)
     tuned = cosines(sessions, queries, items - push * queries[sessions.session_index])
 
-    before = hooktune_metrics.compute_metrics(sessions, baseline, baseline)
-    after = hooktune_metrics.compute_metrics(sessions, tuned, baseline)
+    before = averaged(hooktune_metrics.compute_metrics(sessions, baseline, baseline))
+    after = averaged(hooktune_metrics.compute_metrics(sessions, tuned, baseline))
     assert after["not_irrelevant_dist_shift"] < 0
     assert after["ndcg_at_10"] > before["ndcg_at_10"] + 0.1
     assert after["mrr"] > before["mrr"] + 0.1

@@ -104,7 +104,7 @@ def fit_batch(  # type: ignore[empty-body]
 @hookspec
 def compute_metrics(  # type: ignore[empty-body]
     model: "SentenceTransformer", sessions: "Sessions", scores: "Floats", baseline: "Floats"
-) -> dict[str, float]:
+) -> "dict[str, float | Floats]":
     """Measure a model on some sessions.
 
     Called at each evaluation with the test sessions, and at each step of the host's training loop
@@ -118,8 +118,10 @@ def compute_metrics(  # type: ignore[empty-body]
         baseline: For each of the R results, its similarity before tuning, float32.
 
     Returns:
-        A flat dict of numbers without prefix; the host adds `train_` or `test_`. A metric that is
-        undefined for these sessions is left out. Two plugins giving one name is an error.
+        A flat dict without prefix; the host adds `train_` or `test_`. Each metric is a number, or
+        an array of S numbers, one for each session and NaN where a session has none. The metric is
+        then their mean, and its interval and its values for each test query become known. A metric
+        that is undefined for these sessions is left out. Two plugins giving one name is an error.
 
     Since 0.1. Implemented by any plugin.
     """

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from hooktune.errors import RequestError
 from hooktune.naming import problem_of_key
 from hooktune.plain_text import kind_of
 
+Value = TypeVar("Value")
 Accumulation = Literal["mean", "sliding", "min", "max"]
 ACCUMULATIONS: Final[tuple[Accumulation, ...]] = get_args(Accumulation)
 SLIDING_WINDOW: Final = 10
@@ -113,7 +114,7 @@ def with_train_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
     return {f"{TRAIN_PREFIX}{name}": value for name, value in metrics.items()}
 
 
-def with_test_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
+def with_test_prefix(metrics: Mapping[str, Value]) -> dict[str, Value]:
     """Return metrics of the test sessions under the names by which they are tracked."""
     return {f"{TEST_PREFIX}{name}": value for name, value in metrics.items()}
 

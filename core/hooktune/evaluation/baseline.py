@@ -37,6 +37,8 @@ class StartingPoint:
     """Encodes by the starting model, and by those that are tuned from it."""
     metrics: dict[str, float]
     """Those of the starting model on the test sessions."""
+    per_session: dict[str, Floats]
+    """Of them, what is known for each of the test sessions; see `Measured`."""
     scores: Floats
     """The starting model's similarity for each result of the test sessions."""
     similarities: Similarities
@@ -69,14 +71,17 @@ def measure_starting_point(
     baseline = scores if settings.baseline == "starting" else sessions.rank
     test, (test_baseline, test_scores) = sessions.take_with(split.test, baseline, scores)
     evaluator = Evaluator(host, test, test_baseline, encoder)
-    metrics = evaluator.of_scores(model, test_scores)
+    measured = evaluator.measure(model, test_scores)
+    metrics = measured.metrics
     main = settings.main_metric.name
     if main not in {*metrics, *with_test_prefix({LOSS: 0.0})}:
         raise _not_computed(main, metrics)
     train, (train_baseline,) = sessions.take_with(split.train, baseline)
     training = TrainingBatch(batch.batch_id, train, train_baseline)
     similarities = count_similarities(test, test_scores)
-    return StartingPoint(training, evaluator, encoder, metrics, test_scores, similarities)
+    return StartingPoint(
+        training, evaluator, encoder, metrics, measured.per_session, test_scores, similarities
+    )
 
 
 def _check_main_metric(
@@ -92,7 +97,8 @@ def _check_main_metric(
     made_up = np.random.default_rng(0).uniform(-1, 1, (2, sessions.result_count))
     scores, baseline = made_up.astype(np.float32)
     with phase("looking for the main metric", len(sessions)):
-        computed = with_test_prefix(host.compute_metrics(model, sessions, scores, baseline))
+        measured = host.compute_metrics(model, sessions, scores, baseline)
+    computed = with_test_prefix(measured.metrics)
     if main not in computed:
         raise _not_computed(main, {*described, *computed})
 

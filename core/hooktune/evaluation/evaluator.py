@@ -10,6 +10,7 @@ from hooktune.contract.metric import LOSS, with_test_prefix
 from hooktune.contract.sessions import Floats, Ints, Sessions
 from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
+from hooktune.plugin.measured import Measured
 from hooktune.progress import phase
 from hooktune.training.scoring import score_results
 
@@ -30,9 +31,11 @@ class Evaluation:
     similarities: Similarities
     sample: Floats
     """The similarity of each result of `Evaluator.sample`."""
+    per_session: dict[str, Floats] | None
+    """As `Measured` has it, with the prefix `test_` and in float32; None where it was not kept."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return it as JSON values, without what there is for each session."""
         counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
         sample = self.sample.tolist()
         return {"metrics": self.metrics, "similarities": counts, "sample": sample}
@@ -42,7 +45,7 @@ class Evaluation:
         """Return what `as_json` was called on."""
         counts = {name: np.array(counted) for name, counted in values["similarities"].items()}
         sample = np.array(values["sample"], np.float32)
-        return Evaluation(values["metrics"], Similarities(**counts), sample)
+        return Evaluation(values["metrics"], Similarities(**counts), sample, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +83,12 @@ class Evaluator:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> Evaluation:
         """Return all that comes of the scores that a model gives."""
-        metrics = self.of_scores(model, scores, loss)
+        measured = self.measure(model, scores, loss)
         sample = scores[self.sessions.result_places(self.sample)]
-        return Evaluation(metrics, count_similarities(self.sessions, scores), sample)
+        # Those of all evaluations of a run are in memory at once.
+        per_session = {name: of.astype(np.float32) for name, of in measured.per_session.items()}
+        similarities = count_similarities(self.sessions, scores)
+        return Evaluation(measured.metrics, similarities, sample, per_session)
 
     @property
     def sample(self) -> Ints:
@@ -97,8 +103,18 @@ class Evaluator:
         loss: Callable[[Sessions, Floats], float] | None = None,
     ) -> dict[str, float]:
         """Return the metrics that these scores give, with the prefix `test_`."""
+        return self.measure(model, scores, loss).metrics
+
+    def measure(
+        self,
+        model: "SentenceTransformer",
+        scores: Floats,
+        loss: Callable[[Sessions, Floats], float] | None = None,
+    ) -> Measured:
+        """Return what `of_scores` does, and what is known for each session."""
         with phase("computing the metrics of the test sessions", len(self.sessions)):
-            metrics = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
+            measured = self.host.compute_metrics(model, self.sessions, scores, self.baseline)
         if loss is not None:
-            metrics[LOSS] = loss(self.sessions, scores)
-        return with_test_prefix(metrics)
+            measured.metrics[LOSS] = loss(self.sessions, scores)
+        per_session = with_test_prefix(measured.per_session)
+        return Measured(with_test_prefix(measured.metrics), per_session)

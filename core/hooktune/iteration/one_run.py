@@ -15,8 +15,10 @@ from hooktune.contract.metric import ranking_warning
 from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
+from hooktune.evaluation.evaluator import Evaluation
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
+from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
@@ -102,7 +104,7 @@ def run_once(
                 active, copy.deepcopy(start.encoder.model), start.training, params
             )
             active.log_fit_seconds()
-            evaluation = active.evaluation_of(model, active.last_step)
+            evaluation = active.evaluation_of(model, active.last_step, per_session=True)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
@@ -113,6 +115,7 @@ def run_once(
             tracker.tag(run, {WARNING_TAG: warning})
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
+        _log_query_figures(tracker, run, start, evaluation)
         draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
             method = iteration.name.method
@@ -138,6 +141,14 @@ def run_once(
         with suppress(ClaimLostError):
             _end_run(tracker, run, host, claim, "KILLED", failure)
         raise
+
+
+def _log_query_figures(
+    tracker: Tracker, run: RunRecord, start: StartingPoint, evaluation: Evaluation
+) -> None:
+    sessions, trained_on = start.evaluator.sessions, start.training.train
+    figures = query_figures(sessions, trained_on, start.per_session, evaluation.per_session or {})
+    tracker.log_file(run, figures.to_bytes(), QUERIES_FILE)
 
 
 def _end_run(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from hooktune.evaluation.comparison import Comparison
     from hooktune.evaluation.promotion import Promotion, Rollback
+    from hooktune.evaluation.query_figures import QueryFigures
     from hooktune.training.process_group import ProcessGroup
 
 logger = logging.getLogger(__name__)
@@ -261,6 +262,16 @@ class Runner:
             RequestError: There is no such run, or it has no model.
         """
         return self.tracker.load_model(self._found(run), device)
+
+    def query_figures(self, run: RunRecord | str) -> "QueryFigures":
+        """Return the metrics of each test query of a run, before tuning and after it.
+
+        Raises:
+            RequestError: There is no such run, or it has kept none, as those of earlier versions.
+        """
+        from hooktune.evaluation.query_figures import query_figures_of
+
+        return query_figures_of(self.tracker, self._found(run))
 
     def export(self, run: RunRecord | str, to: str | Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.

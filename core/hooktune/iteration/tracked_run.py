@@ -154,18 +154,32 @@ class TrackedRun(RunOfProcess):
         """See `ActiveRun.log_scores`."""
         check_point({}, step)
         with self._keeping_failure():
-            metrics = self.evaluator.host.compute_metrics(model, sessions, scores, baseline)
-            self._log(with_train_prefix(metrics), step, ("mean", "sliding"))
+            measured = self.evaluator.host.compute_metrics(model, sessions, scores, baseline)
+            self._log(with_train_prefix(measured.metrics), step, ("mean", "sliding"))
 
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """See `ActiveRun.evaluate`."""
         check_point({}, step)
         return dict(self.evaluation_of(model, step).metrics)
 
-    def evaluation_of(self, model: "SentenceTransformer", step: int) -> Evaluation:
-        """Evaluate a model; one that was evaluated before is not encoded again."""
+    def evaluation_of(
+        self, model: "SentenceTransformer", step: int, *, per_session: bool = False
+    ) -> Evaluation:
+        """Evaluate a model; one that was evaluated before is not encoded again.
+
+        Args:
+            model: The model.
+            step: The training step that it stands for.
+            per_session: Whether the metrics of each session are needed. A checkpoint does not keep
+                them, so that a model evaluated before it is encoded again.
+        """
         key = _fingerprint(model)
-        evaluation: Evaluation | None = self._lead(lambda: self._evaluations.get(key))
+
+        def known() -> Evaluation | None:
+            found = self._evaluations.get(key)
+            return None if found and per_session and found.per_session is None else found
+
+        evaluation: Evaluation | None = self._lead(known)
         if evaluation is None:
             scores = self.evaluator.scores(model)
             evaluation = self._lead(lambda: self.evaluator.in_full(model, scores, self._loss))

@@ -16,7 +16,6 @@ from hooktune.contract.metric import (
     LOSS_DESCRIPTION,
     MainMetric,
     MetricDescription,
-    problem_of_metrics,
 )
 from hooktune.errors import PluginError, PluginRequestError
 from hooktune.naming import check_method_name
@@ -34,6 +33,7 @@ from hooktune.plugin.checks import (
 )
 from hooktune.plugin.descriptions import problem_of_descriptions
 from hooktune.plugin.guard import guarded
+from hooktune.plugin.measured import Measured, problem_of_measured, read_measured
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -173,31 +173,33 @@ class Host:
         sessions: "Sessions",
         scores: "Floats",
         baseline: "Floats",
-    ) -> dict[str, float]:
+    ) -> Measured:
         """Gather every plugin's metrics of some sessions, without prefix.
 
         Raises:
-            PluginError: A plugin failed, returned something else than numbers by legal names, or
-                gave a name that another one gave too.
+            PluginError: A plugin failed, returned something else than numbers, or a number for each
+                session, by legal names, or gave a name that another one gave too.
         """
-        metrics: dict[str, float] = {}
+        gathered = Measured({}, {})
         giver: dict[str, Plugin] = {}
         for plugin, call in self._callers["compute_metrics"].items():
             for given in call(model=model, sessions=sessions, scores=scores, baseline=baseline):
-                problem = problem_of_metrics(given)
+                problem = problem_of_measured(given, sessions)
                 if problem:
                     raise _broken(plugin, "compute_metrics", problem)
                 if LOSS in given:
                     raise _broken(plugin, "compute_metrics", LOSS_IS_RESERVED)
-                for name, value in given.items():
+                for name in given:
                     if name in giver:
                         raise PluginError(
                             f"Two plugins compute the metric {name!r}: {giver[name].label} and "
                             f"{plugin.label}. Rename it in one of them, or block one of them."
                         )
                     giver[name] = plugin
-                    metrics[name] = float(value)
-        return metrics
+                measured = read_measured(given)
+                gathered.metrics.update(measured.metrics)
+                gathered.per_session.update(measured.per_session)
+        return gathered
 
     def describe_metrics(self) -> dict[str, MetricDescription]:
         """Gather what is told of metrics, by their names without prefix; the loss among them.

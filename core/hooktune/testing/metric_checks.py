@@ -121,7 +121,8 @@ class MetricTrial:
 
     def metrics(self, of: Evaluation) -> dict[str, float]:
         """Compute the plugin's metrics."""
-        return self.host.compute_metrics(self.model, of.sessions, of.scores, of.baseline)
+        measured = self.host.compute_metrics(self.model, of.sessions, of.scores, of.baseline)
+        return measured.metrics
 
     @cached_property
     def changes(self) -> dict[str, str]:

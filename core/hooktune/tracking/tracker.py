@@ -15,11 +15,7 @@ from hooktune.plain_text import hide
 from hooktune.tracking import iterations, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.claims import Claims
-from hooktune.tracking.connection import (
-    database_file,
-    open_client,
-    resolve_tracking_uri,
-)
+from hooktune.tracking.connection import database_file, open_client, resolve_tracking_uri
 from hooktune.tracking.logins import secrets_of_environment
 from hooktune.tracking.models import champions, files, initial, loading
 from hooktune.tracking.models.champions import ModelVersion
@@ -27,7 +23,7 @@ from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import Answer, with_retries, write_points
 from hooktune.tracking.outbox.metric_log import MetricLog
 from hooktune.tracking.outbox.outbox import Delivered, Outbox
-from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, SetTags, spool_folder
+from hooktune.tracking.outbox.spool import End, KeepIfBest, LogFile, LogText, SetTags, spool_folder
 from hooktune.tracking.records import EndStatus, Iteration, RunRecord
 from hooktune.tracking.store_address import StoreAddress, read_store_address
 from hooktune.tracking.stored_points import StoredPoints
@@ -221,6 +217,10 @@ class Tracker:
     def log_text(self, run: RunRecord, text: str, file: str) -> None:
         """Store a text as an artifact of a run."""
         self._outbox.send(run.run_id, LogText(text=text, file=file))
+
+    def log_file(self, run: RunRecord, content: bytes, file: str) -> None:
+        """Store a file as an artifact of a run."""
+        self._outbox.send(run.run_id, LogFile(content=content, file=file))
 
     def log_figure(self, run: RunRecord, figure: "Figure", file: str) -> None:
         """Store a figure of matplotlib as an artifact of a run.

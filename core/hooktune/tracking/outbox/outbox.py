@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING
 from hooktune.contract.listing import Record
 from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.plain_text import without_secrets
-from hooktune.tracking import notes, queries, records
+from hooktune.tracking import artifacts, notes, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.models.best import keep_if_best
 from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import with_retries, write_points
-from hooktune.tracking.outbox.spool import End, KeepIfBest, LogText, Operation, RunSpool, SetTags
+from hooktune.tracking.outbox.spool import (
+    End,
+    KeepIfBest,
+    LogFile,
+    LogText,
+    Operation,
+    RunSpool,
+    SetTags,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -214,6 +222,8 @@ def perform(
             client.log_batch(run_id, tags=[RunTag(*tag) for tag in operation.tags.items()])
         case LogText():
             client.log_text(run_id, operation.text, operation.file)
+        case LogFile():
+            artifacts.write_artifact(client, run_id, operation.content, operation.file)
         case KeepIfBest():
             return _keep_model_if_best(client, run_id, model(), operation.step, verify)
         case End():

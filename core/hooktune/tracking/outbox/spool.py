@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hooktune.errors import HooktuneError
 from hooktune.plain_text import encodable
@@ -45,6 +45,16 @@ class LogText(BaseModel):
     file: str
 
 
+class LogFile(BaseModel):
+    """A file is to become an artifact of the run."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    kind: Literal["file"] = "file"
+    content: bytes
+    file: str
+
+
 class KeepIfBest(BaseModel):
     """The run's model is to be kept if it is the best of its iteration."""
 
@@ -62,7 +72,7 @@ class End(BaseModel):
     """Milliseconds since 1970."""
 
 
-Operation = SetTags | LogText | KeepIfBest | End
+Operation = SetTags | LogText | LogFile | KeepIfBest | End
 """What is to be done to a run, beside its metric points; doing it twice is doing it once."""
 
 _OPERATION: Final[TypeAdapter[Operation]] = TypeAdapter(

@@ -1,0 +1,33 @@
+"""The files among the artifacts of a run that hooktune reads again."""
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from hooktune.processes import scratch_folder
+from hooktune.tracking.connection import repository_at
+from hooktune.tracking.failures import insist
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def write_artifact(client: "MlflowClient", run_id: str, content: bytes, file: str) -> None:
+    """Store a file as an artifact of a run, in place of one that is there."""
+    where = PurePosixPath(file)
+    with scratch_folder() as folder:
+        path = folder / where.name
+        path.write_bytes(content)
+        client.log_artifact(run_id, str(path), str(where.parent))
+
+
+def read_artifact(client: "MlflowClient", run_id: str, file: str) -> bytes | None:
+    """Return a file among the artifacts of a run; None where it has no such file."""
+    address = client.get_run(run_id).info.artifact_uri
+    repository = repository_at(client.tracking_uri, address)
+    listed = insist(repository.list_artifacts, str(PurePosixPath(file).parent))
+    if not any(entry.path == file for entry in listed):
+        return None
+    if local := getattr(repository, "artifact_dir", None):
+        return Path(local, file).read_bytes()
+    with scratch_folder() as folder:
+        return Path(insist(repository.download_artifacts, file, dst_path=str(folder))).read_bytes()
