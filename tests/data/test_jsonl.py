@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hooktune.data.arrow_reader import read_session_blocks
-from hooktune.data.jsonl import MAX_DEPTH, is_too_deep, read_items, read_sessions
+from hooktune.data.jsonl import MAX_DEPTH, deep_lines, is_too_deep, read_items, read_sessions
 from hooktune.errors import DataError, RequestError
 
 SESSION = {
@@ -134,6 +134,22 @@ def test_the_depth_of_a_line_is_told_whatever_its_texts_hold(value, ascii_only):
     around = MAX_DEPTH - 2
     line = "[" * around + text + ', "' + "{[" * MAX_DEPTH + '"' + "]" * around
     assert is_too_deep(line.encode()) == (depth(value) > 2)
+
+
+# Each depth is stated with others beside it, and so that it begins and ends anywhere in a word.
+LINES = st.lists(
+    st.builds(
+        lambda before, depth, brackets: b"x" * before + brackets[0] * depth + brackets[1] * depth,
+        st.integers(0, 150),
+        st.sampled_from([0, 1, MAX_DEPTH // 2, MAX_DEPTH, MAX_DEPTH + 1, 3 * MAX_DEPTH]),
+        st.sampled_from([(b"[", b"]"), (b"{", b"}"), (b'"[', b'"'), (b"[{},", b"]")]),
+    )
+)
+
+
+@given(LINES)
+def test_of_many_lines_the_deep_ones_are_found(lines):
+    assert deep_lines(lines, b"\n".join(lines)) == [line for line in lines if is_too_deep(line)]
 
 
 def test_a_missing_file_a_folder_and_an_empty_file_are_refused(tmp_path):

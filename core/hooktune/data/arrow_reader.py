@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from hooktune.data.jsonl import (
     Lines,
     checked_sessions,
-    is_too_deep,
+    deep_lines,
     read_line_blocks,
     read_sessions,
     stated_lines,
@@ -99,12 +99,12 @@ def _read_block(
         schema: That of the block before, if there was one; returned beside is that of this block.
     """
     content = stated_lines(lines)
+    text = b"\n".join(content)
     # A line that opens and ends with a brace holds whole objects, and so many rows, one each.
-    if not all(line.startswith(b"{") and line.endswith(b"}") for line in content) or any(
-        map(is_too_deep, content)
+    if not all(line.startswith(b"{") and line.endswith(b"}") for line in content) or deep_lines(
+        content, text
     ):
         return None, schema
-    text = b"\n".join(content)
     for tried in (schema, _schema_of(content[:_SAMPLE])):
         if tried is not None:
             try:
@@ -163,8 +163,11 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
     Raises:
         _NotSureError, ValidationError, UnicodeDecodeError: It may not be.
     """
-    text.decode("utf-8")
-    odd_number = (b"Inf" in text or b"NaN" in text) and _NO_NUMBER.search(text)
+    if not text.isascii():
+        text.decode("utf-8")
+    # One letter is looked for many times as fast as three.
+    may_be_odd = any(word[:1] in text and word in text for word in (b"Inf", b"NaN"))
+    odd_number = may_be_odd and _NO_NUMBER.search(text)
     column = {name: table[name].combine_chunks() for name in table.column_names}
     results, events = column["search_results"], column["events"]
     shown, on = results.flatten(), events.flatten()

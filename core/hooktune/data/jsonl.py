@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -21,6 +22,8 @@ MAX_DEPTH: Final = 64
 _BLOCK_BYTES: Final = 1 << 24
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _ESCAPED = re.compile(rb"\\.")
+_LOOKED_AT_ONCE: Final = 1 << 16
+_WORD: Final = 64
 _AS_BRACES: Final = bytes.maketrans(b"[]", b"{}")
 _NEITHER_BRACKET_NOR_QUOTE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _SAME_LINE = re.compile(r"line 1 (?=column)")
@@ -201,6 +204,30 @@ def is_too_deep(line: bytes) -> bool:
             return False
         brackets = brackets.replace(b"{}", b"")
     return True
+
+
+def deep_lines(lines: Lines, text: bytes) -> Lines:
+    """Return the lines that are too deep; one look at all of them tells most that are not.
+
+    Args:
+        lines: Lines without line breaks.
+        text: The same, joined by line breaks.
+    """
+    content = np.frombuffer(text, np.uint8)
+    parts = (
+        # The two brackets that open something differ in one bit.
+        np.packbits(content[start : start + _LOOKED_AT_ONCE] | 0x20 == ord("{"))
+        for start in range(0, len(content), _LOOKED_AT_ONCE)
+    )
+    opening = np.concatenate([*parts, np.zeros(_WORD // 8, np.uint8)])
+    words = opening[: len(opening) // 8 * 8].view(np.uint64)
+    before = np.concatenate([[0], np.cumsum(np.bitwise_count(words), dtype=np.int64)])
+    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+    ends = np.cumsum(lengths + 1) - 1
+    # Whole words are counted, so some brackets of a line's neighbours too.
+    at_most = before[-(-ends // _WORD)] - before[(ends - lengths) // _WORD]
+    doubtful = (lines[place] for place in np.flatnonzero(at_most > MAX_DEPTH))
+    return [line for line in doubtful if is_too_deep(line)]
 
 
 def _texts(path: Path, first_number: int, lines: Lines) -> Iterator[tuple[int, str]]:
