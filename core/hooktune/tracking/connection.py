@@ -115,6 +115,8 @@ def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient"
                 _check_artifact_root(database)
             if database is not None and database.exists():
                 _check_that_it_is_mlflows(database)
+            if address.database is not None:
+                _check_that_it_lets_in(address)
             use_login(address)
             client = PatientClient(tracking_uri=address.used, registry_uri=address.used)
             if address.page is not None:
@@ -210,6 +212,21 @@ def _check_that_it_is_mlflows(database: Path) -> None:
             f"{database} is a database of something else than MLflow. "
             "Name another file by --tracking-uri."
         )
+
+
+def _check_that_it_lets_in(address: StoreAddress) -> None:
+    """Connect once to a database that answers, which MLflow would try for minutes if it is refused.
+
+    Raises:
+        SQLAlchemyError: The name, the user or the password is wrong.
+    """
+    from sqlalchemy import create_engine
+
+    engine = create_engine(address.used)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def _check_that_it_answers(address: StoreAddress) -> None:
