@@ -22,6 +22,7 @@ from hooktune.cli import main
 from hooktune.contract.settings import IterationSettings
 from hooktune.data.assembly import SESSION_WITH_LOST_CLICK, SESSION_WITHOUT_RESULT
 from hooktune.data.jsonl import read_sessions
+from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
@@ -204,7 +205,7 @@ def test_a_fuzzed_log_is_released_rightly_or_refused(desk: Path, content: bytes)
         results = slice(*sessions.offsets[place : place + 2])
         shown = [batch.object_ids[each].as_py() for each in sessions.item_index[results].tolist()]
         named = dict.fromkeys(result.object_id for result in session.search_results)
-        clicks = [event.object_id for event in session.events]
+        clicks = [each.object_id for each in session.events if each.event_type == CLICK]
         assert sessions.queries[int(sessions.query_index[place])].as_py() == session.search_query
         assert shown == [name for name in named if name in TEXTS]
         assert sessions.clicks[results].tolist() == [clicks.count(name) for name in shown]
