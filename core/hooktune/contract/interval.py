@@ -1,0 +1,70 @@
+"""How far a difference between two models can be trusted."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+LEVEL = 0.95
+"""How often the interval of a difference is to hold the true one."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The difference of a metric between two models, and what chance may have done to it."""
+
+    difference: float
+    """The metric under the second model less that under the first, on the same sessions."""
+    low: float
+    """The lower end of its 95 % interval; NaN where a single query has the metric."""
+    high: float
+    """The upper end."""
+    p: float
+    """How probable a difference as large is, were the models equally good."""
+    queries: int
+    """How many queries it is known of."""
+    more_queries: int | None
+    """How many more would show such a difference in four of five cases; None where it shows
+    already, or is none at all."""
+
+    def verdict(self, *, greater_is_better: bool) -> Literal["better", "worse", "unknown"]:
+        """Say whether the second model is better, worse, or whether that can't be told."""
+        low, high = (self.low, self.high) if greater_is_better else (-self.high, -self.low)
+        return "better" if low > 0 else "worse" if high < 0 else "unknown"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values; NaN becomes None."""
+        values = asdict(self)
+        return {name: None if _is_nan(value) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `as_json` returned.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: A value is no number.
+            ValueError: A value is no number.
+        """
+        more = values["more_queries"]
+        return cls(
+            difference=_number(values["difference"]),
+            low=_number(values["low"]),
+            high=_number(values["high"]),
+            p=_number(values["p"]),
+            queries=int(values["queries"]),
+            more_queries=None if more is None else int(more),
+        )
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.difference:+.4f}"
+        return f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
