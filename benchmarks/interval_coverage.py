@@ -89,8 +89,27 @@ def main() -> None:
                     shares[1:] = ["–", "–"]
                 told = f"{better / asked.repetitions:.1%} | {small / asked.repetitions:.1%}"
                 print(
-                    f"| {shape} | {words} | {count} | {' | '.join(shares)} | {told} |", flush=True
+                    "| differences of | sessions of a query | queries | hooktune | BCa | percentile "
+                    "| no difference, told | told as better |\n|---|---|---|---|---|---|---|---|"
                 )
+    for shape, (draw, true) in SHAPES.items():
+        for words, weigh in (("1", one_session), ("2", some_sessions)):
+            for count in COUNTS:
+                random = np.random.default_rng([asked.seed, count])
+                hits = dict.fromkeys(("hooktune", "BCa", "percentile", "told", "better"), 0)
+                for _ in range(asked.repetitions):
+                    differences, sessions = draw(random, count), weigh(random, count)
+                    found = paired_interval(np.zeros(count), differences, sessions)
+                    hits["hooktune"] += found.low <= true <= found.high
+                    if count < COUNTS[-1]:  # with more they come to the same, and take minutes
+                        for kind in ("BCa", "percentile"):
+                            low, high = scipys(kind, differences, sessions)
+                            hits[kind] += low <= true <= high
+                    null = paired_interval(np.zeros(count), differences - true, sessions)
+                    hits["told"] += null.is_told
+                    hits["better"] += null.verdict(greater_is_better=True) == "better"
+                shares = [f"{hit / asked.repetitions:.1%}" if hit else "–" for hit in hits.values()]
+                print(f"| {shape} | {words} | {count} | {' | '.join(shares)} |", flush=True)
 
 
 if __name__ == "__main__":

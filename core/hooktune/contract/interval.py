@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
-LEVEL = 0.95
+LEVEL: Final = 0.95
 """How often the interval of a difference is to hold the true one."""
 
 
@@ -28,9 +28,18 @@ class Interval:
     already, or is none at all."""
 
     def verdict(self, *, greater_is_better: bool) -> Literal["better", "worse", "unknown"]:
-        """Say whether the second model is better, worse, or whether that can't be told."""
-        low, high = (self.low, self.high) if greater_is_better else (-self.high, -self.low)
-        return "better" if low > 0 else "worse" if high < 0 else "unknown"
+        """Say whether the second model is better, worse, or whether that can't be told.
+
+        It is told where the interval does not hold 0 and the test agrees.
+        """
+        if not self.is_told:
+            return "unknown"
+        return "better" if (self.difference > 0) == greater_is_better else "worse"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether chance alone seldom makes such a difference."""
+        return (self.low > 0 or self.high < 0) and self.p < 1 - LEVEL
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; NaN becomes None."""

@@ -7,11 +7,12 @@ over sessions, and so a ratio of two sums over queries.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from hooktune.contract.interval import LEVEL, Interval
 from hooktune.contract.sessions import Floats, Ints
@@ -38,8 +39,10 @@ def paired_interval(before: Floats, after: Floats, sessions: Ints) -> Interval:
     Student's t: those by percentiles, the corrected and accelerated ones (BCa) among them, held the
     true difference of 30 queries in 83 to 92 of 100 cases where they should in 95. The standard
     error is that of a ratio. `p` is that of the paired randomisation test (Smucker, Allan and
-    Carterette, 2007), which swaps the models of random queries. Of more than 10,000 queries both
-    are Student's and the normal distribution's. The same values give the same result.
+    Carterette, 2007), which swaps the models of random queries, or the bootstrap's where that is
+    larger: the test takes gains and losses for equally skewed, and calls 7 of 100 differences real
+    where it should 5. Of more than 10,000 queries both are Student's. The same values give the same
+    result.
 
     How many queries are needed follows from the normal approximation (Webber, Moffat and Zobel,
     2008): n = ((z(0.975) + z(0.8)) s / d)^2, with d the difference and s its deviation.
@@ -62,17 +65,17 @@ def paired_interval(before: Floats, after: Floats, sessions: Ints) -> Interval:
         return Interval(difference, math.nan, math.nan, 1.0, 1, None)
     error = _standard_error(weights, differences - difference)
     student = float(stdtrit(count - 1, (1 + LEVEL) / 2))
-    if count > _MOST_QUERIES:
-        width, p = student * error, _p_of_normal(difference, error)
-    else:
+    ratio = abs(difference) / error if error else math.inf if difference else 0.0
+    width, p = student * error, 2 * float(stdtr(count - 1, -ratio))
+    if count <= _MOST_QUERIES:
         random = np.random.default_rng(_SEED)
         ratios = _bootstrap_ratios(weights, differences - difference, random)
-        width = max(student, _quantile(ratios)) * error
-        p = _p_of_swaps(weights * differences, random)
-    low, high = difference - width, difference + width
-    is_told = low > 0 or high < 0
-    more = None if is_told else _more_queries(difference, error, count)
-    return Interval(difference, low, high, p, count, more)
+        width = max(width, float(np.quantile(ratios, LEVEL, method="higher")) * error)
+        p = max(p, _share(ratios >= ratio), _p_of_swaps(weights * differences, random))
+    found = Interval(difference, difference - width, difference + width, p, count, None)
+    if found.is_told or not difference:
+        return found
+    return replace(found, more_queries=_more_queries(ratio, count))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -126,12 +129,8 @@ def _bootstrap_ratios(
     return ratios
 
 
-def _quantile(ratios: Doubles) -> float:
-    return float(np.quantile(ratios, LEVEL, method="higher"))
-
-
 def _p_of_swaps(weighted: Doubles, random: np.random.Generator) -> float:
-    """Return how often random signs give as large a sum; the given ones count as one of them.
+    """Return how often random signs give as large a sum.
 
     `scipy.stats.permutation_test` does the same, and takes ten times as long.
     """
@@ -139,23 +138,20 @@ def _p_of_swaps(weighted: Doubles, random: np.random.Generator) -> float:
     swaps = min(max(_DRAWS // count, _FEWEST_RESAMPLES), _MOST_RESAMPLES)
     at_once = max(1, _DRAWS_AT_ONCE // count)
     observed = abs(float(weighted.sum())) * (1 - 1e-12)
-    as_large = 0
+    sums = []
     for start in range(0, swaps, at_once):
         size = min(at_once, swaps - start)
         signs = random.integers(0, 2, (size, count), dtype=np.int8) * 2.0 - 1.0
-        as_large += int((np.abs(signs @ weighted) >= observed).sum())
-    return (as_large + 1) / (swaps + 1)
+        sums.append(np.abs(signs @ weighted))
+    return _share(np.concatenate(sums) >= observed)
 
 
-def _p_of_normal(difference: float, error: float) -> float:
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return math.erfc(abs(difference) / error / math.sqrt(2))
+def _share(as_large: npt.NDArray[np.bool_]) -> float:
+    """Return how many are as large as what was found, which counts as one of them."""
+    return float((as_large.sum() + 1) / (len(as_large) + 1))
 
 
-def _more_queries(difference: float, error: float, count: int) -> int | None:
-    if difference == 0:
-        return None
-    needed = float(ndtri((1 + LEVEL) / 2) + ndtri(POWER)) * error / abs(difference)
-    more = math.ceil(count * needed**2) - count
-    return max(more, 1)
+def _more_queries(ratio: float, count: int) -> int:
+    """Return how many more queries it takes for a difference of so many standard errors."""
+    needed = float(ndtri((1 + LEVEL) / 2) + ndtri(POWER)) / ratio
+    return max(math.ceil(count * needed**2) - count, 1)
