@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hooktune.contract.encoding import Reader as Reader
     from hooktune.contract.encoding import Task as Task
     from hooktune.contract.hooks import hookimpl as hookimpl
+    from hooktune.contract.interval import Interval as Interval
     from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.metric import Accumulation as Accumulation
     from hooktune.contract.metric import MainMetric as MainMetric
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from hooktune.errors import UnsafeModelError as UnsafeModelError
     from hooktune.evaluation.comparison import Comparison as Comparison
     from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
+    from hooktune.evaluation.pairs import MethodPair as MethodPair
     from hooktune.evaluation.promotion import Contest as Contest
     from hooktune.evaluation.promotion import Promotion as Promotion
     from hooktune.evaluation.promotion import Rollback as Rollback
@@ -110,6 +112,7 @@ _HOME: Final = {
     "EventCount": "data.manifest",
     "Floats": "contract.sessions",
     "HooktuneError": "errors",
+    "Interval": "contract.interval",
     "Ints": "contract.sessions",
     "Iteration": "tracking.records",
     "IterationName": "naming",
@@ -122,6 +125,7 @@ _HOME: Final = {
     "MetricDescription": "contract.metric",
     "MethodOnBatch": "evaluation.comparison",
     "MethodOutcome": "iteration.result",
+    "MethodPair": "evaluation.pairs",
     "MethodSettings": "contract.settings",
     "MiniBatch": "training.mini_batches",
     "MiniBatchLoader": "training.mini_batches",

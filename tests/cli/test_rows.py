@@ -1,10 +1,14 @@
 """What people read of the store: tables and JSON."""
 
+import json
 import math
 
+import pytest
 from made_records import SHIFT, a_run, an_iteration
 
 from hooktune.cli import rows
+from hooktune.contract.interval import Interval
+from hooktune.contract.metric import RANKING_METRIC
 
 NASTY = "[red]query[/red] \x1b[2J\x07 :smile:"
 
@@ -55,9 +59,64 @@ def test_markup_and_control_characters_are_shown_as_they_are():
 
 
 def test_a_run_as_json_names_its_model_only_where_that_is_kept():
-    kept, gone = (rows.run_json(a_run("aa", 0.1), has_model) for has_model in (True, False))
+    kept, gone = (
+        rows.run_json(a_run("aa", 0.1), an_iteration(), has_model) for has_model in (True, False)
+    )
     assert kept["metrics"] == {SHIFT: 0.1}
     assert (kept["model_uri"], gone["model_uri"]) == ("runs:/aa/model", None)
+
+
+def run_with_intervals(run_id: str, shift: float, **of_ranking):
+    intervals = {
+        SHIFT: Interval(shift, shift - 0.1, shift + 0.1, 0.2, 45, 120),
+        RANKING_METRIC: Interval(0.02, 0.01, 0.03, 0.004, 45, None),
+    }
+    text = json.dumps({name: found.as_json() for name, found in intervals.items()})
+    metrics = {SHIFT: shift, RANKING_METRIC: 0.52}
+    return a_run(run_id, metrics=metrics, tags={"hooktune.intervals": text, **of_ranking})
+
+
+def test_what_is_known_of_chance_stands_beside_the_main_metric_and_the_ranking():
+    run = run_with_intervals("aa", 0.05)
+    iteration = an_iteration("aa", True)
+    table = printed(rows.runs_table(iteration, [run, a_run("bb", 0.01)]))
+    assert "change, 95 %" in table
+    assert "+0.0500 [-0.0500, +0.1500]" in table
+    assert "+0.0200 [+0.0100, +0.0300]" in table
+    assert "+0.0500 [-0.0500, +0.1500]" in printed(
+        rows.best_table([rows.BestModel(run, iteration)])
+    )
+    said = rows.remarks(iteration, [run])
+    assert said[0].endswith("on 45 queries; about 120 more are needed.")
+    assert said[1].startswith(f"By {RANKING_METRIC} it is better than the starting model")
+
+    results = rows.run_json(run, iteration, False)["results"]
+    assert results[SHIFT] == {
+        "value": 0.05, "starting": 0.0, "difference": 0.05, "low": pytest.approx(-0.05),
+        "high": pytest.approx(0.15), "p": 0.2, "queries": 45, "more_queries": 120,
+    }  # fmt: skip
+    old = rows.run_json(a_run("bb", 0.01), iteration, False)["results"][SHIFT]
+    assert (old["value"], old["starting"], old["low"], old["p"]) == (0.01, 0.0, None, None)
+
+
+def test_a_run_that_a_guard_holds_back_is_marked():
+    run = run_with_intervals("aa", 0.05, **{"hooktune.held_back": "worse by something"})
+    line = next(
+        line
+        for line in printed(rows.runs_table(an_iteration(), [run])).splitlines()
+        if line.endswith("aa")
+    )
+    assert line.startswith("held back")
+    assert rows.run_json(run, an_iteration(), False)["held_back"] == "worse by something"
+
+
+def test_a_run_that_lost_by_shift_alone_is_told_with_the_command_that_keeps_it():
+    (stays, hint) = rows.remarks(an_iteration(improved=False), [run_with_intervals("aa", -0.02)])
+    assert "starts from it again" in stays
+    assert "ranks better than the starting model" in hint
+    assert hint.endswith("hooktune run M DIR --main-metric test_dist_shift_gap")
+    held = run_with_intervals("aa", -0.02, **{"hooktune.held_back": "worse by something"})
+    assert len(rows.remarks(an_iteration(improved=False), [held])) == 1
 
 
 def test_an_iteration_as_json_names_what_it_is_about():

@@ -82,7 +82,7 @@ def test_a_main_metric_is_read_back_from_its_text(text):
 def test_a_main_metric_is_higher_is_better_unless_said_otherwise():
     assert MainMetric.parse("test_mrr") == MainMetric("test_mrr", greater_is_better=True)
     for wrong in ("", "test_mrr:up", ":min"):
-        with pytest.raises(RequestError, match="main metric"):
+        with pytest.raises(RequestError, match="is no metric"):
             MainMetric.parse(wrong)
 
 

@@ -20,6 +20,7 @@ OTHERS = IterationSettings(
     seed=7,
     test_ratio=0.25,
     baseline="recorded",
+    guard=(MainMetric("test_mrr"), MainMetric("test_loss", greater_is_better=False)),
 )
 
 
@@ -35,6 +36,7 @@ def test_tags_are_those_that_stores_hold_already():
         "hooktune.seed": 7,
         "hooktune.test_ratio": 0.25,
         "hooktune.baseline": "recorded",
+        "hooktune.guard": "test_mrr:max, test_loss:min",
     }
 
 
@@ -46,6 +48,7 @@ def test_tags_that_somebody_edited_are_no_settings(edited: dict[str, str]):
     assert IterationSettings.from_tags({**tags, **edited}) is None
     for missing in tags:
         assert IterationSettings.from_tags({**tags, missing: ""}) is None
+    for missing in tags.keys() - {"hooktune.guard"}:
         assert (
             IterationSettings.from_tags({tag: tags[tag] for tag in tags.keys() - {missing}}) is None
         )
@@ -58,6 +61,19 @@ def test_a_setting_that_came_later_has_its_default_in_older_stores():
     tags = {tag: str(value) for tag, value in OTHERS.as_facts().items()}
     assert Later.from_tags(tags) == Later(**dict(OTHERS))
     assert Later.from_tags({**tags, "hooktune.holdout": "0.3"}).holdout == 0.3
+
+
+def test_guards_are_given_as_texts_or_as_metrics_and_may_be_none():
+    asked = check_settings({"guard": ["test_mrr", "test_loss:min"]})["guard"]
+    assert asked == OTHERS.guard == check_settings({"guard": OTHERS.guard})["guard"]
+    assert check_settings({"guard": "none"}) == {"guard": ()}
+    assert check_settings({"guard": ("none",)}) == {"guard": ()}
+    none = IterationSettings(guard=())
+    tags = {tag: str(value) for tag, value in none.as_facts().items()}
+    assert tags["hooktune.guard"] == "none"
+    assert IterationSettings.from_tags(tags) == none
+    with pytest.raises(RequestError, match="'test_mrr:up' is no metric"):
+        check_settings({"guard": ["test_mrr:up"]})
 
 
 def test_what_is_left_open_is_not_asked_for():
@@ -99,6 +115,7 @@ def test_each_setting_has_its_words_and_can_be_asked_for():
         "The seed is 7.",
         "25% of the queries are held out for testing, and not trained on.",
         "Distance shift is measured from the recorded scores.",
+        "No run is kept that is worse than the starting model by: test_mrr:max, test_loss:min.",
     ]
 
 

@@ -196,6 +196,12 @@ def test_a_main_metric_that_nobody_computes_is_refused(work):
         work(settings={"main_metric": MainMetric("test_x")})
 
 
+def test_a_guard_that_nobody_computes_for_each_session_is_refused(work, tracker: Tracker):
+    with pytest.raises(RequestError, match=r"'test_x' for each session.*test_mrr"):
+        work(settings={"guard": ["test_x"]})
+    assert tracker.iterations() == []
+
+
 class MoreParams(Params):
     margin: float = 0.1
 

@@ -87,6 +87,17 @@ def test_a_main_metric_without_direction_has_the_described_one(tracker: Tracker)
         settle_settings(asked(main_metric="test_loss:min"), None, old, described)
 
 
+def test_guards_without_direction_have_the_described_one(tracker: Tracker):
+    described = {"loss": LOSS_DESCRIPTION}
+    guards = ("test_mrr", "test_loss")
+    settings = settle_settings(asked(guard=guards), None, None, described)
+    assert settings.guard == (MainMetric("test_mrr"), LOSS)
+    old = begin(tracker, settings=settings)
+    assert settle_settings(asked(guard=guards), None, old, described) == settings
+    with pytest.raises(RequestError, match="was begun with guard test_mrr:max, test_loss:min, and"):
+        settle_settings(asked(guard="none"), None, old, described)
+
+
 def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):
     settings = IterationSettings(seed=3, main_metric=LOSS)
     existing = begin(tracker, settings=settings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hooktune.cli.group import PATH, Context, cli, json_option
-from hooktune.cli.rows import metric_columns
+from hooktune.cli.rows import metric_cells, metric_columns, results_json
 from hooktune.cli.tables import Column, Table, json_text, print_table
 from hooktune.plain_text import printable
 
@@ -55,6 +55,7 @@ def comparison_json(comparison: "Comparison") -> dict[str, Any]:
             "run_id": method.run and method.run.run_id,
             "params": method.run and method.run.params,
             "metrics": {name: method.metric(name) for name in comparison.metrics},
+            "results": results_json(method.iteration, method.run) if method.run else {},
             "starting_run": method.iteration.starting_run,
             "starting_metrics": method.iteration.starting_metrics,
             "fit_seconds": method.metric("fit_seconds"),
@@ -67,6 +68,7 @@ def comparison_json(comparison: "Comparison") -> dict[str, Any]:
         "comparable": not comparison.obstacles,
         "winner": comparison.winner and comparison.winner.method,
         "methods": [method_json(method) for method in comparison.methods],
+        "pairs": comparison.pairs.as_rows(),
         "remarks": [*comparison.obstacles, *comparison.notes],
     }
 
@@ -74,7 +76,8 @@ def comparison_json(comparison: "Comparison") -> dict[str, Any]:
 def comparison_table(comparison: "Comparison") -> Table:
     """Lay out the methods of a batch, a line each, below the model that they started from."""
     start = comparison.starting_metrics
-    before = (start.get(name) for name in comparison.metrics)
+    with_changes = any(method.run and method.run.intervals for method in comparison.methods)
+    before = metric_cells(comparison.metrics, start, {}, with_changes)
     rows: list[tuple[Any, ...]] = [("", "starting model", *before, None, None, "")]
     for method in comparison.methods:
         mark = "winner" if method == comparison.winner else ""
@@ -82,16 +85,19 @@ def comparison_table(comparison: "Comparison") -> Table:
         mark += " !" if run and run.warning else ""
         seconds = method.metric("fit_seconds")
         size = run.model_bytes if run else None
+        measured = (run.metrics, run.intervals) if run else ({}, {})
+        cells = metric_cells(comparison.metrics, *measured, with_changes)
         rows.append(
             (
-                mark, method.method, *(method.metric(name) for name in comparison.metrics),
+                mark, method.method, *cells,
                 None if seconds is None else f"{seconds:.1f}",
                 None if size is None else f"{size / 1e6:.1f} MB",
                 run.run_id if run else None,
             )
         )  # fmt: skip
     columns = (
-        Column(""), Column("method", is_prose=True), *metric_columns(comparison.metrics),
+        Column(""), Column("method", is_prose=True),
+        *metric_columns(comparison.metrics, with_changes),
         Column("seconds", 1), Column("model", 1), Column("run id"),
     )  # fmt: skip
     return Table(columns, rows)
@@ -112,4 +118,5 @@ def comparison_remarks(comparison: "Comparison") -> list[str]:
         lines.append(f"{comparison.winner.method} is the winner, by {main.name}.")
         if not main.greater_is_better:
             lines[-1] = f"{lines[-1][:-1]}: {main.direction}."
+    lines += map(str, comparison.pairs)
     return [printable(line) for line in [*lines, *comparison.notes]]

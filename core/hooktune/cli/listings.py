@@ -63,7 +63,10 @@ def best(context: Context, method: str | None, as_json: bool) -> None:
         if method in (None, name) and (model := rows.best_model(tracker, all_iterations, name))
     ]
     if as_json:
-        listed = [rows.run_json(model.run, tracker.has_model(model.run)) for model in models]
+        listed = [
+            rows.run_json(model.run, model.iteration, tracker.has_model(model.run))
+            for model in models
+        ]
         click.echo(json_text(listed))
     elif models:
         print_table(rows.best_table(models))
@@ -78,7 +81,7 @@ def print_runs(
     found = tracker.runs(iteration)
     if as_json:
         with_model = tracker.runs_with_model(iteration)
-        listed = [rows.run_json(run, run.run_id in with_model) for run in found]
+        listed = [rows.run_json(run, iteration, run.run_id in with_model) for run in found]
         click.echo(json_text({**rows.iteration_json(iteration), "runs": listed}))
         return
     click.echo(printable(str(iteration.name)))

@@ -1,19 +1,29 @@
 """What people read of iterations and runs: table rows, JSON values, lines."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.cli.tables import LINE, Column, Table
-from hooktune.contract.metric import RANKING_METRIC, RECIPROCAL_RANK, shown_metrics
+from hooktune.contract.interval import Interval
+from hooktune.contract.metric import (
+    RANKING_METRIC,
+    RECIPROCAL_RANK,
+    SHOWN_METRICS,
+    MainMetric,
+    shown_metrics,
+)
 from hooktune.errors import within_sentence
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
-    from hooktune.contract.metric import MainMetric
     from hooktune.iteration.result import IterationResult
     from hooktune.tracking import Iteration, RunRecord, Tracker
+
+
+_GAP: Final = SHOWN_METRICS[0]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,11 @@ class BestModel:
         """What is known of the model: as a run, or as the starting model of an iteration."""
         is_start = self.run.run_id == self.iteration.starting_run
         return self.iteration.starting_metrics if is_start else self.run.metrics
+
+    def change(self, name: str) -> str | None:
+        """How far a metric is from the starting model's, with its interval; None if unknown."""
+        interval = self.run.intervals.get(name)
+        return None if interval is None else str(interval)
 
 
 def best_model(
@@ -72,8 +87,8 @@ def iteration_json(iteration: "Iteration") -> dict[str, Any]:
     }
 
 
-def run_json(run: "RunRecord", has_model: bool) -> dict[str, Any]:
-    """Return a run as JSON values."""
+def run_json(run: "RunRecord", iteration: "Iteration", has_model: bool) -> dict[str, Any]:
+    """Return a run as JSON values, beside the starting model of an iteration."""
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -82,11 +97,28 @@ def run_json(run: "RunRecord", has_model: bool) -> dict[str, Any]:
         "batch_id": run.batch_id,
         "params": run.params,
         "metrics": run.metrics,
+        "results": results_json(iteration, run),
+        "held_back": run.held_back,
         "started_at": _iso(run.started_at),
         "seconds": run.seconds,
         "warning": run.warning,
         "failure": run.failure,
         "model_uri": run.model_uri if has_model else None,
+    }
+
+
+def results_json(iteration: "Iteration", run: "RunRecord") -> dict[str, Any]:
+    """Return the shown metrics of a run, each beside the starting model's and with its interval."""
+    starting, intervals = iteration.starting_metrics_of(run), run.intervals
+    unknown = dict.fromkeys(field.name for field in fields(Interval))
+    return {
+        name: {
+            "value": run.metrics.get(name),
+            "starting": starting.get(name),
+            **(intervals[name].as_json() if name in intervals else unknown),
+        }
+        for name in shown_metrics(iteration.settings.main_metric.name)
+        if name in run.metrics
     }
 
 
@@ -113,28 +145,55 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     shown = shown_metrics(main.name)
     ordered = sorted(runs, key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
 
-    def row(mark: str, name: str, status: str, metrics: Mapping[str, float], *rest: Any) -> Any:
-        return (mark, name, status, *(metrics.get(metric) for metric in shown), *rest)
-
-    rows = [
-        row("start", "starting model", "", iteration.starting_metrics, None, iteration.starting_run)
-    ]
+    with_changes = any(run.intervals for run in ordered)
+    before = metric_cells(shown, iteration.starting_metrics, {}, with_changes)
+    rows = [("start", "starting model", "", *before, None, iteration.starting_run)]
     for run in ordered:
         mark = "best" if run.run_id == iteration.best_run else ""
+        mark = "held back" if run.held_back else mark
         mark += " !" if run.warning else ""
         fit_seconds = run.metrics.get("fit_seconds")
         seconds = None if fit_seconds is None else f"{fit_seconds:.0f}"
-        rows.append(row(mark, run.name, run.status, run.metrics, seconds, run.run_id))
+        cells = metric_cells(shown, run.metrics, run.intervals, with_changes)
+        rows.append((mark, run.name, run.status, *cells, seconds, run.run_id))
     columns = (
         Column(""), Column("hyper-parameters", 5, is_prose=True), Column("status", 6),
-        *metric_columns(shown), Column("seconds", 1), Column("run id"),
+        *metric_columns(shown, with_changes), Column("seconds", 1), Column("run id"),
     )  # fmt: skip
     return Table(columns, rows)
 
 
-def metric_columns(names: Sequence[str]) -> list[Column]:
-    """Return the columns of some metrics, of which the first matters most."""
-    return [Column(names[0]), *(Column(name, 2) for name in names[1:])]
+def metric_columns(names: Sequence[str], with_changes: bool) -> list[Column]:
+    """Return the columns of some metrics, of which the first matters most.
+
+    With changes, the first and the ranking are followed by how far they are from the start's.
+    """
+    columns = []
+    for name in names:
+        importance = 9 if name == names[0] else 2
+        columns.append(Column(name, importance))
+        if with_changes and name in _changes_of(names):
+            columns.append(Column("change, 95 %", min(importance, 7)))
+    return columns
+
+
+def metric_cells(
+    names: Sequence[str],
+    metrics: Mapping[str, float],
+    intervals: "Mapping[str, Interval]",
+    with_changes: bool,
+) -> list[Any]:
+    """Return the values that stand in the columns of some metrics."""
+    cells: list[Any] = []
+    for name in names:
+        cells.append(metrics.get(name))
+        if with_changes and name in _changes_of(names):
+            cells.append(str(intervals[name]) if name in intervals else None)
+    return cells
+
+
+def _changes_of(names: Sequence[str]) -> tuple[str, str]:
+    return names[0], RANKING_METRIC
 
 
 def best_table(models: Iterable["BestModel"]) -> Table:
@@ -142,14 +201,17 @@ def best_table(models: Iterable["BestModel"]) -> Table:
     columns = (
         Column("method", is_prose=True), Column("batch", 4),
         Column("hyper-parameters", 3, is_prose=True), Column("main metric", 6), Column("value"),
-        Column(RANKING_METRIC, 2), Column(RECIPROCAL_RANK, 1), Column("model"),
+        Column("change, 95 %", 6), Column(RANKING_METRIC, 2), Column("its change, 95 %", 2),
+        Column(RECIPROCAL_RANK, 1), Column("model"),
         Column("warning", 5, is_prose=True),
     )  # fmt: skip
     rows = [
         (
             model.run.method, model.run.batch_id or "(initial model)", model.run.name,
             str(model.main_metric), model.metrics.get(model.main_metric.name),
-            model.metrics.get(RANKING_METRIC), model.metrics.get(RECIPROCAL_RANK),
+            model.change(model.main_metric.name),
+            model.metrics.get(RANKING_METRIC), model.change(RANKING_METRIC),
+            model.metrics.get(RECIPROCAL_RANK),
             model.run.model_uri, model.run.warning or "",
         )
         for model in models
@@ -167,11 +229,32 @@ def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
         if run.failure:
             failure = within_sentence(run.failure)
             said.append(f"The run {run.name} ({run.run_id}) is {run.status}: {failure}.")
+        if run.run_id == iteration.best_run:
+            said += iteration.evidence_in_words(run)
     if iteration.improved is False:
         said.append(
             "No run beats the starting model, which stays: the next iteration starts from it again."
         )
+        said += _ranks_better(iteration, runs)
     return [printable(line, LINE) for line in said]
+
+
+def _ranks_better(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
+    """Say that a run ranks better beyond its interval, though it lost by distance shift alone."""
+    main = iteration.settings.main_metric.name
+    if main != MainMetric().name:
+        return []
+    for run in runs:
+        ranking = run.intervals.get(RANKING_METRIC)
+        if run.held_back or ranking is None or ranking.verdict(greater_is_better=True) != "better":
+            continue
+        return [
+            f"The run {run.name} ({run.run_id}) ranks better than the starting model, "
+            f"{RANKING_METRIC} {ranking}, and lost by {main} alone. What an iteration chooses by "
+            "is fixed when it is begun; on another batch, or in another store, this keeps it: "
+            f"hooktune run {shlex.quote(iteration.name.method)} DIR --main-metric {_GAP}"
+        ]
+    return []
 
 
 def result_summary(result: "IterationResult") -> list[str]:

@@ -21,17 +21,24 @@ class CommandWithSettings(click.Command):
 
 @cache
 def _setting_options() -> tuple[click.Option, ...]:
-    from hooktune.contract.settings import IterationSettings, wording
+    from hooktune.contract.settings import IterationSettings, setting_text, wording
 
     return tuple(
         click.Option(
             [f"--{name.replace('_', '-')}"],
             type=_option_type(field.annotation),
             metavar=wording(name).metavar,
-            help=f"{field.description}  [default: {field.default}]",
+            help=f"{field.description}  [default: {setting_text(field.default)}]",
+            multiple=get_origin(field.annotation) is tuple,
+            callback=_left_open,
         )
         for name, field in IterationSettings.model_fields.items()
     )
+
+
+def _left_open(_: click.Context, __: click.Parameter, value: Any) -> Any:
+    """Return None for an option that was given no time of the several that it may be."""
+    return None if value == () else value
 
 
 def _option_type(annotation: Any) -> click.Choice[str] | type:

@@ -24,7 +24,11 @@ def allowed_in_words(field: FieldInfo) -> str:
     """Return the sentences that tell a field's bounds and its default."""
     bounds = bounds_in_words(field)
     allowed = f"Allowed: {bounds}. " if bounds else ""
-    default = field.default if isinstance(field.default, int | float) else str(field.default)
+    default = field.default
+    if isinstance(default, tuple):
+        default = ", ".join(map(str, default))
+    elif not isinstance(default, int | float):
+        default = str(default)
     return f"{allowed}Its default is {default!r}."
 
 

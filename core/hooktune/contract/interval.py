@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, Self
 LEVEL: Final = 0.95
 """How often the interval of a difference is to hold the true one."""
 
+_MANY: Final = 1_000_000
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -40,6 +42,27 @@ class Interval:
     def is_told(self) -> bool:
         """Whether chance alone seldom makes such a difference."""
         return (self.low > 0 or self.high < 0) and self.p < 1 - LEVEL
+
+    def in_words(
+        self, name: str, *, greater_is_better: bool, rival: str = "the starting model"
+    ) -> str:
+        """Say in a sentence what a metric tells of the second model beside the first."""
+        verdict = self.verdict(greater_is_better=greater_is_better)
+        facts = f"{self} on {self.queries} queries"
+        if verdict != "unknown":
+            return f"By {name} it is {verdict} than {rival}: {facts}, p {self.p:.3f}."
+        if self.difference == 0:
+            return f"By {name} it equals {rival} on {self.queries} queries."
+        return f"By {name} it cannot be told from {rival}: {facts}{self._needed()}."
+
+    def _needed(self) -> str:
+        if self.more_queries is None:
+            return ""
+        if self.more_queries > _MANY:
+            return ", and a million more would not tell"
+        # The estimate has no more digits than that.
+        digits = len(str(self.more_queries))
+        return f"; about {round(self.more_queries, min(0, 2 - digits)):,} more are needed"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values; NaN becomes None."""

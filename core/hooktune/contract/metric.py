@@ -57,7 +57,7 @@ RESERVED_NAMES: Final = (FIT_SECONDS,)
 
 @dataclass(frozen=True)
 class MainMetric:
-    """The metric that alone decides which model is best, with its direction."""
+    """A metric with its direction: the one that decides which model is best, or a guard."""
 
     name: str = "test_not_irrelevant_dist_shift"
     greater_is_better: bool = True
@@ -104,9 +104,29 @@ class MainMetric:
             name, direction = text, "min" if known and not known.greater_is_better else "max"
         if not name or direction not in ("max", "min"):
             raise RequestError(
-                f"{text!r} is no main metric. Write NAME, NAME:max (higher is better) or NAME:min."
+                f"{text!r} is no metric. Write NAME, NAME:max (higher is better) or NAME:min."
             )
         return cls(name, direction == "max")
+
+
+DEFAULT_GUARDS: Final = (MainMetric(RANKING_METRIC), MainMetric(f"{TEST_PREFIX}dist_shift_gap"))
+"""What a model must not be worse by than its starting model, to be kept."""
+
+NO_GUARD: Final = "none"
+
+
+def parse_guards(
+    texts: Iterable[str], described: Mapping[str, MetricDescription] = MappingProxyType({})
+) -> tuple[MainMetric, ...]:
+    """Read guards as users write them, each as `MainMetric.parse` does; `none` alone is no guard.
+
+    Raises:
+        RequestError: One of them is no metric.
+    """
+    names = [text.strip() for text in texts]
+    if names == [NO_GUARD]:
+        return ()
+    return tuple(dict.fromkeys(MainMetric.parse(name, described) for name in names))
 
 
 def with_train_prefix(metrics: Mapping[str, float]) -> dict[str, float]:

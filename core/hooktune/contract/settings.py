@@ -1,13 +1,13 @@
 """What an iteration and a method are told: the settings, each with its bounds, words and tag."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hooktune.contract.fields import allowed_in_words, reason_in_words
-from hooktune.contract.metric import MainMetric
+from hooktune.contract.metric import DEFAULT_GUARDS, NO_GUARD, MainMetric, parse_guards
 from hooktune.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,6 +58,17 @@ def _read_main_metric(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
+def _read_guards(value: object) -> object:
+    given = value.split(",") if isinstance(value, str) else value
+    kinds = str | MainMetric
+    if not isinstance(given, list | tuple) or not all(isinstance(each, kinds) for each in given):
+        return value
+    try:
+        return parse_guards(map(str, given))
+    except RequestError as error:
+        raise ValueError(str(error)) from error
+
+
 class IterationSettings(BaseModel):
     """What an iteration is about: fixed when it is created and recorded on its experiment.
 
@@ -103,6 +114,20 @@ class IterationSettings(BaseModel):
         "scores.",
     )
 
+    guard: Annotated[
+        tuple[MainMetric, ...],
+        BeforeValidator(_read_guards),
+        Wording(
+            told="No run is kept that is worse than the starting model by: {value}.",
+            differing="are guarded by different metrics",
+            metavar="NAME[:max|:min]|none",
+        ),
+    ] = Field(
+        default=DEFAULT_GUARDS,
+        description="A metric that a run must not be worse by than its starting model, beyond the "
+        "interval, to be kept; may be given several times.",
+    )
+
     def split(self, sessions: "Sessions") -> Split:
         """Divide the sessions of a batch into those that are trained on and those to test with.
 
@@ -119,7 +144,7 @@ class IterationSettings(BaseModel):
     def as_facts(self) -> dict[str, int | float | str]:
         """Return the settings as they are recorded on an iteration and on each of its runs."""
         return {
-            setting_tag(name): value if isinstance(value, int | float) else str(value)
+            setting_tag(name): value if isinstance(value, int | float) else setting_text(value)
             for name, value in self
         }
 
@@ -140,7 +165,12 @@ class IterationSettings(BaseModel):
 
     def in_words(self) -> list[str]:
         """Return a sentence for each setting."""
-        return [wording(name).told.format(value=value) for name, value in self]
+        return [
+            wording(name).told.format(
+                value=setting_text(value) if isinstance(value, tuple) else value
+            )
+            for name, value in self
+        ]
 
 
 class AskedSettings(TypedDict, total=False):
@@ -155,6 +185,9 @@ class AskedSettings(TypedDict, total=False):
     """The seed of the split and of all training; 0 by default."""
     test_ratio: float | None
     """The share of the queries that are held out for testing; 0.2 by default."""
+    guard: str | Sequence[MainMetric | str] | None
+    """Metrics by which a run must not be worse than its starting model, to be kept; `none` for no
+    guard. By default ranking by clicks and the gap of the distance shift."""
     baseline: BaselineKind | None
     """Measure distance shift from the `starting` model's similarities or from the `recorded` rank
     scores."""
@@ -163,6 +196,13 @@ class AskedSettings(TypedDict, total=False):
 def setting_tag(name: str) -> str:
     """Return the name under which a setting is recorded, as a tag and as a param."""
     return f"hooktune.{name}"
+
+
+def setting_text(value: object) -> str:
+    """Return a setting's value as it is recorded and shown."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or NO_GUARD
+    return str(value)
 
 
 def wording(name: str) -> Wording:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hooktune.contract.metric import LOSS, TEST_PREFIX, with_test_prefix
+from hooktune.contract.metric import DEFAULT_GUARDS, LOSS, TEST_PREFIX, with_test_prefix
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
@@ -76,6 +76,9 @@ def measure_starting_point(
     main = settings.main_metric.name
     if main not in {*metrics, *with_test_prefix({LOSS: 0.0})}:
         raise _not_computed(main, metrics)
+    for guard in settings.guard:
+        if guard not in DEFAULT_GUARDS and guard.name not in measured.per_session:
+            raise _not_a_guard(guard.name, measured.per_session)
     train, (train_baseline,) = sessions.take_with(split.train, baseline)
     training = TrainingBatch(batch.batch_id, train, train_baseline)
     similarities = count_similarities(test, test_scores)
@@ -108,6 +111,13 @@ def _not_computed(main: str, known: Iterable[str]) -> RequestError:
     nearest, all_known = did_you_mean(main, known), did_you_mean("", known)
     hint = all_known if nearest == all_known else f"{nearest} {all_known}"
     return RequestError(f"No plugin computes the main metric {main!r} on this batch. {hint}")
+
+
+def _not_a_guard(name: str, known: Iterable[str]) -> RequestError:
+    return RequestError(
+        f"No plugin computes {name!r} for each session of this batch, so that it has no interval "
+        f"and cannot be a guard. {did_you_mean(name, known)}"
+    )
 
 
 def always_frozen(model: "SentenceTransformer", candidates: "list[BaseModel | None]") -> int:

@@ -11,11 +11,13 @@ from hooktune.contract.metric import (
     RANKING_METRIC,
     RECIPROCAL_RANK,
     SHOWN_METRICS,
+    MainMetric,
     shown_metrics,
 )
-from hooktune.contract.settings import IterationSettings, wording
+from hooktune.contract.settings import IterationSettings, setting_text, wording
 from hooktune.errors import RequestError
 from hooktune.evaluation.figures import new_figure
+from hooktune.evaluation.pairs import MethodPair, pairs_of_methods
 
 if TYPE_CHECKING:
     from hooktune.tracking import Iteration, RunRecord, Tracker
@@ -70,6 +72,8 @@ class Comparison(Tabular):
     """Why the methods do not compare; empty where they do."""
     notes: tuple[str, ...]
     """What else to mind."""
+    pairs: Listing[MethodPair]
+    """What the test queries tell of each two methods; empty where they do not compare."""
 
     def as_rows(self) -> list[dict[str, Any]]:
         """Return the values of each method."""
@@ -119,13 +123,17 @@ def compare(tracker: "Tracker", batch_id: str) -> Comparison:
     ]
     methods.sort(key=lambda method: method.method)
     obstacles = tuple(_obstacles(iterations))
-    winner = None
+    winner, pairs = None, Listing[MethodPair]()
     if not obstacles:
         main = iterations[0].settings.main_metric
         methods.sort(key=lambda method: main.sort_key(method.metric(main.name)))
         winner = next((method for method in methods if method.improved), None)
+        ranking = MainMetric(RANKING_METRIC)
+        metrics = dict.fromkeys([main, ranking] if _start_alike(iterations) else [ranking])
+        standing = {method.method: method.run for method in methods if method.run}
+        pairs = pairs_of_methods(tracker, standing, list(metrics))
     notes = [*_notes(methods), *([] if obstacles else _notes_on_the_start(iterations))]
-    return Comparison(batch_id, Listing(methods), winner, obstacles, tuple(notes))
+    return Comparison(batch_id, Listing(methods), winner, obstacles, tuple(notes), pairs)
 
 
 def plot_comparison(comparison: Comparison, file: Path) -> None:
@@ -182,7 +190,7 @@ def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
     for setting in IterationSettings.model_fields:
         methods: dict[str, list[str]] = {}
         for iteration in iterations:
-            value = str(getattr(iteration.settings, setting))
+            value = setting_text(getattr(iteration.settings, setting))
             methods.setdefault(value, []).append(iteration.name.method)
         if len(methods) > 1:
             listed = "; ".join(
@@ -201,13 +209,15 @@ def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
             yield f"! {method.method} {method.run.warning}."
 
 
+def _start_alike(iterations: "Iterable[Iteration]") -> bool:
+    first, *others = (iteration.starting_metrics for iteration in iterations)
+    return all(
+        _equal(first.get(name), other.get(name)) for name in SHOWN_METRICS for other in others
+    )
+
+
 def _notes_on_the_start(iterations: "Iterable[Iteration]") -> Iterable[str]:
-    starting = [iteration.starting_metrics for iteration in iterations]
-    if not all(
-        _equal(starting[0].get(name), other.get(name))
-        for name in SHOWN_METRICS
-        for other in starting
-    ):
+    if not _start_alike(iterations):
         yield (
             "The methods started from different models. What is measured from there, the distance "
             f"shift and its gap, does not compare; {RANKING_METRIC} and {RECIPROCAL_RANK} do."

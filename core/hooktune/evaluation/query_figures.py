@@ -164,6 +164,22 @@ def query_figures(
     return QueryFigures(pa.table(columns))
 
 
+def joined(first: QueryFigures, second: QueryFigures, metric: str) -> tuple[Floats, Floats, Ints]:
+    """Return a metric of those queries that two runs have in common, under each run's model.
+
+    Returns:
+        For each query its mean under the first run's model, the same under the second's, and over
+        how many sessions; empty where the metric is not known by query.
+    """
+    one, other = first.pairs(metric), second.pairs(metric)
+    keys = [
+        figures.table.column("key").to_numpy()[pairs.places]
+        for figures, pairs in ((first, one), (second, other))
+    ]
+    _, of_one, of_other = np.intersect1d(*keys, return_indices=True)
+    return one.after[of_one], other.after[of_other], one.sessions[of_one]
+
+
 def stored_query_figures(tracker: "Tracker", run: "RunRecord") -> QueryFigures | None:
     """Return the figures of a run's test queries; None for a run of a version that kept none.
 

@@ -11,11 +11,11 @@ from threading import Event
 from typing import Any, Final
 from uuid import uuid4
 
-from hooktune.contract.metric import ranking_warning
 from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.evaluator import Evaluation
+from hooktune.evaluation.evidence import evidence_tags
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
@@ -30,7 +30,7 @@ from hooktune.plugin.host import Host
 from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
-from hooktune.tracking.records import STARTING_METRICS_TAG, WARNING_TAG, EndStatus, to_json
+from hooktune.tracking.records import STARTING_METRICS_TAG, EndStatus, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -111,11 +111,9 @@ def run_once(
         claim.confirm()
         if stop.is_set():
             return _end_run(tracker, run, host, claim, "KILLED", "stopped")
-        if warning := ranking_warning(evaluation.metrics, iteration.starting_metrics):
-            tracker.tag(run, {WARNING_TAG: warning})
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
-        _log_query_figures(tracker, run, start, evaluation)
+        _record_evidence(tracker, iteration, run, start, evaluation)
         draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
             method = iteration.name.method
@@ -143,12 +141,22 @@ def run_once(
         raise
 
 
-def _log_query_figures(
-    tracker: Tracker, run: RunRecord, start: StartingPoint, evaluation: Evaluation
+def _record_evidence(
+    tracker: Tracker,
+    iteration: Iteration,
+    run: RunRecord,
+    start: StartingPoint,
+    evaluation: Evaluation,
 ) -> None:
+    """Record what each test query tells, before it is decided whether the run is the best."""
     sessions, trained_on = start.evaluator.sessions, start.training.train
     figures = query_figures(sessions, trained_on, start.per_session, evaluation.per_session or {})
     tracker.log_file(run, figures.to_bytes(), QUERIES_FILE)
+    with phase("computing the intervals of the metrics", len(figures)):
+        tags = evidence_tags(
+            iteration.settings, figures, evaluation.metrics, iteration.starting_metrics
+        )
+    tracker.tag(run, tags)
 
 
 def _end_run(

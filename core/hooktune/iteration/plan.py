@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hooktune.contract.metric import MainMetric, MetricDescription
+from hooktune.contract.metric import MainMetric, MetricDescription, parse_guards
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
     IterationSettings,
     Split,
     check_settings,
     setting_in_words,
+    setting_text,
 )
 from hooktune.errors import RequestError
 from hooktune.iteration.request import Request
@@ -179,6 +180,10 @@ def settle_settings(
         RequestError: The iteration exists and is about something else.
     """
     asked = check_settings(request.settings)
+    guards = request.settings.get("guard")
+    if guards is not None:
+        texts = guards.split(",") if isinstance(guards, str) else map(str, guards)
+        asked["guard"] = parse_guards(texts, described)
     text = request.settings.get("main_metric")
     if isinstance(text, str) and ":" not in text:
         recorded_main = existing and existing.settings.main_metric
@@ -192,9 +197,9 @@ def settle_settings(
         recorded = getattr(existing.settings, name)
         if value != recorded:
             raise RequestError(
-                f"{existing.name} was begun with {setting_in_words(name)} {recorded}, and "
-                f"{value} is asked for now. Leave it out to continue the iteration, or release "
-                "another batch."
+                f"{existing.name} was begun with {setting_in_words(name)} "
+                f"{setting_text(recorded)}, and {setting_text(value)} is asked for now. Leave it "
+                "out to continue the iteration, or release another batch."
             )
     return existing.settings
 

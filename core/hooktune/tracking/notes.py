@@ -83,7 +83,7 @@ def iteration_note(
     if runs:
         parts.append(f"{_state(iteration)}: {_counted(runs)}. {_outcome(iteration, best)}")
     if best is not None:
-        parts.append(_table(iteration, best, "best run"))
+        parts += [_table(iteration, best, "best run"), *_evidence(iteration, best)]
     remarks = [f"- {_name(run)}: {remark}" for run in runs for remark in _remarks(run, 200)]
     if len(remarks) > _MOST_LINES:
         remarks[_MOST_LINES:] = [f"- and {len(remarks) - _MOST_LINES} more"]
@@ -105,7 +105,7 @@ def run_note(iteration: Iteration, run: RunRecord) -> str:
     if run.warning:
         parts.append(f"**Warning:** {markdown(run.warning)}.")
     if iteration.settings.main_metric.name in run.metrics:
-        parts.append(_table(iteration, run, "this run"))
+        parts += [_table(iteration, run, "this run"), *_evidence(iteration, run)]
     return "\n\n".join(parts)
 
 
@@ -149,13 +149,23 @@ def _remarks(run: RunRecord, limit: int) -> list[str]:
     return said + ([f"{run.status}, {markdown(run.failure, limit)}"] if run.failure else [])
 
 
+def _evidence(iteration: Iteration, run: RunRecord) -> list[str]:
+    return [markdown(sentence) for sentence in iteration.evidence_in_words(run)]
+
+
 def _table(iteration: Iteration, run: RunRecord, heading: str) -> str:
     main, starting = iteration.settings.main_metric, iteration.starting_metrics_of(run)
     others = sorted(name for name in run.metrics if name in starting and name != main.name)
-    lines = [f"| metric | starting model | {heading} |", "|---|---|---|"]
+    intervals = run.intervals
+    headings = ["metric", "starting model", heading]
+    if intervals:
+        headings.append("change, 95 %")
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for name in [main.name, *others][:_MOST_LINES]:
         before, value = starting.get(name), run.metrics.get(name)
-        cells = ("–" if number is None else f"{number:.4f}" for number in (before, value))
+        cells = ["–" if number is None else f"{number:.4f}" for number in (before, value)]
+        if intervals:
+            cells.append(str(intervals.get(name, "–")))
         lines.append(f"| {markdown_code(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

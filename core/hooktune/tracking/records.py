@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from hooktune.contract.interval import Interval
 from hooktune.contract.listing import Record
-from hooktune.contract.settings import IterationSettings
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.settings import IterationSettings, setting_text
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.processes import describe_process
@@ -29,6 +31,8 @@ MODEL_TAG: Final = "hooktune.model_id"
 MODEL_BYTES_TAG: Final = "hooktune.model_bytes"
 MODEL_DIGEST_TAG: Final = "hooktune.model_digest"
 FAILURE_TAG: Final = "hooktune.failure"
+HELD_BACK_TAG: Final = "hooktune.held_back"
+INTERVALS_TAG: Final = "hooktune.intervals"
 WARNING_TAG: Final = "hooktune.warning"
 PROCESS_TAG: Final = "hooktune.process"
 PLUGIN_TAG: Final = "hooktune.plugin"
@@ -108,6 +112,20 @@ class RunRecord(Record):
         return _json_object(self.tags.get(STARTING_METRICS_TAG)) or {}
 
     @property
+    def held_back(self) -> str | None:
+        """Why a guard keeps the run from being the best; None where none does."""
+        return self.tags.get(HELD_BACK_TAG)
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """How far metrics differ from the starting model's; empty for runs of earlier versions."""
+        try:
+            found = json.loads(self.tags.get(INTERVALS_TAG, "{}"))
+            return {name: Interval.from_json(values) for name, values in found.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {}
+
+    @property
     def is_of_this_process(self) -> bool:
         """Whether this process has made it, or has taken it over."""
         return self.tags.get(PROCESS_TAG) == describe_process()
@@ -160,7 +178,7 @@ class Iteration(Record):
             "starting_run": self.starting_run,
             "finished_at": self.finished_at,
             **{
-                name: value if isinstance(value, int | float) else str(value)
+                name: value if isinstance(value, int | float) else setting_text(value)
                 for name, value in self.settings
             },
         }
@@ -168,6 +186,16 @@ class Iteration(Record):
     def starting_metrics_of(self, run: RunRecord) -> dict[str, float]:
         """Return the starting model's metrics that a run is compared with, its loss among them."""
         return {**self.starting_metrics, **run.own_starting_metrics}
+
+    def evidence_in_words(self, run: RunRecord) -> list[str]:
+        """Say by main metric and ranking whether a run can be told from the starting model."""
+        main = self.settings.main_metric
+        metrics = {main.name: main.greater_is_better, RANKING_METRIC: True}
+        return [
+            found.in_words(name, greater_is_better=greater_is_better)
+            for name, greater_is_better in metrics.items()
+            if (found := run.intervals.get(name)) is not None
+        ]
 
     @property
     def next_start(self) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -53,6 +54,13 @@ def an_iteration(main: MainMetric, starting: float | None) -> Iteration:
     )
     settings = IterationSettings(main_metric=main)
     return Iteration("1", name, settings, "0", None, metrics, None, None, None, 0)
+
+
+def test_a_run_that_a_guard_holds_back_is_not_chosen():
+    iteration = an_iteration(MainMetric(SHIFT), 0.0)
+    held = replace(a_run(0, 3.0), tags={"hooktune.held_back": "worse by something"})
+    assert choose_best(iteration, [held]) is None
+    assert choose_best(iteration, [held, a_run(1, 2.0)]).run_id == f"{1:032x}"
 
 
 VALUES = st.lists(st.none() | st.just(math.nan) | st.integers(-3, 3).map(float), max_size=8)

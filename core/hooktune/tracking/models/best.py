@@ -35,14 +35,18 @@ def rank(main: MainMetric, run: RunRecord) -> tuple[bool, float, int, str]:
 def choose_best(iteration: Iteration, runs: Iterable[RunRecord]) -> RunRecord | None:
     """Return the best of some runs, or None where none of them beats the starting model.
 
-    A loss is compared with what the starting model has under the same loss. Runs are compared with
-    each other by their values alone, also where their losses differ.
+    A run that a guard holds back is never the best. A loss is compared with what the starting model
+    has under the same loss. Runs are compared with each other by their values alone, also where
+    their losses differ.
     """
     main = iteration.settings.main_metric
     better = [
         run
         for run in runs
-        if main.beats(run.metrics.get(main.name), iteration.starting_metrics_of(run).get(main.name))
+        if not run.held_back
+        and main.beats(
+            run.metrics.get(main.name), iteration.starting_metrics_of(run).get(main.name)
+        )
     ]
     return min(better, key=lambda run: rank(main, run), default=None)
 

@@ -1,0 +1,67 @@
+"""Which of two methods is better on the same queries."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tracked import finish
+
+from hooktune.cli import comparison as shown
+from hooktune.contract.metric import MainMetric
+from hooktune.evaluation.comparison import compare
+from hooktune.evaluation.query_figures import QUERIES_FILE, QueryFigures
+from hooktune.tracking import Tracker
+
+NDCG = "test_ndcg_at_10"
+
+
+def figures_around(change: float, queries: range) -> QueryFigures:
+    """The queries' NDCG, which is much alike for all methods."""
+    before = np.random.default_rng(0).uniform(0.2, 0.6, 200)[list(queries)]
+    noise = np.random.default_rng(abs(int(change * 1_000))).normal(0, 0.02, len(queries))
+    return QueryFigures(
+        pa.table(
+            {
+                "query": [f"query {place}" for place in queries],
+                "key": [f"{place:016x}" for place in queries],
+                "sessions": np.ones(len(queries), np.int32),
+                "results": np.ones(len(queries), np.float32),
+                "is_in_training": np.zeros(len(queries), np.bool_),
+                f"{NDCG}.sessions": np.ones(len(queries), np.int32),
+                f"{NDCG}.before": before,
+                f"{NDCG}.after": before + change + noise,
+            }
+        )
+    )
+
+
+@pytest.fixture
+def tracker(store_uri: str) -> Tracker:
+    return Tracker(store_uri)
+
+
+def test_each_two_methods_are_compared_on_the_queries_that_both_have(tracker: Tracker):
+    for method, value, change, queries in (
+        ("Good", 0.3, 0.1, range(100)),
+        ("Like it", 0.2, 0.101, range(50, 150)),
+        ("Worse", 0.1, 0.02, range(100)),
+    ):
+        finish(tracker, 1, value, method=method)
+        run = next(run for each in tracker.iterations(method) for run in tracker.runs(each))
+        tracker.log_file(run, figures_around(change, queries).to_bytes(), QUERIES_FILE)
+    finish(tracker, 1, 0.05, method="Of an earlier version")
+
+    compared = compare(tracker, f"{1:024x}")
+    told = {(pair.first, pair.second): pair for pair in compared.pairs}
+    assert {pair.metric for pair in compared.pairs} == {MainMetric(NDCG)}
+    assert {names: pair.better for names, pair in told.items()} == {
+        ("Like it", "Good"): None, ("Worse", "Good"): "Good", ("Worse", "Like it"): "Like it",
+    }  # fmt: skip
+    assert told["Worse", "Good"].interval.difference == pytest.approx(0.08, abs=0.01)
+    assert told["Worse", "Like it"].interval.queries == 50
+    assert told["Like it", "Good"].interval.more_queries > 0
+    lines = shown.comparison_remarks(compared)
+    assert any(line.startswith(f"Good: by {NDCG} it is better than Worse: +0.0") for line in lines)
+    assert any(f"Good: by {NDCG} it cannot be told from Like it" in line for line in lines)
+    rows = shown.comparison_json(compared)["pairs"]
+    assert [row["better"] for row in rows] == [None, "Good", "Like it"]
+    assert all(0 < row["p"] <= 1 for row in rows)
