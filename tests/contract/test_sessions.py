@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hooktune.contract.sessions import Sessions, TrainingBatch, held_out_sessions
+from hooktune.contract.sessions import (
+    HOLDOUT,
+    TEST,
+    TRAIN,
+    Sessions,
+    TrainingBatch,
+    held_out_sessions,
+    parts_of_sessions,
+)
 from hooktune.data.release import open_batch
 from hooktune.errors import DataError
 
@@ -98,6 +106,20 @@ def test_test_sessions_share_no_query_with_training_sessions(log, ratio, seed):
     for part in (test, train):
         assert part.not_irrelevant.any()
         assert set(queries_of(part)) & unclicked or len(unclicked) < 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(SESSION_LISTS, st.floats(0.05, 0.9), st.floats(0, 0.9), st.integers(0, 100))
+def test_a_holdout_is_taken_from_what_would_be_trained_on(log, test_ratio, holdout_ratio, seed):
+    log += [("x", [1]), ("y", [1])]
+    sessions = sessions_of(log)
+    parts = parts_of_sessions(sessions, test_ratio, holdout_ratio, seed)
+    np.testing.assert_array_equal(parts == TEST, held_out_sessions(sessions, test_ratio, seed))
+    train, held = sessions.take(parts == TRAIN), sessions.take(parts == HOLDOUT)
+    assert train.not_irrelevant.any()
+    assert not set(queries_of(train)) & set(queries_of(held))
+    if holdout_ratio == 0:
+        assert not len(held)
 
 
 @settings(deadline=None)

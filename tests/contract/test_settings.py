@@ -19,6 +19,7 @@ OTHERS = IterationSettings(
     main_metric=MainMetric("test_loss", greater_is_better=False),
     seed=7,
     test_ratio=0.25,
+    holdout_ratio=0.125,
     baseline="recorded",
     guard=(MainMetric("test_mrr"), MainMetric("test_loss", greater_is_better=False)),
 )
@@ -35,6 +36,7 @@ def test_tags_are_those_that_stores_hold_already():
         "hooktune.main_metric": "test_loss:min",
         "hooktune.seed": 7,
         "hooktune.test_ratio": 0.25,
+        "hooktune.holdout_ratio": 0.125,
         "hooktune.baseline": "recorded",
         "hooktune.guard": "test_mrr:max, test_loss:min",
     }
@@ -48,7 +50,7 @@ def test_tags_that_somebody_edited_are_no_settings(edited: dict[str, str]):
     assert IterationSettings.from_tags({**tags, **edited}) is None
     for missing in tags:
         assert IterationSettings.from_tags({**tags, missing: ""}) is None
-    for missing in tags.keys() - {"hooktune.guard"}:
+    for missing in tags.keys() - {"hooktune.guard", "hooktune.holdout_ratio"}:
         assert (
             IterationSettings.from_tags({tag: tags[tag] for tag in tags.keys() - {missing}}) is None
         )
@@ -114,6 +116,7 @@ def test_each_setting_has_its_words_and_can_be_asked_for():
         "The best model is chosen by test_loss (lower is better).",
         "The seed is 7.",
         "25% of the queries are held out for testing, and not trained on.",
+        "12% of the queries are seen by no choice, and measured once.",
         "Distance shift is measured from the recorded scores.",
         "No run is kept that is worse than the starting model by: test_mrr:max, test_loss:min.",
     ]

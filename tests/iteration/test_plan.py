@@ -87,6 +87,20 @@ def test_a_main_metric_without_direction_has_the_described_one(tracker: Tracker)
         settle_settings(asked(main_metric="test_loss:min"), None, old, described)
 
 
+def test_of_many_queries_some_are_kept_from_every_choice(tracker: Tracker, host: Host, make_batch):
+    few, many = (
+        open_batch(make_batch(queries, sessions=2 * queries, queries=queries))
+        for queries in (150, 200)
+    )
+    assert make_plan(tracker, host, few, Request()).settings.holdout_ratio == 0
+    plan = make_plan(tracker, host, many, Request())
+    assert plan.settings.holdout_ratio == 0.1
+    assert [len(part) for part in plan.split] == [280, 80, 40]
+    assert "280 sessions are trained on, 80 tested with, 40 measured once." in str(plan)
+    without = make_plan(tracker, host, many, asked(holdout_ratio=0))
+    assert [len(part) for part in without.split] == [320, 80, 0]
+
+
 def test_guards_without_direction_have_the_described_one(tracker: Tracker):
     described = {"loss": LOSS_DESCRIPTION}
     guards = ("test_mrr", "test_loss")

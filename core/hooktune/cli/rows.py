@@ -98,6 +98,7 @@ def run_json(run: "RunRecord", iteration: "Iteration", has_model: bool) -> dict[
         "params": run.params,
         "metrics": run.metrics,
         "results": results_json(iteration, run),
+        "holdout": holdout_json(run),
         "held_back": run.held_back,
         "started_at": _iso(run.started_at),
         "seconds": run.seconds,
@@ -119,6 +120,17 @@ def results_json(iteration: "Iteration", run: "RunRecord") -> dict[str, Any]:
         }
         for name in shown_metrics(iteration.settings.main_metric.name)
         if name in run.metrics
+    }
+
+
+def holdout_json(run: "RunRecord") -> dict[str, Any] | None:
+    """Return what the run came to on the holdout, as `results_json` does; None where nothing."""
+    if run.holdout is None:
+        return None
+    return {
+        name: {"value": run.metrics.get(name), "starting": run.holdout.starting.get(name)}
+        | found.as_json()
+        for name, found in run.holdout.intervals.items()
     }
 
 

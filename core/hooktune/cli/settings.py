@@ -1,9 +1,12 @@
 """The options of the command line for the settings of an iteration."""
 
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 
 class CommandWithSettings(click.Command):
@@ -21,19 +24,25 @@ class CommandWithSettings(click.Command):
 
 @cache
 def _setting_options() -> tuple[click.Option, ...]:
-    from hooktune.contract.settings import IterationSettings, setting_text, wording
+    from hooktune.contract.settings import IterationSettings, wording
 
     return tuple(
         click.Option(
             [f"--{name.replace('_', '-')}"],
             type=_option_type(field.annotation),
             metavar=wording(name).metavar,
-            help=f"{field.description}  [default: {setting_text(field.default)}]",
+            help=f"{field.description}  [default: {_default(name, field)}]",
             multiple=get_origin(field.annotation) is tuple,
             callback=_left_open,
         )
         for name, field in IterationSettings.model_fields.items()
     )
+
+
+def _default(name: str, field: "FieldInfo") -> str:
+    from hooktune.contract.settings import setting_text, wording
+
+    return wording(name).default or setting_text(field.default)
 
 
 def _left_open(_: click.Context, __: click.Parameter, value: Any) -> Any:

@@ -1,5 +1,6 @@
 """How far a difference between two models can be trusted."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -92,6 +93,15 @@ class Interval:
         if math.isnan(self.low):
             return f"{self.difference:+.4f}"
         return f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def read_intervals(text: str | None) -> dict[str, Interval]:
+    """Read intervals by metric from JSON; none where there is no text, or it was edited."""
+    try:
+        found = json.loads(text or "{}")
+        return {name: Interval.from_json(values) for name, values in found.items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def _number(value: Any) -> float:

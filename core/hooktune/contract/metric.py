@@ -19,7 +19,9 @@ SLIDING_WINDOW: Final = 10
 
 TRAIN_PREFIX: Final = "train_"
 TEST_PREFIX: Final = "test_"
-"""What the host puts before the name of a metric: of a mini-batch, and of the test sessions."""
+HOLDOUT_PREFIX: Final = "holdout_"
+"""What the host puts before the name of a metric: of a mini-batch, of the test sessions, and of
+those that no choice has seen."""
 
 LOSS: Final = "loss"
 """The metric that the host computes itself, with the loss that a method gives it."""
@@ -137,6 +139,16 @@ def with_train_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
 def with_test_prefix(metrics: Mapping[str, Value]) -> dict[str, Value]:
     """Return metrics of the test sessions under the names by which they are tracked."""
     return {f"{TEST_PREFIX}{name}": value for name, value in metrics.items()}
+
+
+def with_holdout_prefix(metrics: Mapping[str, Value]) -> dict[str, Value]:
+    """Return metrics of the holdout under the names by which they are tracked."""
+    return {f"{HOLDOUT_PREFIX}{name}": value for name, value in metrics.items()}
+
+
+def holdout_name(name: str) -> str:
+    """Return what a metric of the test sessions is called on the holdout."""
+    return f"{HOLDOUT_PREFIX}{name.removeprefix(TEST_PREFIX)}"
 
 
 def shown_metrics(*mains: str) -> tuple[str, ...]:

@@ -195,11 +195,12 @@ class TrainingBatch:
         object.__setattr__(self, "baseline", read_only(self.baseline))
 
 
+TRAIN, TEST, HOLDOUT = range(3)
+"""The parts into which `parts_of_sessions` divides."""
+
+
 def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
     """Choose the test sessions: no query of theirs is in the training sessions.
-
-    Queries with a click and queries without one are split each for themselves, so that both parts
-    hold both kinds. The split depends on the queries' texts, the ratio and the seed alone.
 
     Args:
         sessions: The sessions of a batch.
@@ -208,6 +209,31 @@ def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
 
     Returns:
         For each session, whether it is held out for testing.
+
+    Raises:
+        DataError: Fewer than two queries have a click, so that one of the parts would have none.
+    """
+    held_out: Mask = parts_of_sessions(sessions, test_ratio, 0.0, seed) == TEST
+    return held_out
+
+
+def parts_of_sessions(
+    sessions: Sessions, test_ratio: float, holdout_ratio: float, seed: int
+) -> Ints:
+    """Divide sessions into training, test and holdout, so that no two parts share a query.
+
+    Queries with a click and queries without one are divided each for themselves, so that training
+    and test hold both kinds. It depends on the queries' texts, the ratios and the seed alone, and
+    the test part not on the holdout.
+
+    Args:
+        sessions: The sessions of a batch.
+        test_ratio: The share of the distinct queries that goes to the test part, between 0 and 1.
+        holdout_ratio: The share that goes to the holdout; training keeps one query of each kind.
+        seed: The seed of the shuffle.
+
+    Returns:
+        For each session, `TRAIN`, `TEST` or `HOLDOUT`.
 
     Raises:
         DataError: Fewer than two queries have a click, so that one of the parts would have none.
@@ -223,11 +249,13 @@ def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
             "one to train on and one to test with. Release a batch with more clicked sessions."
         )
     random = np.random.default_rng(seed)
-    is_test = np.zeros(len(by_text), dtype=bool)
+    part: Ints = np.full(len(by_text), TRAIN)
     for kind in (has_click, used & ~has_click):
         places = random.permutation(by_text[kind[by_text]])
         count = round(test_ratio * len(places))
         if len(places) > 1:
             count = min(max(count, 1), len(places) - 1)
-        is_test[places[:count]] = True
-    return is_test[sessions.query_index]
+        kept = min(round(holdout_ratio * len(places)), max(len(places) - count - 1, 0))
+        part[places[:count]] = TEST
+        part[places[count : count + kept]] = HOLDOUT
+    return part[sessions.query_index]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 BaselineKind = Literal["starting", "recorded"]
 
+HOLDOUT_RATIO: Final = 0.1
+QUERIES_FOR_HOLDOUT: Final = 200
+"""How many queries a batch has at least of which a holdout is kept without being asked for."""
+
 _ALWAYS_RECORDED: Final = ("seed", "test_ratio", "main_metric", "baseline")
 """What each iteration has a tag of. A setting that came later has its default where it has none."""
 
@@ -40,13 +44,17 @@ class Wording:
     """What is said of methods that do not have the same value, after `The methods`."""
     metavar: str | None = None
     """How the command line's help writes a value; None where the type says enough."""
+    default: str | None = None
+    """What a new iteration has without being asked; None where it is the field's default."""
 
 
 class Split(NamedTuple):
-    """The places of a batch's training and test sessions, in the batch's order."""
+    """The places of a batch's training, test and holdout sessions, in the batch's order."""
 
     train: "Ints"
     test: "Ints"
+    holdout: "Ints"
+    """Those that are measured once, with the model that is kept."""
 
 
 def _read_main_metric(value: object) -> object:
@@ -102,6 +110,20 @@ class IterationSettings(BaseModel):
             differing="hold out different shares of the queries",
         ),
     ] = Field(default=0.2, gt=0, lt=1, description="The share of queries to test with.")
+    holdout_ratio: Annotated[
+        float,
+        Wording(
+            told="{value:.0%} of the queries are seen by no choice, and measured once.",
+            differing="keep different shares of the queries from every choice",
+            default=f"{HOLDOUT_RATIO} from {QUERIES_FOR_HOLDOUT} queries on, else 0",
+        ),
+    ] = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="The share of queries that neither training nor any choice sees, and that "
+        "measure the model that is kept once.",
+    )
     baseline: Annotated[
         BaselineKind,
         Wording(
@@ -129,17 +151,17 @@ class IterationSettings(BaseModel):
     )
 
     def split(self, sessions: "Sessions") -> Split:
-        """Divide the sessions of a batch into those that are trained on and those to test with.
+        """Divide the sessions of a batch: to train on, to test with, and the holdout.
 
         Raises:
             DataError: Too few queries have a click.
         """
         import numpy as np
 
-        from hooktune.contract.sessions import held_out_sessions
+        from hooktune.contract.sessions import HOLDOUT, TEST, TRAIN, parts_of_sessions
 
-        in_test = held_out_sessions(sessions, self.test_ratio, self.seed)
-        return Split(np.flatnonzero(~in_test), np.flatnonzero(in_test))
+        parts = parts_of_sessions(sessions, self.test_ratio, self.holdout_ratio, self.seed)
+        return Split(*(np.flatnonzero(parts == part) for part in (TRAIN, TEST, HOLDOUT)))
 
     def as_facts(self) -> dict[str, int | float | str]:
         """Return the settings as they are recorded on an iteration and on each of its runs."""
@@ -188,6 +210,9 @@ class AskedSettings(TypedDict, total=False):
     guard: str | Sequence[MainMetric | str] | None
     """Metrics by which a run must not be worse than its starting model, to be kept; `none` for no
     guard. By default ranking by clicks and the gap of the distance shift."""
+    holdout_ratio: float | None
+    """The share of the queries that only measure the model that is kept; 0.1 from 200 queries on,
+    else 0."""
     baseline: BaselineKind | None
     """Measure distance shift from the `starting` model's similarities or from the `recorded` rank
     scores."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hooktune.tracking import RunRecord, Tracker
 
 QUERIES_FILE: Final = "evaluation/queries.parquet"
+HOLDOUT_QUERIES_FILE: Final = "evaluation/holdout_queries.parquet"
 """Where a run keeps them, among its artifacts."""
 
 _LONGEST_QUERY: Final = 500

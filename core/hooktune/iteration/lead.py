@@ -10,6 +10,7 @@ from hooktune.contract.settings import MethodSettings
 from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
+from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import run_once
 from hooktune.iteration.plan import Plan, PlannedRun, make_plan
@@ -63,10 +64,10 @@ def run_iteration(
         start = _measure_start(tracker, plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
         if iteration is not None:
-            return _do_runs(tracker, iteration, plan, start, request, stop)
+            return _do_runs(tracker, batch, iteration, plan, start, request, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
-    return _finish(tracker, plan.existing, attempted=0)
+    return _finish(tracker, host, batch, plan, plan.existing, request, attempted=0)
 
 
 def plan_work(tracker: Tracker, host: Host, batch: Batch, request: Request) -> Plan:
@@ -168,6 +169,7 @@ def _begin(tracker: Tracker, host: Host, plan: Plan, start: StartingPoint) -> It
 
 def _do_runs(
     tracker: Tracker,
+    batch: Batch,
     iteration: Iteration,
     plan: Plan,
     start: StartingPoint,
@@ -197,7 +199,7 @@ def _do_runs(
     if stop.is_set():
         result = _result(tracker, iteration, attempted)
     else:
-        result = _finish(tracker, iteration, attempted)
+        result = _finish(tracker, host, batch, plan, iteration, request, attempted)
     if attempted:
         tell_iteration_finished(
             tracker, host, result.iteration, result.runs, result.best, stopped=stop.is_set()
@@ -205,8 +207,18 @@ def _do_runs(
     return result
 
 
-def _finish(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:
+def _finish(
+    tracker: Tracker,
+    host: Host,
+    batch: Batch,
+    plan: Plan,
+    iteration: Iteration,
+    request: Request,
+    attempted: int,
+) -> IterationResult:
     if any(run.status == "FINISHED" for run in tracker.runs(iteration)):
+        # Sooner than the model that this one replaces is deleted, with which it is compared.
+        measure_holdout(tracker, host, batch, plan.split, iteration, request.device)
         iteration = tracker.finish_iteration(iteration)
     return _result(tracker, iteration, attempted)
 

@@ -15,6 +15,8 @@ import numpy as np
 from hooktune.contract.metric import MainMetric, MetricDescription, parse_guards
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
+    HOLDOUT_RATIO,
+    QUERIES_FOR_HOLDOUT,
     IterationSettings,
     Split,
     check_settings,
@@ -100,7 +102,8 @@ class Plan:
             start = f"an initial model, {self.initial_model or 'which the method chooses'}"
         lines = [
             f"{self.name} {'is continued' if self.existing else 'is begun'} from {start}.",
-            f"{len(self.split.train)} sessions are trained on, {len(self.split.test)} tested with.",
+            f"{len(self.split.train)} sessions are trained on, {len(self.split.test)} tested with"
+            + (f", {len(held)} measured once." if len(held := self.split.holdout) else "."),
             *self.settings.in_words(),
             *(f"to run: {run_name(params, self.keys.code)}" for params in self.todo),
             *(f"run before: {run.name}" for run in self.done),
@@ -123,6 +126,8 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing, host.describe_metrics())
+    if existing is None and request.settings.get("holdout_ratio") is None:
+        settings = _with_holdout(settings, batch)
     split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
     starting_run = find_starting_run(
@@ -202,6 +207,14 @@ def settle_settings(
                 "out to continue the iteration, or release another batch."
             )
     return existing.settings
+
+
+def _with_holdout(settings: IterationSettings, batch: Batch) -> IterationSettings:
+    """Keep queries from every choice where there are enough of them and nobody has said."""
+    queries = len(np.unique(batch.sessions.query_index))
+    if queries < QUERIES_FOR_HOLDOUT or settings.test_ratio + HOLDOUT_RATIO >= 1:
+        return settings
+    return settings.model_copy(update={"holdout_ratio": HOLDOUT_RATIO})
 
 
 def choose_params(

@@ -151,8 +151,8 @@ class Trial:
     def parts(self) -> tuple[Sessions, Sessions]:
         """The training and the test sessions."""
         sessions = made_up_sessions()
-        train, test = IterationSettings(seed=SEED).split(sessions)
-        return sessions.take(train), sessions.take(test)
+        split = IterationSettings(seed=SEED).split(sessions)
+        return sessions.take(split.train), sessions.take(split.test)
 
     @cached_property
     def first_fit(self) -> Fit:

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from hooktune.contract.interval import Interval
+from hooktune.contract.interval import Interval, read_intervals
 from hooktune.contract.listing import Record
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import RANKING_METRIC, holdout_name
 from hooktune.contract.settings import IterationSettings, setting_text
 from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.processes import describe_process
+from hooktune.tracking.holdouts import HOLDOUT_TAG, Holdout
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -119,11 +120,12 @@ class RunRecord(Record):
     @property
     def intervals(self) -> dict[str, Interval]:
         """How far metrics differ from the starting model's; empty for runs of earlier versions."""
-        try:
-            found = json.loads(self.tags.get(INTERVALS_TAG, "{}"))
-            return {name: Interval.from_json(values) for name, values in found.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return {}
+        return read_intervals(self.tags.get(INTERVALS_TAG))
+
+    @property
+    def holdout(self) -> Holdout | None:
+        """What its model came to on the holdout; None where that was not measured."""
+        return Holdout.from_text(self.tags.get(HOLDOUT_TAG))
 
     @property
     def is_of_this_process(self) -> bool:
@@ -191,10 +193,12 @@ class Iteration(Record):
         """Say by main metric and ranking whether a run can be told from the starting model."""
         main = self.settings.main_metric
         metrics = {main.name: main.greater_is_better, RANKING_METRIC: True}
+        of_holdout = {holdout_name(name): greater for name, greater in metrics.items()}
+        known = {**run.intervals, **(run.holdout.intervals if run.holdout else {})}
         return [
-            found.in_words(name, greater_is_better=greater_is_better)
-            for name, greater_is_better in metrics.items()
-            if (found := run.intervals.get(name)) is not None
+            known[name].in_words(name, greater_is_better=greater_is_better)
+            for name, greater_is_better in {**metrics, **of_holdout}.items()
+            if name in known
         ]
 
     @property
