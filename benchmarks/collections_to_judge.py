@@ -19,7 +19,8 @@ import pyarrow as pa
 from cranfield_judgements import DEPTH, read_grades, read_items
 from generated_collections import SHAPES, made_log, make_shop
 from hooktune import Sessions
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
+from hooktune.iteration.log_release import release_batch
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
 

@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hooktune import Runner
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
+from hooktune.iteration.log_release import release_batch
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -59,7 +59,7 @@ def make_small_store(folder: Path) -> dict[str, list[str]]:
     """Do one iteration on a store in a folder; return the commands to time."""
     from hooktune import Runner
     from hooktune.data.manifest import read_manifest
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
     from hooktune.testing import made_up_log, tiny_model
 
     tiny_model().save_pretrained(str(folder / "tiny"))

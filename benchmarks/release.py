@@ -19,7 +19,8 @@ import numpy as np
 
 from hooktune.contract.sessions import held_out_sessions
 from hooktune.data.manifest import read_manifest
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
+from hooktune.iteration.log_release import release_batch
 from measuring import peak_memory
 
 AT_ONCE = 10_000

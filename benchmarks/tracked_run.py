@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hooktune import Runner, hookimpl
-from hooktune.data.release import release_batch
+from hooktune.iteration.log_release import release_batch
 from hooktune.iteration.result import IterationResult
 from hooktune_loop import METHOD
 from measuring import Phases

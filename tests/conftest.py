@@ -47,7 +47,7 @@ def write_log(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 @pytest.fixture
 def make_batch(tmp_path: Path, write_log: Callable[..., tuple[Path, Path]]) -> MakeBatch:
     """Releases a made-up log as a batch; returns its folder."""
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
 
     def make(seed: int = 0, **sizes: Any) -> Path:
         log, items = write_log(seed, **sizes)

@@ -3,20 +3,28 @@
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import hooktune
+from hooktune import Findings, LogSource
 from hooktune.cli import cli
-from hooktune.plugin.checks import HOOKS, REQUIRED_HOOKS
+from hooktune.data.release import Log, release_log
+from hooktune.plugin.checks import HOOKS, REQUIRED_HOOKS, Plugin
+from hooktune.plugin.log_readers import LogReader
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SPOKEN = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+"""A command of a console, and what it prints."""
 
 
 def sections(text):
@@ -42,7 +50,8 @@ def test_a_hook_is_documented_with_all_its_arguments(hook):
     assert re.search(r"^Called ", section, re.MULTILINE)
     assert re.search(r"^Returns ", section, re.MULTILINE)
     assert "Since 0." in section
-    assert ("Required of a method" in section) == (hook in REQUIRED_HOOKS)
+    assert ("Required of a " in section) == (hook in REQUIRED_HOOKS)
+    assert f"Required of a {REQUIRED_HOOKS.get(hook, '')}" in section or hook not in REQUIRED_HOOKS
 
 
 @pytest.mark.parametrize("command", [*commands(cli)])
@@ -103,7 +112,7 @@ def test_the_tutorial_works_as_it_is_written(tmp_path, make_batch, tiny_model_fo
             (work / file).write_text(text, encoding="utf-8")
             continue
         assert language == "console"
-        for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        for command, expected in SPOKEN.findall(text):
             done = subprocess.run(
                 ["bash", "-c", SHELL + command],
                 cwd=work, env=environment, capture_output=True, text=True, timeout=300,
@@ -112,6 +121,45 @@ def test_the_tutorial_works_as_it_is_written(tmp_path, make_batch, tiny_model_fo
             printed = " ".join(done.stdout.split())
             for line in expected.splitlines():
                 assert " ".join(line.split()) in printed, f"{command}\n{done.stdout}"
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "logs").glob("*.md")), ids=lambda page: page.stem)
+def test_each_source_of_logs_is_released_as_its_page_shows(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for language, file, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if file:
+            (tmp_path / file).write_text(text, encoding="utf-8")
+        elif language == "python":
+            exec(compile(text, str(page), "exec"), {})
+        elif language == "console":
+            for command, expected in re.findall(
+                r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE
+            ):
+                done = CliRunner().invoke(cli, shlex.split(command)[1:])
+                assert done.exit_code == 0, f"{command}\n{done.output}"
+                printed = " ".join(done.output.split())
+                for line in expected.splitlines():
+                    assert " ".join(line.split()) in printed, f"{command}\n{done.output}"
+    assert (tmp_path / "batch" / "manifest.json").exists()
+
+
+def test_the_reader_of_the_page_on_readers_reads_a_log(tmp_path, monkeypatch):
+    page = (DOCS / "plugins" / "log-readers.md").read_text(encoding="utf-8")
+    ((program, _),) = (
+        (text, file) for _, file, text in BLOCK.findall(page) if file == "pipe_log.py"
+    )
+    module = ModuleType("pipe_log")
+    exec(compile(program, "pipe_log.py", "exec"), vars(module))
+    log, items = tmp_path / "log.pipes", tmp_path / "items.jsonl"
+    log.write_text("red shoes|7,9|9\nblue shoes|9|\noops\n", encoding="utf-8")
+    items.write_text('{"object_id": "7", "text": "a"}\n{"object_id": "9", "text": "b"}\n')
+    source = LogSource((str(log),), findings=Findings(tolerated=0.5))
+    reader = LogReader(Plugin("pipes", "log reader", module))
+    assert reader.recognise(source) == "its name ends with .pipes"
+    opened = Log(str(log), "pipes", reader.read(source), source.findings)
+    manifest = release_log(opened, items, tmp_path / "batch")
+    assert (manifest.counts.sessions, manifest.counts.clicks) == (2, 1)
+    assert "line 3: a line is" in manifest.found[0].examples[0]
 
 
 def test_the_program_in_python_works_as_it_is_written(tmp_path, write_log, tiny_model_folder):

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from hooktune.contract.encoding import Task as Task
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.interval import Interval as Interval
+    from hooktune.contract.json_lines import line_error as line_error
+    from hooktune.contract.json_lines import read_objects as read_objects
+    from hooktune.contract.json_lines import shortened as shortened
     from hooktune.contract.listing import Listing as Listing
+    from hooktune.contract.log_source import Finding as Finding
+    from hooktune.contract.log_source import Findings as Findings
+    from hooktune.contract.log_source import LogSource as LogSource
+    from hooktune.contract.long_form import LogPart as LogPart
     from hooktune.contract.metric import Accumulation as Accumulation
     from hooktune.contract.metric import MainMetric as MainMetric
     from hooktune.contract.metric import MetricDescription as MetricDescription
@@ -44,7 +51,6 @@ if TYPE_CHECKING:
     from hooktune.data.manifest import EventCount as EventCount
     from hooktune.data.manifest import read_manifest as read_manifest
     from hooktune.data.release import open_batch as open_batch
-    from hooktune.data.release import release_batch as release_batch
     from hooktune.errors import DataError as DataError
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
     from hooktune.evaluation.promotion import load_champion as load_champion
     from hooktune.evaluation.query_figures import QueryFigures as QueryFigures
     from hooktune.evaluation.query_figures import QueryPairs as QueryPairs
+    from hooktune.iteration.log_release import release_batch as release_batch
     from hooktune.iteration.request import RunOptions as RunOptions
     from hooktune.iteration.result import IterationResult as IterationResult
     from hooktune.iteration.result import MethodOutcome as MethodOutcome
@@ -94,6 +101,13 @@ if TYPE_CHECKING:
     from hooktune.training.state import restore_state as restore_state
 
 _HOME: Final = {
+    "LogPart": "contract.long_form",
+    "LogSource": "contract.log_source",
+    "Finding": "contract.log_source",
+    "Findings": "contract.log_source",
+    "line_error": "contract.json_lines",
+    "read_objects": "contract.json_lines",
+    "shortened": "contract.json_lines",
     "Accumulation": "contract.metric",
     "ActiveRun": "contract.active_run",
     "Addresses": "contract.outcome",
@@ -170,7 +184,7 @@ _HOME: Final = {
     "mini_batch_scores": "training.scoring",
     "open_batch": "data.release",
     "read_manifest": "data.manifest",
-    "release_batch": "data.release",
+    "release_batch": "iteration.log_release",
     "restore_state": "training.state",
     "seeded": "contract.seeding",
     "set_learning_rate": "training.optimizer",

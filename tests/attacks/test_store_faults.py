@@ -84,7 +84,7 @@ def proxy(server: MlflowServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
     from hooktune.testing import made_up_log
 
     folder = tmp_path_factory.mktemp("log")

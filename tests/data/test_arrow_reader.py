@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hooktune.data import arrow_reader, jsonl
+from hooktune.contract import json_lines
+from hooktune.data import arrow_reader
 from hooktune.data.arrow_reader import read_session_blocks
 from hooktune.data.jsonl import read_sessions
 from hooktune.data.session_block import SessionBlock, block_of
@@ -86,7 +87,7 @@ def test_what_logs_usually_hold_is_read_by_arrow(changed):
 
 
 def test_the_types_may_change_within_a_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 1)
     changes = [{}, {"session_id": 5}, {"created_at": 3}, {"created_at": "x"}, {"user_id": 0.5}]
     path = write(
         tmp_path / "log",
@@ -102,14 +103,14 @@ def test_the_types_may_change_within_a_log(tmp_path, monkeypatch):
 
 
 def test_a_repeated_session_id_is_found_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 1)
     path = write(tmp_path / "log", SESSION, {**SESSION, "session_id": 2}, "", SESSION)
     with pytest.raises(DataError, match="line 4: the session id 's1' stands on line 1 already"):
         list(read_session_blocks(path))
 
 
 def test_an_error_after_many_blocks_names_its_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 1)
     path = write(tmp_path / "log", "", SESSION, {**SESSION, "session_id": 2, "search_query": ""})
     with pytest.raises(DataError, match="line 3: session 2: the field 'search_query' is empty"):
         list(read_session_blocks(path))

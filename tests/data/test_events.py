@@ -15,8 +15,9 @@ from hooktune.cli import cli
 from hooktune.data.arrow_reader import read_session_blocks
 from hooktune.data.jsonl import read_sessions
 from hooktune.data.manifest import EventCount, read_manifest
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
+from hooktune.iteration.log_release import release_batch
 
 Events = list[dict[str, Any]]
 

@@ -13,8 +13,9 @@ import pytest
 
 from hooktune.contract.sessions import Sessions
 from hooktune.data.content import content_id
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
 from hooktune.errors import DataError
+from hooktune.iteration.log_release import release_batch
 from hooktune.testing import made_up_log
 
 SESSIONS, ITEMS = "sessions.parquet", "items.parquet"

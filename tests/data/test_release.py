@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hooktune.data import assembly, content, jsonl, parquet, release
+from hooktune.contract import json_lines
+from hooktune.data import assembly, content, parquet, release
 from hooktune.data.assembly import (
     REPEATED_RESULT,
     RESULT_WITHOUT_ITEM,
@@ -23,8 +24,9 @@ from hooktune.data.assembly import (
     SESSION_WITHOUT_RESULT,
 )
 from hooktune.data.manifest import FORMAT_VERSION, BatchManifest, read_manifest
-from hooktune.data.release import open_batch, release_batch
+from hooktune.data.release import open_batch
 from hooktune.errors import DataError, RequestError
+from hooktune.iteration.log_release import release_batch
 from hooktune.naming import is_batch_id
 from hooktune.testing import made_up_log
 
@@ -330,6 +332,7 @@ def test_of_releases_of_two_logs_at_once_the_later_is_refused(tmp_path, monkeypa
 RELEASE = """
 import os, resource, signal, sys
 from hooktune.data import release
+from hooktune.iteration.log_release import release_batch
 from hooktune.errors import RequestError
 from pathlib import Path
 log, items, to, file_size, kill_at = sys.argv[1:]
@@ -342,7 +345,7 @@ if int(kill_at) >= 0:
     Path.chmod = killed
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_size), resource.RLIM_INFINITY))
 try:
-    release.release_batch(log, items, to)
+    release_batch(log, items, to)
 except RequestError as error:
     sys.exit(str(error))
 """
@@ -384,7 +387,7 @@ def test_a_batch_is_written_and_read_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "_SESSIONS_AT_ONCE", 7)
     monkeypatch.setattr(parquet, "_ITEMS_AT_ONCE", 4)
     monkeypatch.setattr(content, "_HASHED_AT_ONCE", 5)
-    monkeypatch.setattr(jsonl, "_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(json_lines, "_BLOCK_BYTES", 2_000)
     monkeypatch.setattr(assembly, "_ITEMS_AT_ONCE", 3)
     assert release_lines(tmp_path, log, items, "parts").batch_id == whole
     assert pq.read_metadata(tmp_path / "parts" / "sessions.parquet").num_row_groups == 6

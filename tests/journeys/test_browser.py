@@ -10,8 +10,8 @@ import pytest
 from browser import CHROMIUM, DRIVER, Browser, free_port, open_browser, started, wait_until
 
 from hooktune import Runner
-from hooktune.data.release import release_batch
 from hooktune.evaluation.figures import EVALUATIONS_FILE, SIMILARITIES_FILE
+from hooktune.iteration.log_release import release_batch
 from hooktune.iteration.result import IterationResult
 from hooktune.plain_text import markdown
 from hooktune.testing import made_up_log, tiny_model

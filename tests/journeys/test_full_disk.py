@@ -190,7 +190,7 @@ def test_a_full_disk_of_the_database_is_told_and_loses_nothing(
 def test_an_export_and_a_release_to_a_full_disk_leave_nothing_behind(
     run, small_disk, write_log, tmp_path: Path
 ):
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
 
     disk = tmp_path / "disk"
     filler = small_disk(disk, 1)

@@ -1,11 +1,11 @@
 """`hooktune batch`: release a log, and look at what was released."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hooktune.cli.group import PATH, cli, json_option
+from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.terminal import say
 from hooktune.plain_text import printable
 
@@ -16,15 +16,43 @@ _BAR: Final = 40
 _LINE: Final = 2000
 
 
+class Share(click.ParamType[float]):
+    """A share such as `0.1%` or `0.001`."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Return the share as a number from 0 to 1."""
+        text = str(value).strip()
+        try:
+            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < 1:
+            self.fail(f"{text!r} is no share below 100%, such as 0.1%.", param, context)
+        return number
+
+
+SHARE: Final = Share()
+
+
 @cli.group()
 def batch() -> None:
     """Release a log as a batch, and look at one."""
 
 
 @batch.command("release")
-@click.argument("log", type=PATH)
+@click.argument("sources", metavar="LOG...", nargs=-1, required=True)
 @click.option("--items", required=True, type=PATH, help="The items, as JSON lines.")
 @click.option("--to", required=True, type=PATH, help="The batch folder to make.")
+@click.option(
+    "--format",
+    "log_format",
+    metavar="NAME",
+    help="What LOG is: the name of a log reader, see `hooktune plugins`.  [default: recognised]",
+)
 @click.option(
     "--text",
     default="{text}",
@@ -41,18 +69,54 @@ def batch() -> None:
     metavar="NAME",
     help="A kind of event that counts as a click. May be repeated.",
 )
+@click.option(
+    "--tolerate",
+    type=SHARE,
+    default="0%",
+    show_default=True,
+    help="The share of lines that may be set aside because they cannot be used, such as 0.1%.",
+)
+@click.option(
+    "--min-results",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many results a session has at least.",
+)
+@click.pass_obj
 def batch_release(
-    log: Path, items: Path, to: Path, text: str, click_events: tuple[str, ...]
+    context: Context,
+    sources: tuple[str, ...],
+    items: Path,
+    to: Path,
+    log_format: str | None,
+    text: str,
+    click_events: tuple[str, ...],
+    tolerate: float,
+    min_results: int,
 ) -> None:
     """Check a log and write it as a batch.
 
-    The sessions in LOG are written with their items, and the batch never changes again. Prints its
-    id.
+    The sessions in LOG, which may be several files, patterns or addresses, are written with their
+    items, and the batch never changes again. Prints its id.
     """
     from hooktune.data.assembly import describe_set_aside
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
 
-    manifest = release_batch(log, items, to, text=text, click_events=click_events)
+    manifest = release_batch(
+        sources,
+        items,
+        to,
+        text=text,
+        click_events=click_events,
+        format=log_format,
+        tolerate=tolerate,
+        min_results=min_results,
+        block=context.block,
+    )
+    if manifest.found:
+        counts = (f"{finding.count} {finding.what}" for finding in manifest.found)
+        say(f"found: {'; '.join(counts)}")
     if manifest.events:
         say(f"events: {', '.join(event.in_words for event in manifest.events)}")
     if manifest.set_aside:
@@ -87,7 +151,7 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
     lines = [
         f"batch         {manifest.batch_id}",
         f"released      {manifest.released_at:%Y-%m-%d %H:%M} UTC from {manifest.log_file} "
-        f"and {manifest.items_file}",
+        f"({manifest.log_format}) and {manifest.items_file}",
         f"sessions      {counts.sessions}: {counts.not_irrelevant} not irrelevant, "
         f"{counts.irrelevant} irrelevant",
         f"queries       {counts.queries}",
@@ -107,6 +171,11 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
         lines += [f"  {event.in_words}" for event in manifest.events]
     lines.append("set aside" if manifest.set_aside else "set aside     nothing")
     lines += [f"  {count:>6} {reason}" for reason, count in sorted(manifest.set_aside.items())]
+    if manifest.found:
+        lines.append("found in the log")
+    for finding in manifest.found:
+        lines.append(f"  {finding.count:>6} {finding.what}")
+        lines += [f"         {example}" for example in finding.examples]
     if manifest.warning:
         lines.append(f"! {manifest.warning}")
     return [printable(line, _LINE) for line in lines]

@@ -15,14 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from pydantic import TypeAdapter, ValidationError
 
-from hooktune.data.jsonl import (
-    Lines,
-    checked_sessions,
-    deep_lines,
-    read_line_blocks,
-    read_sessions,
-    stated_lines,
-)
+from hooktune.contract.json_lines import Lines, deep_lines, read_line_blocks, stated_lines
+from hooktune.contract.log_source import Findings
+from hooktune.data.jsonl import checked_sessions, read_sessions
 from hooktune.data.log_schema import CLICK, Identifier, Query, Rank, Session
 from hooktune.data.session_block import SessionBlock, block_of, block_of_columns
 from hooktune.errors import DataError
@@ -36,11 +31,14 @@ _MAY_BE_NULL: Final = (b"user_id", b"created_at", b"event_type", b"rank")
 _NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:Inf|NaN|Infinity)\s*[,\]}]")
 
 
-def read_session_blocks(path: Path) -> Iterator[SessionBlock]:
+def read_session_blocks(
+    path: Path | str, findings: Findings | None = None
+) -> Iterator[SessionBlock]:
     """Read the sessions of a log as columns, many lines at a time.
 
     Args:
         path: The log, as `read_sessions` takes it.
+        findings: Takes how many lines there are, and those that are set aside.
 
     Yields:
         The sessions in the file's order.
@@ -48,14 +46,16 @@ def read_session_blocks(path: Path) -> Iterator[SessionBlock]:
     Raises:
         DataError: The file or one of its lines cannot be used, or two lines have one session id.
     """
+    findings = Findings() if findings is None else findings
     session_ids: list[pa.StringArray] = []
     schema = None
     for number, lines in read_line_blocks(path):
         block, schema = _read_block(lines, schema)
         problem = None
         if block is None:
-            sessions, problem = _read_one_by_one(path, number, lines)
+            sessions, problem = _read_one_by_one(path, number, lines, findings)
             block = block_of(sessions)
+        findings.lines += len(lines)
         session_ids.append(block.session_ids)
         if problem is not None:
             _refuse_repeated(path, session_ids)
@@ -65,19 +65,22 @@ def read_session_blocks(path: Path) -> Iterator[SessionBlock]:
 
 
 def _read_one_by_one(
-    path: Path, first_number: int, lines: Lines
+    path: Path | str, first_number: int, lines: Lines, findings: Findings
 ) -> tuple[list[Session], DataError | None]:
-    """Return the sessions of some lines up to the first that cannot be used, and why not."""
-    sessions = []
-    try:
-        for _, session in checked_sessions(path, first_number, lines):
-            sessions.append(session)
-    except DataError as error:
-        return sessions, error
+    """Return the sessions of some lines up to the first that ends the reading, and why it does."""
+    sessions: list[Session] = []
+    for number, line in enumerate(lines, start=first_number):
+        try:
+            sessions += [session for _, session in checked_sessions(path, number, [line])]
+        except DataError as error:
+            try:
+                findings.set_aside(error)
+            except DataError as problem:
+                return sessions, problem
     return sessions, None
 
 
-def _refuse_repeated(path: Path, session_ids: list[pa.StringArray]) -> None:
+def _refuse_repeated(path: Path | str, session_ids: list[pa.StringArray]) -> None:
     """Read a log once more if a session id comes twice, to name the lines."""
     ids = pa.chunked_array(session_ids, pa.string())
     if pc.count_distinct(ids).as_py() < len(ids):

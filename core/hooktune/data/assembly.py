@@ -16,8 +16,10 @@ from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import EventCount
 from hooktune.data.parquet import append_numbers, joined_texts
 from hooktune.data.session_block import SessionBlock
+from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
+SESSION_WITH_CLICK_ON_UNSEEN: Final = "session with a click on a result that was not shown"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
 RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
 REPEATED_RESULT: Final = "result repeated within its session"
@@ -31,6 +33,16 @@ _KIND_LENGTH: Final = 100
 def describe_set_aside(set_aside: dict[str, int]) -> str:
     """Say in words how much of a log was set aside, and why."""
     return ", ".join(f"{count} x {reason}" for reason, count in set_aside.items())
+
+
+@dataclass
+class Leftovers:
+    """Takes how much of a log no session holds."""
+
+    sessions: int = 0
+    """Sessions with a click on a result that was not shown."""
+    events: Counter[str] = field(default_factory=Counter)
+    """Events, by their kinds."""
 
 
 @dataclass
@@ -60,6 +72,10 @@ class LogColumns:
     """The kinds of event that count as clicks."""
     events: Counter[str] = field(default_factory=Counter)
     """How many events of each kind there are, clicks and others."""
+    min_results: int = 1
+    """How many results whose items are known a session has at least."""
+    lost_clicks: int = 0
+    """How many sessions had a click on a result that was not shown, and were left out."""
 
     def add_block(self, block: SessionBlock) -> None:
         """Append sessions; of a result that one of them repeats, only the first is taken."""
@@ -70,9 +86,6 @@ class LogColumns:
         is_click = np.array([kind in self.click_events for kind in kinds], dtype=bool)
         clicked = block.event_results[is_click[block.event_kind]]
         clicks = np.bincount(clicked, minlength=len(first))
-        positions = np.arange(len(first)) - np.repeat(
-            np.cumsum(block.lengths) - block.lengths, block.lengths
-        )
         session = np.repeat(np.arange(len(block.lengths)), block.lengths)
         lengths = np.bincount(session[first], minlength=len(block.lengths))
         places = self._places(block.object_ids.cast(pa.large_string()))
@@ -81,7 +94,7 @@ class LogColumns:
         append_numbers(self.lengths, lengths)
         append_numbers(self.repeated, block.lengths - lengths)
         append_numbers(self.item_index, places[block.shown[first]])
-        append_numbers(self.positions, positions[first] + 1)
+        append_numbers(self.positions, block.positions[first])
         append_numbers(self.clicks, clicks[first])
         append_numbers(self.rank, block.rank[first])
 
@@ -93,6 +106,11 @@ class LogColumns:
             texts = pa.array([item.text for item in some], pa.large_string())
             self.texts.append(texts.filter(places.is_valid()))
             append_numbers(self.text_items, places.drop_null().to_numpy())
+
+    def add_leftovers(self, leftovers: Leftovers) -> None:
+        """Count what of the log no block holds."""
+        self.events.update(leftovers.events)
+        self.lost_clicks += leftovers.sessions
 
     def event_counts(self) -> tuple[EventCount, ...]:
         """Return how many events of each kind there are: clicks first, then the most frequent."""
@@ -126,10 +144,13 @@ class LogColumns:
         unknown_results = sessions.sum_per_session(~known)
         lost_click = sessions.sum_per_session(sessions.clicked & ~known) > 0
         empty = (unknown_results == sessions.lengths) & ~lost_click
-        kept = ~lost_click & ~empty
+        few = (sessions.lengths - unknown_results < self.min_results) & ~lost_click & ~empty
+        kept = ~lost_click & ~empty & ~few
         set_aside = {
+            SESSION_WITH_CLICK_ON_UNSEEN: self.lost_clicks,
             SESSION_WITH_LOST_CLICK: int(lost_click.sum()),
             SESSION_WITHOUT_RESULT: int(empty.sum()),
+            f"session with less than {self.min_results} results": int(few.sum()),
             RESULT_WITHOUT_ITEM: int(unknown_results[kept].sum()),
             REPEATED_RESULT: int(np.asarray(self.repeated)[kept].sum()),
         }
@@ -156,6 +177,13 @@ class LogColumns:
         self, sessions: Sessions, kept: Mask
     ) -> tuple[Sessions, pa.LargeStringArray]:
         order = pc.sort_indices(sessions.session_ids).to_numpy()
+        ids = sessions.session_ids.take(pa.array(order))
+        repeated = pc.index(pc.equal(ids[1:], ids[:-1]), True).as_py()
+        if repeated >= 0:
+            raise DataError(
+                f"The session id {ids[repeated].as_py()!r} comes twice in the log, in two of its "
+                "files perhaps. Name each file once, and give each session an id of its own."
+            )
         sessions = sessions.take(order[kept[order]])
         queries = sessions.queries.take(pa.array(sessions.query_index)).dictionary_encode()
         is_used = np.zeros(len(self.object_ids), dtype=bool)

@@ -7,7 +7,8 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from hooktune._version import __version__
-from hooktune.data.jsonl import explain
+from hooktune.contract.json_lines import explain
+from hooktune.contract.log_source import Finding
 from hooktune.errors import DataError
 from hooktune.plain_text import printable
 
@@ -65,7 +66,11 @@ class BatchManifest(BaseModel):
     """All events of the log by kind, those in set aside sessions too; None where not counted."""
     set_aside: dict[str, int]
     """What of the log is not in the batch: how many sessions or results for each reason."""
+    found: tuple[Finding, ...] = ()
+    """What was counted while the log was read and cleaned, with examples."""
     log_file: str
+    log_format: str = "embedding-studio"
+    """The name of the reader."""
     items_file: str
     text_template: str
     released_at: AwareDatetime

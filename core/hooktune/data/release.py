@@ -3,14 +3,17 @@
 import logging
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hooktune.contract.log_source import Findings
+from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Batch
-from hooktune.data.arrow_reader import read_session_blocks
-from hooktune.data.assembly import LogColumns, describe_set_aside
+from hooktune.data.assembly import Leftovers, LogColumns, describe_set_aside
 from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
+from hooktune.data.grouping import session_blocks
 from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, read_manifest
@@ -20,50 +23,47 @@ from hooktune.errors import DataError, RequestError
 logger = logging.getLogger(__name__)
 
 
-def release_batch(
-    log: str | Path,
+@dataclass(frozen=True, eq=False)
+class Log:
+    """A log that is being read."""
+
+    name: str
+    """Where it lies, for messages."""
+    format: str
+    """The name of its reader."""
+    parts: Iterable[LogPart]
+    """The long form."""
+    findings: Findings
+    """What is counted while it is read."""
+
+
+def release_log(
+    log: Log,
     items: str | Path,
     to: str | Path,
     *,
     text: str = "{text}",
     click_events: Collection[str] = (CLICK,),
+    min_results: int = 1,
 ) -> BatchManifest:
-    """Check a log and its items and write them as a batch folder that is never changed again.
-
-    Results whose items are unknown and results repeated within a session are set aside and
-    counted. A session that loses a click in this way, or all of its results, is set aside whole:
-    without its click it would pass for one in which nothing was found relevant.
-
-    Args:
-        log: The sessions, one JSON object a line.
-        items: The items, one JSON object a line.
-        to: The folder to make. If it holds the very same batch already, nothing is done.
-        text: How an item's text is made of its fields, such as `{title}. {text}`.
-        click_events: The kinds of event that count as clicks; the others are counted and told in
-            the manifest, and have no other effect. An event for which the log states no kind is
-            of the kind `click`.
-
-    Returns:
-        What the folder says about itself; a warning is logged where its clicks are in doubt.
-
-    Raises:
-        DataError: One of the files cannot be used, or nothing of the log is left.
-        RequestError: `to` exists and is something else, or no kind of event counts as a click.
-    """
-    log, items, to = Path(log), Path(items), Path(to)
+    """Write what was read of a log and its items as a batch folder; see `release_batch`."""
+    items, to = Path(items), Path(to)
     kinds = [click_events] if isinstance(click_events, str) else list(click_events)
     if not kinds:
         raise RequestError("No kind of event counts as a click. Name one, such as 'click'.")
     if to.exists() and not (to / MANIFEST_FILE).is_file():
         raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
-    columns = LogColumns(click_events=frozenset(kinds))
-    for block in read_session_blocks(log):
+    columns = LogColumns(click_events=frozenset(kinds), min_results=min_results)
+    leftovers = Leftovers()
+    for block in session_blocks(log.parts, log.findings, kinds, leftovers):
         columns.add_block(block)
+    log.findings.check_tolerance()
+    columns.add_leftovers(leftovers)
     columns.add_items(read_items(items, text))
     sessions, object_ids, set_aside = columns.usable_sessions()
     if not len(sessions):
         raise DataError(
-            f"Nothing is left of {log} to release: {describe_set_aside(set_aside)}. "
+            f"Nothing is left of {log.name} to release: {describe_set_aside(set_aside)}. "
             f"{items} is perhaps not the items file of this log."
         )
     batch = Batch(content_id(sessions, object_ids), sessions, object_ids)
@@ -77,7 +77,9 @@ def release_batch(
             clicked_results=int(sessions.clicked.sum()),
             events=columns.event_counts(),
             set_aside=set_aside,
-            log_file=log.name,
+            found=log.findings.all(),
+            log_file=Path(log.name).name,
+            log_format=log.format,
             items_file=items.name,
             text_template=text,
             released_at=datetime.now(UTC).replace(microsecond=0),

@@ -1,4 +1,4 @@
-"""Some sessions of a log as columns, as the readers hand them on."""
+"""Some sessions of a log as columns, made from the long form and into it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Floats, Ints, Mask
 from hooktune.data.log_schema import Session
+from hooktune.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,8 @@ class SessionBlock:
     """For each of the S sessions, how many results it shows."""
     shown: Ints
     """For each of the R results, the place of its item in `object_ids`."""
+    positions: Ints
+    """For each of the R results, the position at which it was shown, from 1."""
     rank: Floats
     """For each of the R results, its recorded score; NaN where there is none."""
     event_counts: Ints
@@ -108,9 +113,119 @@ def block_of_columns(
         names.dictionary,
         lengths,
         places[: len(shown)],
+        np.arange(1, len(shown) + 1) - np.repeat(np.cumsum(lengths) - lengths, lengths),
         rank.to_numpy(zero_copy_only=False).astype(np.float32),
         event_counts,
         places[len(shown) :],
         kinds.dictionary,
         kinds.indices.to_numpy(),
+    )
+
+
+def part_of(block: SessionBlock, file: str) -> LogPart:
+    """Return sessions in the long form; one that shows nothing as a row without an item.
+
+    Args:
+        block: The sessions.
+        file: The file that they are from.
+    """
+    lengths = np.maximum(block.lengths, 1)
+    session = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    has_item = (block.lengths > 0)[session]
+
+    def per_row(values: Ints | Floats, kind: pa.DataType) -> pa.Array:
+        rows = np.zeros(len(session), dtype=values.dtype)
+        rows[has_item] = values
+        return pa.array(rows, kind, mask=~has_item)
+
+    def named(places: pa.Array | Ints, names: pa.StringArray) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), names)
+
+    event_session = np.repeat(np.arange(len(lengths)), block.event_counts)
+    rank = pa.array(block.rank, pa.float64(), mask=np.isnan(block.rank))
+    shown = {
+        "search_id": named(session, block.session_ids),
+        "query": named(session, block.queries),
+        "item": named(per_row(block.shown, pa.int32()), block.object_ids),
+        "position": per_row(block.positions, pa.int64()),
+        "rank": rank if has_item.all() else per_row(block.rank, pa.float64()),
+    }
+    happened = {
+        "search_id": named(event_session, block.session_ids),
+        "item": named(block.event_on, block.object_ids),
+        "kind": named(block.event_kind, block.kinds),
+    }
+    return LogPart.of(file, shown, happened, is_whole=True)
+
+
+def block_of_part(part: LogPart) -> SessionBlock:
+    """Return the sessions of a part that is whole.
+
+    Raises:
+        DataError: It is not: the rows of a session do not stand together, or an event is on
+            something else.
+    """
+    ids = _dictionary(part.shown["search_id"])
+    session = _places(ids)
+    queries = part.shown["query"].combine_chunks()
+    is_first = np.diff(session, prepend=-1) > 0
+    if (
+        not np.array_equal(session, np.cumsum(is_first) - 1)
+        or len(ids.dictionary) != is_first.sum()
+    ):
+        raise _not_whole(part, "the rows of a search do not stand together")
+    items = _dictionary(part.shown["item"])
+    happened = part.happened
+    event_session = pc.index_in(happened["search_id"].cast(pa.string()), ids.dictionary)
+    event_items, kinds = _dictionary(happened["item"]), _dictionary(happened["kind"])
+    if event_session.null_count or event_items.null_count or kinds.null_count:
+        raise _not_whole(part, "an event lacks its search, its item or its kind")
+    names, on = _in_names(items.dictionary, event_items)
+    of_session = event_session.combine_chunks().to_numpy()
+    order = np.argsort(of_session, kind="stable")
+    has_item = items.is_valid().to_numpy(zero_copy_only=False)
+    rank = part.shown["rank"].to_numpy().astype(np.float32)
+    first_rows = pa.array(np.flatnonzero(is_first))
+    return SessionBlock(
+        ids.dictionary.cast(pa.string()),
+        queries.take(first_rows).cast(pa.string()),
+        names,
+        np.bincount(session[has_item], minlength=len(ids.dictionary)),
+        _places(items)[has_item],
+        part.shown["position"].to_numpy()[has_item].astype(np.int64),
+        rank[has_item],
+        np.bincount(of_session, minlength=len(ids.dictionary)),
+        on[order],
+        kinds.dictionary,
+        _places(kinds)[order],
+    )
+
+
+def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    return array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+
+
+def _places(array: pa.DictionaryArray) -> Ints:
+    places: Ints = array.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return places
+
+
+def _in_names(names: pa.StringArray, other: pa.DictionaryArray) -> tuple[pa.StringArray, Ints]:
+    """Return names with those of another array added, and the other array's places in them."""
+    if other.dictionary.equals(names):
+        return names, _places(other)
+    found = pc.index_in(other.dictionary, value_set=names)
+    new = other.dictionary.filter(found.is_null())
+    joined = pa.concat_arrays([names, new])
+    places = pc.index_in(other.dictionary, value_set=joined).to_numpy(zero_copy_only=False)
+    return joined, places[_places(other)].astype(np.int64)
+
+
+def _not_whole(part: LogPart, why: str) -> DataError:
+    return DataError(
+        f"{part.file}: its reader says that each part holds whole searches, and {why}. "
+        "Let it say is_whole=False."
     )

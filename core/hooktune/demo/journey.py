@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hooktune.data.release import release_batch
 from hooktune.demo.log import demo_initial_model, write_demo_log
+from hooktune.iteration.log_release import release_batch
 from hooktune.iteration.request import make_request
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """What is installed: which distribution provides which plugin, read without importing any of them.
 
 A plugin stands under an entry-point group: a method under `hooktune.methods`, where the entry
-point's name is the method's display name, and everything else under `hooktune.extensions`. Names,
+point's name is the method's display name, a log reader under `hooktune.logs`, where it is the name
+of the format, and everything else under `hooktune.extensions`. Names,
 distributions and versions come from metadata alone; only `load_plugin` imports.
 """
 
@@ -26,7 +27,7 @@ from hooktune.naming import check_method_name
 
 logger = logging.getLogger(__name__)
 
-PluginKind = Literal["method", "extension"]
+PluginKind = Literal["method", "extension", "log reader"]
 PluginStatus = Literal["available", "blocked", "refused"]
 
 BLOCK_VARIABLE: Final = "HOOKTUNE_BLOCK"
@@ -34,7 +35,9 @@ ONLY_VARIABLE: Final = "HOOKTUNE_ONLY"
 GROUPS: Final[dict[str, PluginKind]] = {
     "hooktune.methods": "method",
     "hooktune.extensions": "extension",
+    "hooktune.logs": "log reader",
 }
+_ORDER: Final = tuple(GROUPS.values())
 
 
 def plugin_origin(distribution: str | None, version: str | None) -> str:
@@ -103,15 +106,19 @@ class Catalogue:
             RequestError: No distribution provides it.
             PluginRequestError: It is blocked or refused; the message says why.
         """
-        methods = self.available("method")
-        for entry in methods:
+        return self.named("method", name, others)
+
+    def named(self, kind: PluginKind, name: str, others: Iterable[str] = ()) -> PluginEntry:
+        """Return the plugin of one kind that has this name, as `method` does."""
+        of_kind = self.available(kind)
+        for entry in of_kind:
             if entry.name == name:
                 return entry
         for entry in self.entries:
-            if entry.kind == "method" and entry.name == name:
+            if entry.kind == kind and entry.name == name:
                 raise entry.refusal()
-        known = did_you_mean(name, [*others, *(entry.name for entry in methods)])
-        raise RequestError(f"There is no method {name!r}. {known}")
+        known = did_you_mean(name, [*others, *(entry.name for entry in of_kind)])
+        raise RequestError(f"There is no {kind} {name!r}. {known}")
 
 
 def read_catalogue(block: Iterable[str] = (), only: Iterable[str] | None = None) -> Catalogue:
@@ -129,7 +136,7 @@ def read_catalogue(block: Iterable[str] = (), only: Iterable[str] | None = None)
     if only is not None:
         closed["the closed list of plugins"] = set(only)
     entries = [_judged(entry, blocked, closed) for entry in _installed()]
-    entries.sort(key=lambda entry: (entry.kind != "method", entry.name, entry.distribution))
+    entries.sort(key=lambda entry: (_ORDER.index(entry.kind), entry.name, entry.distribution))
     return Catalogue(tuple(_without_clashes(entries)))
 
 

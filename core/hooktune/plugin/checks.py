@@ -29,12 +29,15 @@ from hooktune.plugin.catalogue import (
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_HOOKS: Final = ("fit_batch",)
+REQUIRED_HOOKS: Final[dict[str, PluginKind]] = {"fit_batch": "method", "read_log": "log reader"}
+"""The hooks without which a plugin of some kind is none."""
 ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
 OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
 SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
+LOG_HOOKS: Final = ("recognise_log", "read_log")
+"""The hooks of a log reader, which are nobody else's."""
 
 RESERVED_PREFIX: Final = "hooktune."
 """What the names of the host's own params begin with."""
@@ -193,12 +196,12 @@ def _problems(plugin: Plugin, found: tuple[Implementation, ...]) -> Iterator[str
     for impl in found:
         yield from _problems_of(impl, plugin.kind)
     implemented = {impl.hook for impl in found if not impl.is_wrapper}
-    required = [hook for hook in REQUIRED_HOOKS if plugin.kind == "method"]
+    required = [hook for hook, kind in REQUIRED_HOOKS.items() if plugin.kind == kind]
     for hook in required:
         if hook not in implemented and hook not in unmarked:
             near = get_close_matches(hook, set(functions) - marked, n=1, cutoff=0.8)
             hint = f" Is {near[0]!r} meant? Name it {hook!r} and mark it." if near else ""
-            yield f"it lacks the hook {hook!r}, which every method implements.{hint}"
+            yield f"it lacks the hook {hook!r}, which every {plugin.kind} implements.{hint}"
     for hook in unmarked:
         forgotten = f"its function {hook!r} is not marked; write @hooktune.hookimpl above it."
         if hook in required or not found:
@@ -212,7 +215,12 @@ def _problems_of(impl: Implementation, kind: PluginKind) -> Iterator[str]:
         if not impl.options.get("optionalhook"):
             yield f"{impl.hook!r} is no hook. {did_you_mean(impl.hook, HOOKS)}"
         return
-    if kind == "extension" and not impl.is_wrapper and impl.hook not in SHARED_HOOKS:
+    if (kind == "log reader") != (impl.hook in LOG_HOOKS):
+        yield (
+            f"{impl.hook!r} is no hook of a {kind}. A log reader, under the entry-point group "
+            "hooktune.logs, has the hooks 'read_log' and 'recognise_log' and no others."
+        )
+    elif kind == "extension" and not impl.is_wrapper and impl.hook not in SHARED_HOOKS:
         yield (
             f"{impl.hook!r} belongs to a method, and an extension may only wrap it: mark it with "
             "@hooktune.hookimpl(wrapper=True), or provide a method, under the entry-point group "
@@ -226,7 +234,8 @@ def _problems_of(impl: Implementation, kind: PluginKind) -> Iterator[str]:
         yield f"{impl.attribute!r} is marked with both wrapper and hookwrapper; keep wrapper=True."
     elif impl.is_wrapper and not is_generator:
         yield f"{impl.attribute!r} is marked as a wrapper and has no `yield`; a wrapper has one."
-    elif is_generator and not impl.is_wrapper:
+    # Only the parts of a log may come one after the other.
+    elif is_generator and not impl.is_wrapper and impl.hook != "read_log":
         yield (
             f"{impl.attribute!r} has a `yield`; return the result instead, or mark it with "
             "@hooktune.hookimpl(wrapper=True) if it wraps the hook."

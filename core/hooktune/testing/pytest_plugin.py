@@ -41,7 +41,7 @@ def hooktune_made_up_sessions() -> "Sessions":
 @pytest.fixture
 def hooktune_made_up_batch(tmp_path: Path) -> Path:
     """The folder of a released batch of forty made-up sessions, for `Runner.run`."""
-    from hooktune.data.release import release_batch
+    from hooktune.iteration.log_release import release_batch
     from hooktune.testing import made_up_log
 
     files = tmp_path / "hooktune-sessions.jsonl", tmp_path / "hooktune-items.jsonl"

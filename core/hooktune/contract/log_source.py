@@ -1,0 +1,111 @@
+"""What a reader of logs is given: where the log lies, how to read it, and whom to tell of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from hooktune.contract.files import open_file
+from hooktune.errors import DataError
+
+_EXAMPLES: Final = 3
+_EXAMPLE_LENGTH: Final = 300
+_HEAD_BYTES: Final = 1 << 16
+
+BAD_LINES: Final = "lines that cannot be used, set aside"
+
+
+class Finding(BaseModel):
+    """Something that was counted in a log, with a few examples."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    """Such as `events without a search`."""
+    count: NonNegativeInt
+    examples: tuple[str, ...] = ()
+    """Where some of them stand, and what they are."""
+
+
+@dataclass
+class Findings:
+    """Takes what is counted while a log is read; nothing of a log is dropped without a count here.
+
+    Args:
+        tolerated: The share of lines that may be set aside because they cannot be used, such as
+            0.001; with 0 the first of them is an error.
+    """
+
+    tolerated: float = 0.0
+    lines: int = 0
+    """How many lines or rows were read."""
+    _counts: dict[str, int] = field(default_factory=dict)
+    _examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def count(self, what: str, number: int = 1, examples: tuple[str, ...] = ()) -> None:
+        """Add to what was counted.
+
+        Args:
+            what: What it is, in words and in the plural, such as `events without a search`.
+            number: How many more there are.
+            examples: Some of them; of each thing the first few are kept.
+        """
+        self._counts[what] = self._counts.get(what, 0) + number
+        kept = self._examples.setdefault(what, [])
+        for example in examples[: _EXAMPLES - len(kept)]:
+            kept.append(example[:_EXAMPLE_LENGTH])
+
+    def set_aside(self, problem: DataError) -> None:
+        """Pass over a line that cannot be used, if that is tolerated.
+
+        Raises:
+            DataError: No line may be set aside; it is `problem` itself.
+        """
+        if not self.tolerated:
+            raise problem
+        self.count(BAD_LINES, 1, (str(problem),))
+
+    def check_tolerance(self) -> None:
+        """Refuse a log of which more was set aside than is tolerated.
+
+        Raises:
+            DataError: It was; the message holds examples.
+        """
+        bad = self._counts.get(BAD_LINES, 0)
+        if bad > self.tolerated * self.lines:
+            raise DataError(
+                f"{bad} of {self.lines} lines cannot be used, and {self.tolerated:.4%} are "
+                f"tolerated. {' '.join(self._examples[BAD_LINES])} "
+                "Mend them, or tolerate more by --tolerate."
+            )
+
+    def all(self) -> tuple[Finding, ...]:
+        """Return everything that was counted, in the order in which it was first met."""
+        return tuple(
+            Finding(what=what, count=count, examples=tuple(self._examples[what]))
+            for what, count in self._counts.items()
+        )
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A log to be read."""
+
+    files: tuple[str, ...]
+    """Paths, or addresses that `open_file` takes; patterns are resolved already."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """For fields of the long form, the columns of the log that hold them, as a user stated."""
+    sql: str | None = None
+    """The query to be asked, where the source is a database."""
+    findings: Findings = field(default_factory=Findings)
+    """Takes what is counted."""
+
+    def head(self) -> bytes:
+        """Return the beginning of the first file, to recognise its format by.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        with open_file(self.files[0]) as file:
+            return file.read(_HEAD_BYTES)

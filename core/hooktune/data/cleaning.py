@@ -1,0 +1,193 @@
+"""The rules by which a log is cleaned, in SQL: what is joined, what is set aside and counted.
+
+The steps make tables of `shown` and `happened`, the long form: `searches`, which have a query;
+`results`, of which each search shows an item once; `events`; and `sessions`, what is left of all.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+# A result's place in its search: its position, and where two have one, its row in the log.
+_KEY: Final = "coalesce(position, 1000000) * (1::BIGINT << 40) + place"
+
+STEPS: Final = (
+    """CREATE TABLE searches AS
+    SELECT search_id, arg_min(trim(query), rowid) AS query
+    FROM shown WHERE query IS NOT NULL GROUP BY search_id""",
+    """CREATE TABLE origins AS
+    SELECT coalesce(application, '') AS application, min(position) AS least
+    FROM shown WHERE item IS NOT NULL AND NOT is_returned GROUP BY 1""",
+    # What an engine returned stands for what was shown where nothing says what was.
+    """CREATE TABLE unseen AS
+    SELECT search_id FROM shown WHERE item IS NOT NULL
+    GROUP BY search_id HAVING bool_and(is_returned)""",
+    f"""CREATE TABLE results AS
+    SELECT search_id, item, min(position) AS position, min({_KEY}) AS key,
+        arg_min_null(rank, {_KEY}) AS rank, bool_and(is_returned) AS is_returned
+    FROM (
+        SELECT search_id, item, rank, is_returned, shown.rowid AS place,
+            position + (NOT is_returned AND least = 0)::INTEGER AS position
+        FROM shown JOIN origins ON origins.application = coalesce(shown.application, '')
+        WHERE item IS NOT NULL AND NOT is_returned
+        UNION ALL
+        SELECT search_id, item, rank, is_returned, rowid, position
+        FROM shown SEMI JOIN unseen USING (search_id) WHERE item IS NOT NULL
+    ) GROUP BY search_id, item""",
+    """CREATE TABLE unclear AS
+    SELECT search_id, bool_or(position IS NULL) AS lacks_position FROM results
+    GROUP BY search_id HAVING count(DISTINCT position) < count(*)""",
+    """CREATE TABLE events AS
+    SELECT happened.*, kind IN (SELECT kind FROM clicks) AS is_click,
+        searches.search_id IS NOT NULL AS is_known, results.item IS NOT NULL AS is_shown,
+        coalesce(results.is_returned, false) AS is_returned
+    FROM (
+        SELECT *, time IS NOT NULL AND row_number() OVER (
+            PARTITION BY search_id, item, kind, time, value ORDER BY rowid) > 1 AS is_repeated
+        FROM happened
+    ) AS happened
+    LEFT JOIN searches USING (search_id) LEFT JOIN results USING (search_id, item)""",
+    # Without its click a search would pass for one with less, or nothing, found relevant.
+    """CREATE TABLE lost AS
+    SELECT DISTINCT search_id FROM events SEMI JOIN results USING (search_id)
+    WHERE is_click AND is_known AND item IS NOT NULL AND NOT is_shown""",
+    """CREATE VIEW kept AS
+    SELECT * FROM events ANTI JOIN lost USING (search_id)
+    WHERE is_known AND is_shown AND NOT is_repeated""",
+    """CREATE VIEW placed AS
+    SELECT search_id, item, rank, position FROM results ANTI JOIN unclear USING (search_id)
+    UNION ALL
+    SELECT search_id, item, rank, row_number() OVER (PARTITION BY search_id ORDER BY key)
+    FROM results SEMI JOIN unclear USING (search_id)""",
+    """CREATE VIEW sessions AS
+    SELECT search_id, query, item, position, rank, kinds
+    FROM searches ANTI JOIN lost USING (search_id) LEFT JOIN placed USING (search_id)
+    LEFT JOIN (SELECT search_id, item, list(kind) AS kinds FROM kept GROUP BY search_id, item)
+    USING (search_id, item)""",
+)
+"""What is done to the long form, in order."""
+
+SESSIONS: Final = """
+    SELECT search_id, query, item, position, rank, kinds FROM sessions
+    ORDER BY search_id, position"""
+"""The results of all sessions, in order, with the kinds of events on each."""
+LOST_SESSIONS: Final = "SELECT count(*) FROM lost"
+LOST_EVENTS: Final = """
+    SELECT kind, count(*) - coalesce(any_value(kept.number), 0) FROM events
+    LEFT JOIN (SELECT kind, count(*) AS number FROM kept GROUP BY kind) AS kept USING (kind)
+    GROUP BY kind"""
+"""How many events of each kind no session has."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that is counted of a log, with examples."""
+
+    what: str
+    rows: str
+    """A query for all of it: `row_file`, `line`, and `said`, what stands there."""
+    is_always_told: bool = False
+    """Whether none of it is worth saying."""
+
+    @property
+    def query(self) -> str:
+        """A query for the number, and a list of a few examples in words."""
+        return f"""WITH found AS ({self.rows}) SELECT
+            (SELECT count(*) FROM found),
+            (SELECT list(example) FROM (
+                SELECT name || CASE WHEN line IS NULL THEN '' ELSE ', line ' || line END
+                    || ': ' || said AS example
+                FROM found JOIN files ON place = row_file ORDER BY row_file, line LIMIT 3))"""
+
+
+def _searches(condition: str) -> str:
+    return f"""SELECT min(row_file) AS row_file, min(line) AS line,
+        'the search ' || search_id AS said
+        FROM shown {condition} GROUP BY search_id"""
+
+
+def _events(condition: str) -> str:
+    return f"""SELECT row_file, line, kind || coalesce(' on ' || item, '')
+        || coalesce(' in the search ' || search_id, '') AS said FROM events WHERE {condition}"""
+
+
+_WITH_CLICK: Final = "SEMI JOIN (SELECT * FROM events WHERE is_click) USING (search_id)"
+_KNOWN: Final = "SEMI JOIN searches USING (search_id)"
+_SEEN: Final = "WHERE item IS NOT NULL AND NOT is_returned"
+_NOT_SHOWN: Final = "item IS NOT NULL AND search_id IS NOT NULL AND (is_returned OR NOT is_shown)"
+
+RULES: Final = (
+    Rule("searches", _searches(_KNOWN), is_always_told=True),
+    Rule(
+        "searches stated again",
+        """SELECT row_file, line, 'the search ' || search_id AS said FROM (
+            SELECT *, row_number() OVER (PARTITION BY search_id ORDER BY rowid) AS time
+            FROM shown WHERE item IS NULL) WHERE time > 1""",
+    ),
+    Rule(
+        "searches stated again with another query, of which the first counts",
+        """SELECT min(row_file) AS row_file, max(line) AS line,
+            'the search ' || search_id || ': ' || string_agg(DISTINCT query, ' / ') AS said
+            FROM shown WHERE query IS NOT NULL
+            GROUP BY search_id HAVING count(DISTINCT trim(query)) > 1""",
+    ),
+    Rule("searches with shown results", _searches(_SEEN), is_always_told=True),
+    Rule(
+        "searches with clicks",
+        "SELECT min(row_file) AS row_file, min(line) AS line, 'the search ' || search_id AS said "
+        "FROM events WHERE is_click AND search_id IS NOT NULL GROUP BY search_id",
+        is_always_told=True,
+    ),
+    Rule("searches with shown results and clicks", _searches(f"{_WITH_CLICK} {_SEEN}"), True),
+    Rule(
+        "searches without a shown result",
+        _searches(
+            f"{_KNOWN} ANTI JOIN (SELECT search_id FROM shown {_SEEN}) USING (search_id)"
+        ),
+    ),
+    Rule(
+        "searches without a shown result whose results are what the engine returned",
+        _searches(f"{_KNOWN} SEMI JOIN unseen USING (search_id)"),
+    ),
+    Rule(
+        "results shown again in the same search, of which the first counts",
+        """SELECT row_file, line, item || ' in the search ' || search_id AS said FROM (
+            SELECT *, row_number() OVER (PARTITION BY search_id, item ORDER BY rowid) AS time
+            FROM shown WHERE item IS NOT NULL AND NOT is_returned) WHERE time > 1""",
+    ),
+    Rule(
+        "applications whose positions begin at 0",
+        """SELECT row_file, line, 'the position 0' || coalesce(' of ' || application, '') AS said
+            FROM (SELECT *, row_number() OVER (PARTITION BY application ORDER BY rowid) AS time
+            FROM shown WHERE position = 0 AND item IS NOT NULL AND NOT is_returned)
+            WHERE time = 1""",
+    ),
+    Rule(
+        "searches with several results at one position, which are in the order of the log",
+        _searches("SEMI JOIN (FROM unclear WHERE NOT lacks_position) USING (search_id)"),
+    ),
+    Rule(
+        "searches with results without a position, which are in the order of the log",
+        _searches("SEMI JOIN (FROM unclear WHERE lacks_position) USING (search_id)"),
+    ),
+    Rule("events", _events("true"), is_always_told=True),
+    Rule("events without a search", _events("search_id IS NULL")),
+    Rule(
+        "results and events of searches that the log does not state",
+        """SELECT row_file, line, item || ' in the search ' || search_id AS said
+            FROM shown ANTI JOIN searches USING (search_id) WHERE item IS NOT NULL
+            UNION ALL """
+        + _events("search_id IS NOT NULL AND NOT is_known"),
+    ),
+    Rule("events without a result", _events("item IS NULL AND search_id IS NOT NULL")),
+    Rule("events stated again", _events("is_repeated")),
+    Rule("clicks", _events("is_click"), is_always_told=True),
+    Rule("clicks on results that were not shown", _events(f"is_click AND {_NOT_SHOWN}")),
+    Rule(
+        "clicks on results that were not shown but returned by the engine, which count",
+        _events(f"is_click AND is_returned AND {_NOT_SHOWN}"),
+    ),
+    Rule(
+        "other events on results that were not shown", _events(f"NOT is_click AND {_NOT_SHOWN}")
+    ),
+)  # fmt: skip
+"""What is counted, in the order in which it is told."""

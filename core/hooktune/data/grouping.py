@@ -1,0 +1,184 @@
+"""A log in the long form, in any order, becomes searches with their results and events.
+
+DuckDB joins, sorts and, where memory does not suffice, spills to disk.
+"""
+
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hooktune.contract.log_source import Findings
+from hooktune.contract.long_form import MAX_POSITION, LogPart
+from hooktune.data.assembly import Leftovers
+from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS
+from hooktune.data.session_block import SessionBlock, block_of_part
+from hooktune.errors import DataError, HooktuneError, in_words
+
+_MEMORY: Final = "900MB"
+_ROWS_AT_ONCE: Final = 1 << 17
+_IDENTIFIER_LENGTH: Final = 512
+_SHOWN_ROW: Final = (
+    "row_file INTEGER, line BIGINT, search_id VARCHAR, query VARCHAR, item VARCHAR, "
+    "position BIGINT, rank DOUBLE, application VARCHAR, is_returned BOOLEAN"
+)
+_HAPPENED_ROW: Final = (
+    "row_file INTEGER, line BIGINT, search_id VARCHAR, item VARCHAR, kind VARCHAR, "
+    "time TIMESTAMPTZ, value DOUBLE"
+)
+
+
+def session_blocks(
+    parts: Iterable[LogPart],
+    findings: Findings,
+    click_events: Collection[str],
+    leftovers: Leftovers,
+) -> Iterator[SessionBlock]:
+    """Turn the long form of a log into sessions.
+
+    Parts that hold whole searches are handed on as they come. All others are gathered, joined and
+    cleaned; what is set aside is counted.
+
+    Args:
+        parts: What a reader gave.
+        findings: Takes what is counted.
+        click_events: The kinds of event that count as clicks.
+        leftovers: Takes what is left over.
+
+    Raises:
+        DataError: A part holds what cannot be, such as a position that is none.
+        HooktuneError: The disk is full.
+    """
+    files: list[str] = []
+    with ExitStack() as opened:
+        database: duckdb.DuckDBPyConnection | None = None
+        for part in parts:
+            if part.is_whole:
+                yield block_of_part(part)
+                continue
+            # Only now, as a log of whole searches needs no disk.
+            database = database or opened.enter_context(_database())
+            if part.file not in files:
+                files.append(part.file)
+            _check(part)
+            _insert(database, part, files.index(part.file))
+        if database is not None:
+            _clean(database, files, findings, click_events)
+            leftovers.sessions = database.execute(LOST_SESSIONS).fetchall()[0][0]
+            leftovers.events.update(dict(database.execute(LOST_EVENTS).fetchall()))
+            yield from _in_order(database)
+
+
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with tempfile.TemporaryDirectory(prefix="hooktune-") as folder:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": _MEMORY,
+            "temp_directory": folder,
+            "autoinstall_known_extensions": False,
+        }
+        with duckdb.connect(":memory:", config=settings) as database:
+            database.execute("SET TimeZone = 'UTC'")
+            database.execute(f"CREATE TABLE shown ({_SHOWN_ROW})")
+            database.execute(f"CREATE TABLE happened ({_HAPPENED_ROW})")
+            try:
+                yield database
+            except duckdb.Error as error:
+                raise HooktuneError(f"The log cannot be joined: {in_words(error)}") from error
+
+
+def _check(part: LogPart) -> None:
+    """Refuse what no log can hold; a reader should have done so before, and named the field."""
+    for table, names in (
+        (part.shown, ("search_id", "item")),
+        (part.happened, ("search_id", "item", "kind")),
+    ):
+        for name in names:
+            lengths = pc.binary_length(table[name].cast(pa.string()))
+            _refuse(part, table, name, pc.equal(lengths, 0), "is empty")
+            _refuse(part, table, name, pc.greater(lengths, 4 * _IDENTIFIER_LENGTH), "is too long")
+    _refuse(part, part.shown, "search_id", part.shown["search_id"].is_null(), "is missing")
+    _refuse(part, part.happened, "kind", part.happened["kind"].is_null(), "is missing")
+    position, rank = part.shown["position"], part.shown["rank"]
+    _refuse(part, part.shown, "position", pc.less(position, 0), "is below 0")
+    _refuse(
+        part, part.shown, "position", pc.greater(position, MAX_POSITION), f"is above {MAX_POSITION}"
+    )
+    _refuse(part, part.shown, "rank", pc.invert(pc.is_finite(rank)), "is not finite")
+    query = part.shown["query"].cast(pa.string())
+    _refuse(part, part.shown, "query", pc.equal(pc.utf8_trim_whitespace(query), ""), "is blank")
+
+
+def _refuse(part: LogPart, table: pa.Table, field: str, is_wrong: pa.Array, what: str) -> None:
+    wrong = pc.index(is_wrong, True).as_py()
+    if wrong >= 0:
+        line = table["line"][wrong].as_py()
+        where = part.file if line is None else f"{part.file}, line {line}"
+        raise DataError(f"{where}: the {field.replace('_', ' ')} {what}. Mend it or take it out.")
+
+
+def _insert(database: duckdb.DuckDBPyConnection, part: LogPart, file: int) -> None:
+    """Add the rows of a part to the tables of the database."""
+    for name, table in (("shown", part.shown), ("happened", part.happened)):
+        if len(table):
+            columns = [row[0] for row in database.execute(f"DESCRIBE {name}").fetchall()]
+            values = ", ".join(columns[1:]).replace("is_returned", "coalesce(is_returned, false)")
+            database.register("part", table)
+            database.execute(f"INSERT INTO {name} SELECT {file}, {values} FROM part")
+            database.unregister("part")
+
+
+def _clean(
+    database: duckdb.DuckDBPyConnection,
+    files: list[str],
+    findings: Findings,
+    click_events: Collection[str],
+) -> None:
+    """Join and clean what was gathered, and count what is set aside."""
+    database.execute(
+        "CREATE TABLE clicks AS SELECT unnest($1::VARCHAR[]) AS kind", [[*click_events]]
+    )
+    database.execute("CREATE TABLE files (place INTEGER, name VARCHAR)")
+    database.executemany("INSERT INTO files VALUES (?, ?)", [*enumerate(files)])
+    for step in STEPS:
+        database.execute(step)
+    for rule in RULES:
+        number, examples = database.execute(rule.query).fetchall()[0]
+        if number or rule.is_always_told:
+            shown = () if rule.is_always_told else tuple(examples or ())
+            findings.count(rule.what, number, shown)
+
+
+def _in_order(database: duckdb.DuckDBPyConnection) -> Iterator[SessionBlock]:
+    rest: pa.Table | None = None
+    relation = database.sql(SESSIONS)
+    assert relation is not None
+    for rows in relation.to_arrow_reader(_ROWS_AT_ONCE):
+        table = pa.Table.from_batches([rows])
+        table = table if rest is None else pa.concat_tables([rest, table]).combine_chunks()
+        # The last search may go on in the next rows.
+        ids = table["search_id"]
+        start = pc.index(ids, ids[-1]).as_py() if len(ids) else 0
+        rest = table.slice(start)
+        if start:
+            yield _block(table.slice(0, start))
+    if rest is not None and len(rest):
+        yield _block(rest)
+
+
+def _block(table: pa.Table) -> SessionBlock:
+    """Return rows of results, ordered by session and position, as sessions."""
+    lists = table["kinds"].combine_chunks()
+    ids = table["search_id"].combine_chunks().dictionary_encode()
+    items = table["item"].combine_chunks()
+    row = pa.array(np.repeat(np.arange(len(table)), lists.value_lengths().fill_null(0).to_numpy()))
+    shown = {name: table[name] for name in ("query", "position", "rank")}
+    happened = {"search_id": ids.take(row), "item": items.take(row), "kind": lists.flatten()}
+    return block_of_part(
+        LogPart.of("", {"search_id": ids, "item": items, **shown}, happened, is_whole=True)
+    )

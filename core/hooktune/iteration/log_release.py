@@ -1,0 +1,74 @@
+"""A log of any format that has a reader becomes a batch."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from hooktune.contract.files import find_files
+from hooktune.contract.log_source import Findings, LogSource
+from hooktune.data.log_schema import CLICK
+from hooktune.data.manifest import BatchManifest
+from hooktune.data.release import Log, release_log
+from hooktune.errors import RequestError
+from hooktune.plugin.log_readers import choose_reader
+
+logger = logging.getLogger(__name__)
+
+
+def release_batch(
+    log: str | Path | Iterable[str | Path],
+    items: str | Path,
+    to: str | Path,
+    *,
+    text: str = "{text}",
+    click_events: Collection[str] = (CLICK,),
+    format: str | None = None,  # noqa: A002 - what everybody calls it
+    columns: Mapping[str, str] | None = None,
+    sql: str | None = None,
+    tolerate: float = 0.0,
+    min_results: int = 1,
+    block: Iterable[str] = (),
+) -> BatchManifest:
+    """Check a log and its items and write them as a batch folder that is never changed again.
+
+    Results whose items are unknown and results repeated within a session are set aside and
+    counted. A session that loses a click in this way, or all of its results, is set aside whole:
+    without its click it would pass for one in which nothing was found relevant.
+
+    Args:
+        log: The files: paths, patterns, or addresses such as `s3://bucket/clicks-*.jsonl.gz`.
+        items: The items, one JSON object a line.
+        to: The folder to make. If it holds the very same batch already, nothing is done.
+        text: How an item's text is made of its fields, such as `{title}. {text}`.
+        click_events: The kinds of event that count as clicks; the others are counted and told in
+            the manifest, and have no other effect. An event for which the log states no kind is
+            of the kind `click`.
+        format: The name of the reader, such as `ubi`; by default the one that recognises the log.
+        columns: For fields of a table, such as `query`, the columns that hold them.
+        sql: The query to be asked, where `log` is a database.
+        tolerate: The share of lines that may be set aside because they cannot be used.
+        min_results: How many results a session has at least.
+        block: Readers that must not be imported.
+
+    Returns:
+        What the folder says about itself; a warning is logged where its clicks are in doubt.
+
+    Raises:
+        DataError: One of the files cannot be used, or nothing of the log is left.
+        RequestError: `to` exists and is something else, there is no such format, or no kind of
+            event counts as a click.
+    """
+    named = [str(log)] if isinstance(log, str | Path) else [str(each) for each in log]
+    if not named:
+        raise RequestError("No log is named. Name its files.")
+    if not 0 <= tolerate < 1:
+        raise RequestError(f"A share from 0 to below 1 may be tolerated, and this is {tolerate}.")
+    files = (named[0],) if sql is not None else find_files(named)
+    source = LogSource(files, dict(columns or {}), sql, Findings(tolerate))
+    reader = choose_reader(source, format, block)
+    if reader.why:
+        logger.info("%s is read as %s: %s.", ", ".join(named), reader.plugin.name, reader.why)
+    opened = Log(", ".join(named), reader.plugin.name, reader.read(source), source.findings)
+    return release_log(
+        opened, items, to, text=text, click_events=click_events, min_results=min_results
+    )

@@ -1,0 +1,1 @@
+"""The bundled readers of logs, a module for each kind of source."""
