@@ -129,6 +129,17 @@ def test_each_run_keeps_what_it_measured_of_each_test_query(work, tracker: Track
         query_figures_of(tracker, tracker.run(result.iteration.starting_run))
 
 
+def test_the_whole_collection_is_searched_when_a_run_ends(work, tracker: Tracker):
+    result = work(max_runs=1)
+    metrics, starting = result.runs[0].metrics, result.iteration.starting_metrics
+    names = [name for name in starting if name.startswith("test_collection_")]
+    assert len(names) == 4
+    assert all(0 < starting[name] <= 1 and 0 < metrics[name] <= 1 for name in names)
+    assert set(names) <= {*query_figures_of(tracker, result.runs[0]).metrics}
+    decided = work(1, settings={"main_metric": "test_collection_recall_at_10"})
+    assert decided.iteration.settings.main_metric.name in decided.runs[0].metrics
+
+
 def test_what_was_done_is_not_done_again(work, pusher: Pusher):
     first = work(max_runs=2)
     again = work(max_runs=2)
@@ -232,7 +243,7 @@ def test_a_wrong_main_metric_is_refused_before_anything_is_encoded(work, monkeyp
     def encode(*given, **named):
         raise AssertionError("something was encoded")
 
-    monkeypatch.setattr(baseline, "score_results", encode)
+    monkeypatch.setattr(baseline.Collection, "embed", encode)
     with pytest.raises(RequestError, match=r"'test_mrrr' .* Did you mean 'test_mrr'"):
         work(settings={"main_metric": "test_mrrr"})
 

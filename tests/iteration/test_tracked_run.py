@@ -1,6 +1,7 @@
 """What a method tells its run, and what the run measures for it."""
 
 import copy
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -144,13 +145,14 @@ def test_a_run_that_is_gone_on_with_is_as_it_was_at_the_checkpoint(
     run.checkpoint(1, lambda: ({"weights": torch.ones(2)}, {"mine": 3}))
     assert kept.flushed == len(kept.points) == 2
 
-    later = TrackedRun(5, MainMetric(), None, kept, kept, Event(), checkpoints=kept)
+    measures_nothing = replace(run.evaluator, host=None)
+    later = TrackedRun(5, MainMetric(), measures_nothing, kept, kept, Event(), checkpoints=kept)
     found = later.resumed()
     assert (found.step, found.facts, later.last_step) == (1, {"mine": 3}, 1)
     assert later.seconds >= run.seconds - 60
     assert later.evaluate(model, 2) == measured, "without measuring it again"
     later.evaluator = run.evaluator
-    again = later.evaluation_of(model, 2, per_session=True)
+    again = later.evaluation_of(model, 2, is_last=True)
     assert again.metrics == measured
     assert len(again.per_session["test_mrr"]) == len(run.evaluator.sessions)
     later.log({"train_loss": 3.0}, 2)

@@ -54,7 +54,10 @@ LOSS_DESCRIPTION: Final = MetricDescription(
 FIT_SECONDS: Final = "fit_seconds"
 """The metric that says how long a run's `fit_batch` took."""
 
-RESERVED_NAMES: Final = (FIT_SECONDS,)
+JUDGED_METRIC: Final = "judged_ndcg_at_10"
+"""Of judged queries, over all items. It has no prefix, as it is not of the test sessions."""
+
+RESERVED_NAMES: Final = (FIT_SECONDS, JUDGED_METRIC)
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from hooktune.contract.collection_metrics import is_of_collection
 from hooktune.contract.metric import DEFAULT_GUARDS, LOSS, TEST_PREFIX, with_test_prefix
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError, did_you_mean
-from hooktune.evaluation.evaluator import Evaluator
-from hooktune.evaluation.similarities import Similarities, count_similarities
+from hooktune.evaluation.collection import Collection
+from hooktune.evaluation.evaluator import Evaluation, Evaluator
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.optimizer import frozen_layer_count
-from hooktune.training.scoring import score_results
+from hooktune.training.scoring import scores_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,14 +36,10 @@ class StartingPoint:
     evaluator: Evaluator
     encoder: TextEncoder
     """Encodes by the starting model, and by those that are tuned from it."""
-    metrics: dict[str, float]
-    """Those of the starting model on the test sessions."""
-    per_session: dict[str, Floats]
-    """Of them, what is known for each of the test sessions; see `Measured`."""
+    evaluation: Evaluation
+    """That of the starting model on the test sessions."""
     scores: Floats
     """The starting model's similarity for each result of the test sessions."""
-    similarities: Similarities
-    """As the starting model sees the test sessions."""
 
 
 def measure_starting_point(
@@ -67,24 +64,20 @@ def measure_starting_point(
     model, sessions = encoder.model, batch.sessions
     probed = sessions.take(split.test[:_PROBED])
     _check_main_metric(host, settings.main_metric.name, model, probed)
-    scores = score_results(model, sessions, encoder, title="the starting model")
+    main = settings.main_metric.name
+    collection = Collection(sessions.take(split.test), encoder, seed=settings.seed)
+    embedded = collection.embed(model, sessions, "the starting model")
+    scores = scores_of(sessions, embedded.queries, embedded.items)
     baseline = scores if settings.baseline == "starting" else sessions.rank
     test, (test_baseline, test_scores) = sessions.take_with(split.test, baseline, scores)
-    evaluator = Evaluator(host, test, test_baseline, encoder)
-    measured = evaluator.measure(model, test_scores)
-    metrics = measured.metrics
-    main = settings.main_metric.name
-    if main not in {*metrics, *with_test_prefix({LOSS: 0.0})}:
-        raise _not_computed(main, metrics)
-    for guard in settings.guard:
-        if guard not in DEFAULT_GUARDS and guard.name not in measured.per_session:
-            raise _not_a_guard(guard.name, measured.per_session)
+    evaluator = Evaluator(host, test, test_baseline, encoder, collection, is_of_collection(main))
+    evaluation = evaluator.in_full(model, test_scores)
+    if encoder.group.leads:  # as the others, which have no use for it, would slow it down
+        evaluation = evaluator.with_collection(evaluation, embedded)
+        _check_metrics(settings, evaluation)
     train, (train_baseline,) = sessions.take_with(split.train, baseline)
     training = TrainingBatch(batch.batch_id, train, train_baseline)
-    similarities = count_similarities(test, test_scores)
-    return StartingPoint(
-        training, evaluator, encoder, metrics, measured.per_session, test_scores, similarities
-    )
+    return StartingPoint(training, evaluator, encoder, evaluation, test_scores)
 
 
 def _check_main_metric(
@@ -95,7 +88,7 @@ def _check_main_metric(
     That takes no time, while the baseline may take hours to encode.
     """
     described = {f"{TEST_PREFIX}{name}" for name in host.describe_metrics()}
-    if main in described:
+    if main in described or is_of_collection(main):
         return
     made_up = np.random.default_rng(0).uniform(-1, 1, (2, sessions.result_count))
     scores, baseline = made_up.astype(np.float32)
@@ -104,6 +97,16 @@ def _check_main_metric(
     computed = with_test_prefix(measured.metrics)
     if main not in computed:
         raise _not_computed(main, {*described, *computed})
+
+
+def _check_metrics(settings: IterationSettings, evaluation: Evaluation) -> None:
+    """Refuse a main metric that is not computed here, and a guard that has no interval."""
+    if settings.main_metric.name not in {*evaluation.metrics, *with_test_prefix({LOSS: 0.0})}:
+        raise _not_computed(settings.main_metric.name, evaluation.metrics)
+    known = evaluation.per_session or {}
+    for guard in settings.guard:
+        if guard not in DEFAULT_GUARDS and guard.name not in known:
+            raise _not_a_guard(guard.name, known)
 
 
 def _not_computed(main: str, known: Iterable[str]) -> RequestError:

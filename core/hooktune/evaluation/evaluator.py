@@ -1,18 +1,20 @@
 """Measuring a model on the test sessions, against a baseline that stays."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hooktune.contract.collection_metrics import is_of_collection
 from hooktune.contract.metric import LOSS, with_test_prefix
 from hooktune.contract.sessions import Floats, Ints, Sessions
+from hooktune.evaluation.collection import Collection, Embedded
 from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
 from hooktune.plugin.measured import Measured
 from hooktune.progress import phase
-from hooktune.training.scoring import score_results
+from hooktune.training.scoring import score_results, scores_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,6 +35,13 @@ class Evaluation:
     """The similarity of each result of `Evaluator.sample`."""
     per_session: dict[str, Floats] | None
     """As `Measured` has it, with the prefix `test_` and in float32; None where it was not kept."""
+    per_judged_query: Floats | None = None
+    """See `CollectionFigures`."""
+
+    @property
+    def is_of_collection(self) -> bool:
+        """Whether the whole collection was searched for it."""
+        return any(is_of_collection(name) for name in self.metrics)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values, without what there is for each session."""
@@ -57,12 +66,17 @@ class Evaluator:
         sessions: The sessions.
         baseline: The similarity of each of their results before tuning.
         encoder: What is known already of the sessions' texts.
+        collection: All items, to be searched when a run ends; None where they never are.
+        is_searched_always: Whether the collection is searched in each evaluation, as the main
+            metric is measured there.
     """
 
     host: Host
     sessions: Sessions
     baseline: Floats
     encoder: "TextEncoder"
+    collection: Collection | None = None
+    is_searched_always: bool = False
 
     def __call__(
         self,
@@ -72,8 +86,15 @@ class Evaluator:
         """Return the metrics of a model, with the prefix `test_`."""
         return self.of_scores(model, self.scores(model), loss)
 
-    def scores(self, model: "SentenceTransformer") -> Floats:
-        """Return the similarity of each result; all processes of a run must call it."""
+    def scores(self, model: "SentenceTransformer", embedded: Embedded | None = None) -> Floats:
+        """Return the similarity of each result; all processes of a run must call it.
+
+        Args:
+            model: The model.
+            embedded: What `embed` gave, so that nothing has to be encoded.
+        """
+        if embedded is not None:
+            return scores_of(self.sessions, embedded.queries, embedded.items)
         return score_results(model, self.sessions, self.encoder, title="the tuned model")
 
     def in_full(
@@ -89,6 +110,35 @@ class Evaluator:
         per_session = {name: of.astype(np.float32) for name, of in measured.per_session.items()}
         similarities = count_similarities(self.sessions, scores)
         return Evaluation(measured.metrics, similarities, sample, per_session)
+
+    def has_to_search(self, evaluation: Evaluation | None, *, is_last: bool) -> bool:
+        """Tell whether the whole collection is to be searched.
+
+        Args:
+            evaluation: What is known already of the model.
+            is_last: Whether the run ends with it.
+        """
+        is_done = evaluation is not None and evaluation.is_of_collection
+        return self.collection is not None and not is_done and (is_last or self.is_searched_always)
+
+    def embed(self, model: "SentenceTransformer") -> Embedded | None:
+        """Encode the collection, if there is one; all processes of a run must call it."""
+        if self.collection is None:
+            return None
+        return self.collection.embed(model, self.sessions, "the tuned model")
+
+    def with_collection(self, evaluation: Evaluation, embedded: Embedded) -> Evaluation:
+        """Add what comes of searching the whole collection, if there is one."""
+        if self.collection is None:
+            return evaluation
+        figures = self.collection.figures(self.collection.search(embedded))
+        per_session = {name: of.astype(np.float32) for name, of in figures.per_session.items()}
+        return replace(
+            evaluation,
+            metrics=evaluation.metrics | figures.metrics,
+            per_session=(evaluation.per_session or {}) | per_session,
+            per_judged_query=figures.per_judged_query,
+        )
 
     @property
     def sample(self) -> Ints:

@@ -93,7 +93,7 @@ def _fit(
                 run = FollowingRun(settings.seed, settings.main_metric, start.evaluator, group)
                 own = copy.deepcopy(start.encoder.model)
                 model = host.fit_batch(run, own, start.training, params)
-            run.evaluate(model, run.last_step)
+            run.evaluate_along(model, run.last_step, is_last=True)
     except FailedAloneError:
         raise
     except Exception:
@@ -147,10 +147,21 @@ class FollowingRun(RunOfProcess):
     def evaluate(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """Encode a share of the texts, where the leading process encodes, and return its result."""
         check_point({}, step)
+        return self.evaluate_along(model, step)
+
+    def evaluate_along(
+        self, model: "SentenceTransformer", step: int, *, is_last: bool = False
+    ) -> dict[str, float]:
+        """Do this process's part of `TrackedRun.evaluation_of`."""
         self.last_step = max(self.last_step, step)
         evaluation: Evaluation | None = self.group.lead()
+        embedded = None
+        if self.evaluator.has_to_search(evaluation, is_last=is_last) and not self.group.lead():
+            embedded = self.evaluator.embed(model)
         if evaluation is None:
-            self.evaluator.scores(model)
+            self.evaluator.scores(model, embedded)
+            evaluation = self.group.lead()
+        if embedded is not None:
             evaluation = self.group.lead()
         return dict(evaluation.metrics) if evaluation else {}
 

@@ -141,7 +141,7 @@ def _measure_start(
         group.share(BeginIteration(packed_model(model), settings, depth))
     encoder = TextEncoder(model, depth, group)
     start = measure_starting_point(host, batch, plan.split, settings, encoder)
-    starting_metrics_text(start.metrics)
+    starting_metrics_text(start.evaluation.metrics)
     return start
 
 
@@ -164,7 +164,7 @@ def _begin(tracker: Tracker, host: Host, plan: Plan, start: StartingPoint) -> It
     )
     if (iteration.settings, iteration.starting_run) != (plan.settings, starting_run.run_id):
         return None
-    return tracker.record_starting_metrics(iteration, start.metrics)
+    return tracker.record_starting_metrics(iteration, start.evaluation.metrics)
 
 
 def _do_runs(

@@ -104,7 +104,7 @@ def run_once(
                 active, copy.deepcopy(start.encoder.model), start.training, params
             )
             active.log_fit_seconds()
-            evaluation = active.evaluation_of(model, active.last_step, per_session=True)
+            evaluation = active.evaluation_of(model, active.last_step, is_last=True)
         metric_log.close()
         if metric_log.error:
             raise HooktuneError(f"its metrics could not be stored: {metric_log.error}")
@@ -114,7 +114,7 @@ def run_once(
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         _record_evidence(tracker, iteration, run, start, evaluation)
-        draw_run(tracker, iteration, run, start.similarities, evaluation.similarities)
+        draw_run(tracker, iteration, run, start.evaluation.similarities, evaluation.similarities)
         with phase("uploading the model, if it is the best"):
             method = iteration.name.method
             verify = partial(check_stored_model, start.evaluator, evaluation, method)
@@ -150,7 +150,8 @@ def _record_evidence(
 ) -> None:
     """Record what each test query tells, before it is decided whether the run is the best."""
     sessions, trained_on = start.evaluator.sessions, start.training.train
-    figures = query_figures(sessions, trained_on, start.per_session, evaluation.per_session or {})
+    before, after = start.evaluation.per_session or {}, evaluation.per_session or {}
+    figures = query_figures(sessions, trained_on, before, after)
     tracker.log_file(run, figures.to_bytes(), QUERIES_FILE)
     with phase("computing the intervals of the metrics", len(figures)):
         tags = evidence_tags(

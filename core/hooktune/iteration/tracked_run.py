@@ -163,27 +163,36 @@ class TrackedRun(RunOfProcess):
         return dict(self.evaluation_of(model, step).metrics)
 
     def evaluation_of(
-        self, model: "SentenceTransformer", step: int, *, per_session: bool = False
+        self, model: "SentenceTransformer", step: int, *, is_last: bool = False
     ) -> Evaluation:
-        """Evaluate a model; one that was evaluated before is not encoded again.
+        """Evaluate a model; what was found of one before is not encoded again.
 
         Args:
             model: The model.
             step: The training step that it stands for.
-            per_session: Whether the metrics of each session are needed. A checkpoint does not keep
-                them, so that a model evaluated before it is encoded again.
+            is_last: Whether all is needed that a run ends with: the metrics of each session, and
+                those over the whole collection. A checkpoint does not keep the former, so that a
+                model evaluated before it is encoded again.
         """
         key = _fingerprint(model)
 
         def known() -> Evaluation | None:
             found = self._evaluations.get(key)
-            return None if found and per_session and found.per_session is None else found
+            return None if found and is_last and found.per_session is None else found
 
         evaluation: Evaluation | None = self._lead(known)
+        embedded = None
+        if self.evaluator.has_to_search(evaluation, is_last=is_last):
+            # What has to end soon is not to begin what is dear.
+            is_stopped = self._lead(self.stop.is_set)
+            embedded = None if is_stopped else self.evaluator.embed(model)
         if evaluation is None:
-            scores = self.evaluator.scores(model)
+            scores = self.evaluator.scores(model, embedded)
             evaluation = self._lead(lambda: self.evaluator.in_full(model, scores, self._loss))
-            self._evaluations[key] = evaluation
+        if embedded is not None:
+            found = evaluation
+            evaluation = self._lead(lambda: self.evaluator.with_collection(found, embedded))
+        self._evaluations[key] = evaluation
         self.last_step = max(self.last_step, step)
         with self._keeping_failure():
             self._add(evaluation.metrics, step)

@@ -259,6 +259,9 @@ def _problems_of_arguments(impl: Implementation) -> Iterator[str]:
             yield f"{where} is keyword-only; remove the `*` before it."
 
 
+IS_MEASURED: Final = (
+    "the metric {name!r} has the name of one that hooktune measures itself; call it otherwise"
+)
 LOSS_IS_RESERVED: Final = (
     f"it gives the metric {LOSS!r}, which hooktune itself tracks as train_loss and test_loss. Give "
     "it another name; a method gives its loss to run.use_loss"

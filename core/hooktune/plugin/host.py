@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pluggy
 
 from hooktune.contract import hooks as hookspecs
+from hooktune.contract.collection_metrics import COLLECTION_DESCRIPTIONS
 from hooktune.contract.hooks import PROJECT_NAME
 from hooktune.contract.metric import (
     LOSS,
@@ -23,6 +24,7 @@ from hooktune.plain_text import kind_of
 from hooktune.plugin import initial_model
 from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
+    IS_MEASURED,
     LOSS_IS_RESERVED,
     ObserverHook,
     Plugin,
@@ -190,6 +192,8 @@ class Host:
                 if LOSS in given:
                     raise _broken(plugin, "compute_metrics", LOSS_IS_RESERVED)
                 for name in given:
+                    if name in COLLECTION_DESCRIPTIONS:
+                        raise _broken(plugin, "compute_metrics", IS_MEASURED.format(name=name))
                     if name in giver:
                         raise PluginError(
                             f"Two plugins compute the metric {name!r}: {giver[name].label} and "
@@ -208,7 +212,7 @@ class Host:
             PluginError: A plugin failed, returned something else than descriptions of metrics, or
                 described one that another one described too.
         """
-        described = {LOSS: LOSS_DESCRIPTION}
+        described = {LOSS: LOSS_DESCRIPTION, **COLLECTION_DESCRIPTIONS}
         giver: dict[str, Plugin] = {}
         for plugin, call in self._callers["describe_metrics"].items():
             for given in call():

@@ -1,9 +1,7 @@
 """The similarity of shown results to their queries: for measuring, and for training."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 
 from hooktune.contract.encoding import Reader
 from hooktune.contract.sessions import Floats, Ints, Sessions
+from hooktune.training.embeddings import Embeddings, embed_column, in_eval_mode
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.mini_batches import MiniBatch
 
@@ -44,26 +43,23 @@ def score_results(
     of_queries, of_items = (
         None if title is None else f"encoding {texts} by {title}" for texts in ("queries", "items")
     )
-    with torch.no_grad(), _in_eval_mode(model):
-        query_rows, queries = reader.embed(
-            sessions.queries, sessions.query_index, "query", title=of_queries
-        )
-        item_rows, items = reader.embed(
-            sessions.items, sessions.item_index, "document", title=of_items
-        )
-    vectors = [embeddings.float().cpu().numpy() for embeddings in (queries, items)]
-    return similarities(vectors[0], query_rows[sessions.session_index], vectors[1], item_rows)
+    with in_eval_mode(model):
+        queries = embed_column(reader, sessions.queries, sessions.query_index, "query", of_queries)
+        items = embed_column(reader, sessions.items, sessions.item_index, "document", of_items)
+    return scores_of(sessions, queries, items)
 
 
-@contextmanager
-def _in_eval_mode(model: "SentenceTransformer") -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def scores_of(sessions: Sessions, queries: Embeddings, items: Embeddings) -> Floats:
+    """Return the cosine similarity of each shown result to its query, float32.
+
+    Args:
+        sessions: Sessions that show R results altogether.
+        queries: The embeddings of their queries, at least.
+        items: The embeddings of the items that they show, at least.
+    """
+    query_rows = queries.row_of[sessions.query_index[sessions.session_index]]
+    vectors = [embeddings.vectors.float().cpu().numpy() for embeddings in (queries, items)]
+    return similarities(vectors[0], query_rows, vectors[1], items.row_of[sessions.item_index])
 
 
 def mini_batch_scores(reader: Reader, mini_batch: MiniBatch) -> torch.Tensor:
