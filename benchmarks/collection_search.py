@@ -3,9 +3,9 @@
     python benchmarks/collection_search.py
     python benchmarks/collection_search.py --items 1000000 --queries 1000
 
-The embeddings are drawn at random: exact search takes the same time for any of them. What is timed is
-all that comes after encoding at the end of a run: the search and the metrics, over as many test
-sessions as queries, each with two clicks.
+The embeddings are drawn at random, as exact search takes the same time for any of them. What is
+timed is all that comes after encoding at the end of a run: the search and the metrics, over as many
+test sessions as queries, each with two clicks.
 """
 
 import argparse

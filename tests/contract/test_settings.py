@@ -22,6 +22,7 @@ OTHERS = IterationSettings(
     holdout_ratio=0.125,
     baseline="recorded",
     guard=(MainMetric("test_mrr"), MainMetric("test_loss", greater_is_better=False)),
+    judgements="0123456789abcdef01234567",
 )
 
 
@@ -39,6 +40,7 @@ def test_tags_are_those_that_stores_hold_already():
         "hooktune.holdout_ratio": 0.125,
         "hooktune.baseline": "recorded",
         "hooktune.guard": "test_mrr:max, test_loss:min",
+        "hooktune.judgements": "0123456789abcdef01234567",
     }
 
 
@@ -50,7 +52,8 @@ def test_tags_that_somebody_edited_are_no_settings(edited: dict[str, str]):
     assert IterationSettings.from_tags({**tags, **edited}) is None
     for missing in tags:
         assert IterationSettings.from_tags({**tags, missing: ""}) is None
-    for missing in tags.keys() - {"hooktune.guard", "hooktune.holdout_ratio"}:
+    later = {"hooktune.guard", "hooktune.holdout_ratio", "hooktune.judgements"}
+    for missing in tags.keys() - later:
         assert (
             IterationSettings.from_tags({tag: tags[tag] for tag in tags.keys() - {missing}}) is None
         )
@@ -119,6 +122,7 @@ def test_each_setting_has_its_words_and_can_be_asked_for():
         "12% of the queries are seen by no choice, and measured once.",
         "Distance shift is measured from the recorded scores.",
         "No run is kept that is worse than the starting model by: test_mrr:max, test_loss:min.",
+        "The judgements are: 0123456789abcdef01234567.",
     ]
 
 

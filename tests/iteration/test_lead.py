@@ -6,17 +6,20 @@ from threading import Event
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from made_records import dead_process
 from pydantic import BaseModel
 
 import hooktune_metrics
-from hooktune import SearchRange, hookimpl
-from hooktune.contract.metric import MainMetric
+from hooktune import Runner, SearchRange, hookimpl
+from hooktune.contract.metric import JUDGED_METRIC, MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, StoreAwayError
 from hooktune.evaluation import baseline
+from hooktune.evaluation.judged import JUDGED_FILE
 from hooktune.evaluation.query_figures import query_figures_of
 from hooktune.iteration.lead import run_iteration
 from hooktune.iteration.request import Request
@@ -26,6 +29,7 @@ from hooktune.processes import describe_process
 from hooktune.progress import listening
 from hooktune.testing import tiny_model
 from hooktune.tracking import RunRecord, Tracker, outage
+from hooktune.tracking.artifacts import read_artifact
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models.uploading import upload_model
 
@@ -43,6 +47,8 @@ class Died(BaseException):
 
 class Pusher:
     """Adds one constant to all embeddings, which moves all similarities up."""
+
+    NAME = "Pusher"
 
     def __init__(self) -> None:
         self.stop = Event()
@@ -138,6 +144,36 @@ def test_the_whole_collection_is_searched_when_a_run_ends(work, tracker: Tracker
     assert set(names) <= {*query_figures_of(tracker, result.runs[0]).metrics}
     decided = work(1, settings={"main_metric": "test_collection_recall_at_10"})
     assert decided.iteration.settings.main_metric.name in decided.runs[0].metrics
+
+
+def test_judgements_measure_an_iteration_and_are_needed_to_go_on(
+    tracker: Tracker, pusher: Pusher, make_batch, tmp_path: Path
+):
+    runner = Runner(tracker.tracking_uri, plugins=[pusher])
+    batch = open_batch(make_batch())
+    query, items = batch.sessions.queries[0].as_py(), batch.object_ids[:15].to_pylist()
+    file = tmp_path / "judgements.tsv"
+    lines = [f"{asked}\t{item}\t1\n" for asked in (query, "asked by nobody") for item in items]
+    file.write_text("".join(lines), encoding="utf-8")
+    asked = {"max_runs": 1, "device": "cpu", "judgements": file}
+    result = runner.run("Pusher", batch, main_metric=JUDGED_METRIC, **asked)
+    assert result.iteration.starting_metrics[JUDGED_METRIC] > 0
+    assert result.runs[0].metrics[JUDGED_METRIC] > 0
+    assert len(result.iteration.settings.judgements) == 24
+    kept = read_artifact(tracker.client, result.runs[0].run_id, JUDGED_FILE)
+    table = pq.read_table(pa.BufferReader(kept)).to_pydict()
+    assert table["query"] == [query, "asked by nobody"]
+    found = np.mean(table["judged_ndcg_at_10.after"])
+    assert found == pytest.approx(result.runs[0].metrics[JUDGED_METRIC])
+    assert runner.run("Pusher", batch, **asked).attempted == 0
+
+    file.write_text(lines[0], encoding="utf-8")
+    with pytest.raises(RequestError, match=r"was begun with judgements .* Give the same file"):
+        runner.run("Pusher", batch, **asked)
+    with pytest.raises(RequestError, match="Give the same file again: --judgements"):
+        runner.run("Pusher", batch, params={"push": 0.25}, device="cpu")
+    with pytest.raises(RequestError, match="judged_ndcg_at_10 needs judgements"):
+        runner.run("Pusher", make_batch(1), main_metric=JUDGED_METRIC, device="cpu")
 
 
 def test_what_was_done_is_not_done_again(work, pusher: Pusher):

@@ -13,7 +13,6 @@ from hooktune.contract.metric import (
     RECIPROCAL_RANK,
     SHOWN_METRICS,
     MainMetric,
-    shown_metrics,
 )
 from hooktune.errors import within_sentence
 from hooktune.plain_text import printable
@@ -118,7 +117,7 @@ def results_json(iteration: "Iteration", run: "RunRecord") -> dict[str, Any]:
             "starting": starting.get(name),
             **(intervals[name].as_json() if name in intervals else unknown),
         }
-        for name in shown_metrics(iteration.settings.main_metric.name)
+        for name in iteration.settings.shown_metrics
         if name in run.metrics
     }
 
@@ -154,7 +153,7 @@ def iterations_table(iterations: Sequence["Iteration"]) -> Table:
 def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     """Lay out the runs of an iteration below its starting model, by its main metric."""
     main = iteration.settings.main_metric
-    shown = shown_metrics(main.name)
+    shown = iteration.settings.shown_metrics
     ordered = sorted(runs, key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
 
     with_changes = any(run.intervals for run in ordered)

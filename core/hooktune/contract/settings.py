@@ -6,16 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Se
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from hooktune.contract.collection_metrics import COLLECTION_RANKING_METRIC
 from hooktune.contract.fields import allowed_in_words, reason_in_words
-from hooktune.contract.metric import DEFAULT_GUARDS, NO_GUARD, MainMetric, parse_guards
+from hooktune.contract.metric import (
+    DEFAULT_GUARDS,
+    JUDGED_METRIC,
+    NO_GUARD,
+    MainMetric,
+    parse_guards,
+    shown_metrics,
+)
 from hooktune.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hooktune.contract.sessions import Ints, Sessions
 
 BaselineKind = Literal["starting", "recorded"]
 
 HOLDOUT_RATIO: Final = 0.1
+NO_JUDGEMENTS: Final = "none"
 QUERIES_FOR_HOLDOUT: Final = 200
 """How many queries a batch has at least of which a holdout is kept without being asked for."""
 
@@ -150,6 +161,20 @@ class IterationSettings(BaseModel):
         "interval, to be kept; may be given several times.",
     )
 
+    judgements: Annotated[
+        str,
+        Wording(
+            told="The judgements are: {value}.",
+            differing="are measured by different judgements",
+            metavar="FILE",
+        ),
+    ] = Field(
+        default=NO_JUDGEMENTS,
+        pattern=f"^({NO_JUDGEMENTS}|[0-9a-f]{{24}})$",
+        description="Grades of items for queries to measure by, never trained on: TREC qrels, or a "
+        "table of query, object_id and grade as TSV, CSV or JSONL. What is recorded is a digest.",
+    )
+
     def split(self, sessions: "Sessions") -> Split:
         """Divide the sessions of a batch: to train on, to test with, and the holdout.
 
@@ -162,6 +187,13 @@ class IterationSettings(BaseModel):
 
         parts = parts_of_sessions(sessions, self.test_ratio, self.holdout_ratio, self.seed)
         return Split(*(np.flatnonzero(parts == part) for part in (TRAIN, TEST, HOLDOUT)))
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """The metrics that tables show of a model, the main one first."""
+        judged = () if self.judgements == NO_JUDGEMENTS else (JUDGED_METRIC,)
+        shown = *shown_metrics(self.main_metric.name), COLLECTION_RANKING_METRIC, *judged
+        return tuple(dict.fromkeys(shown))
 
     def as_facts(self) -> dict[str, int | float | str]:
         """Return the settings as they are recorded on an iteration and on each of its runs."""
@@ -210,6 +242,8 @@ class AskedSettings(TypedDict, total=False):
     guard: str | Sequence[MainMetric | str] | None
     """Metrics by which a run must not be worse than its starting model, to be kept; `none` for no
     guard. By default ranking by clicks and the gap of the distance shift."""
+    judgements: "str | Path | None"
+    """A file of grades of items for queries, to measure by and never to train on."""
     holdout_ratio: float | None
     """The share of the queries that only measure the model that is kept; 0.1 from 200 queries on,
     else 0."""

@@ -12,7 +12,7 @@ from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError, did_you_mean
-from hooktune.evaluation.collection import Collection
+from hooktune.evaluation.collection import Collection, JudgedQueries
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
@@ -48,6 +48,7 @@ def measure_starting_point(
     split: Split,
     settings: IterationSettings,
     encoder: TextEncoder,
+    judged: JudgedQueries | None = None,
 ) -> StartingPoint:
     """Measure the starting model: the baseline of all runs.
 
@@ -57,6 +58,7 @@ def measure_starting_point(
         split: Which of its sessions are trained on, and which are held out.
         settings: What the iteration is about.
         encoder: Encodes by the starting model, and keeps what it finds for the runs.
+        judged: Judged queries to measure by as well, if there are any.
 
     Raises:
         RequestError: No plugin computes the main metric; told before anything is encoded.
@@ -65,7 +67,7 @@ def measure_starting_point(
     probed = sessions.take(split.test[:_PROBED])
     _check_main_metric(host, settings.main_metric.name, model, probed)
     main = settings.main_metric.name
-    collection = Collection(sessions.take(split.test), encoder, seed=settings.seed)
+    collection = Collection(sessions.take(split.test), encoder, judged, settings.seed)
     embedded = collection.embed(model, sessions, "the starting model")
     scores = scores_of(sessions, embedded.queries, embedded.items)
     baseline = scores if settings.baseline == "starting" else sessions.rank

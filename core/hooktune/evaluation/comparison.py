@@ -12,7 +12,6 @@ from hooktune.contract.metric import (
     RECIPROCAL_RANK,
     SHOWN_METRICS,
     MainMetric,
-    shown_metrics,
 )
 from hooktune.contract.settings import IterationSettings, setting_text, wording
 from hooktune.errors import RequestError
@@ -44,12 +43,11 @@ class MethodOnBatch(Record):
 
     def as_row(self) -> dict[str, Any]:
         """Return the method with the metrics that are shown of it."""
-        main = self.iteration.settings.main_metric.name
         return {
             "method": self.method,
             "run_id": self.run and self.run.run_id,
             "improved": self.improved,
-            **{name: self.metric(name) for name in shown_metrics(main)},
+            **{name: self.metric(name) for name in self.iteration.settings.shown_metrics},
             "fit_seconds": self.metric("fit_seconds"),
             "model_bytes": self.run and self.run.model_bytes,
         }
@@ -86,8 +84,11 @@ class Comparison(Tabular):
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that are shown: the main ones first."""
-        mains = (method.iteration.settings.main_metric.name for method in self.methods)
-        return shown_metrics(*mains)
+        settings = [method.iteration.settings for method in self.methods]
+        mains = [each.main_metric.name for each in settings]
+        return tuple(
+            dict.fromkeys([*mains, *(name for each in settings for name in each.shown_metrics)])
+        )
 
     @property
     def starting_metrics(self) -> dict[str, float]:

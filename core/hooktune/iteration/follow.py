@@ -75,7 +75,7 @@ def _begin(host: Host, batch: Batch, told: BeginIteration, group: ProcessGroup) 
     model = unpacked_model(told.model, group.device)
     encoder = TextEncoder(model, told.frozen_layers, group)
     split = told.settings.split(batch.sessions)
-    return measure_starting_point(host, batch, split, told.settings, encoder)
+    return measure_starting_point(host, batch, split, told.settings, encoder, told.judged)
 
 
 def _fit(

@@ -138,9 +138,9 @@ def _measure_start(
             )
     depth = always_frozen(model, [*plan.todo])
     if group.size > 1:
-        group.share(BeginIteration(packed_model(model), settings, depth))
+        group.share(BeginIteration(packed_model(model), settings, depth, plan.judged))
     encoder = TextEncoder(model, depth, group)
-    start = measure_starting_point(host, batch, plan.split, settings, encoder)
+    start = measure_starting_point(host, batch, plan.split, settings, encoder, plan.judged)
     starting_metrics_text(start.evaluation.metrics)
     return start
 

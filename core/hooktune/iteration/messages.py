@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.settings import IterationSettings
 from hooktune.errors import HooktuneError
+from hooktune.evaluation.collection import JudgedQueries
 from hooktune.processes import scratch_folder
 from hooktune.tracking.models.loading import load_folder
 
@@ -24,6 +25,8 @@ class BeginIteration:
     settings: IterationSettings
     frozen_layers: int
     """How many of the model's lowest layers none of the runs is going to train."""
+    judged: JudgedQueries | None
+    """Judged queries to measure by."""
 
 
 @dataclass(frozen=True)

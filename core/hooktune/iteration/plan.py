@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hooktune.contract.metric import MainMetric, MetricDescription, parse_guards
+from hooktune.contract.metric import JUDGED_METRIC, MainMetric, MetricDescription, parse_guards
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import (
     HOLDOUT_RATIO,
+    NO_JUDGEMENTS,
     QUERIES_FOR_HOLDOUT,
     IterationSettings,
     Split,
@@ -24,6 +25,8 @@ from hooktune.contract.settings import (
     setting_text,
 )
 from hooktune.errors import RequestError
+from hooktune.evaluation.collection import JudgedQueries
+from hooktune.evaluation.judged import judged_queries
 from hooktune.iteration.request import Request
 from hooktune.iteration.run_keys import RunKeys, json_values
 from hooktune.iteration.search import first_params, parse_params
@@ -77,6 +80,8 @@ class Plan:
     """Tells the runs apart."""
     done: tuple[RunRecord, ...]
     """The finished runs of the other sets that are asked for."""
+    judged: JudgedQueries | None = field(default=None, repr=False)
+    """What the judgements say of the batch's items, where there are any."""
 
     def runs(self, starting_run: str) -> list[PlannedRun]:
         """Return the runs to do, once it is known which run's model they start from."""
@@ -130,6 +135,7 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
         settings = _with_holdout(settings, batch)
     split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
+    judged = judged_queries(request.judgements, batch) if request.judgements else None
     starting_run = find_starting_run(
         tracker, name.method, existing, start=request.start, initial_model=request.initial_model
     )
@@ -154,6 +160,8 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
             todo.append(params)
         else:
             done.append(run)
+    if todo:
+        _check_judgements(name, settings, judged)
     if existing and todo and starting_run and not tracker.has_model(starting_run):
         raise RequestError(
             f"{name} started from the model of run {existing.starting_run}, which was "
@@ -162,7 +170,7 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
         )
     return Plan(
         name, settings, existing, starting_run, request.initial_model, split, tuple(todo), keys,
-        tuple(done),
+        tuple(done), judged,
     )  # fmt: skip
 
 
@@ -201,10 +209,11 @@ def settle_settings(
     for name, value in asked.items():
         recorded = getattr(existing.settings, name)
         if value != recorded:
+            same = "Give the same file" if name == "judgements" else "Leave it out"
             raise RequestError(
                 f"{existing.name} was begun with {setting_in_words(name)} "
-                f"{setting_text(recorded)}, and {setting_text(value)} is asked for now. Leave it "
-                "out to continue the iteration, or release another batch."
+                f"{setting_text(recorded)}, and {setting_text(value)} is asked for now. {same} "
+                "to continue the iteration, or release another batch."
             )
     return existing.settings
 
@@ -263,6 +272,18 @@ def describe_params(params: "BaseModel | None") -> str:
         if getattr(params, name) != info.get_default(call_default_factory=True, validated_data={})
     ]
     return ", ".join(changed) or "defaults"
+
+
+def _check_judgements(
+    name: IterationName, settings: IterationSettings, judged: JudgedQueries | None
+) -> None:
+    if judged is None and settings.judgements != NO_JUDGEMENTS:
+        raise RequestError(
+            f"{name} is measured by judgements ({settings.judgements}), which the store does not "
+            "keep. Give the same file again: --judgements FILE."
+        )
+    if judged is None and settings.main_metric.name == JUDGED_METRIC:
+        raise RequestError(f"{JUDGED_METRIC} needs judgements: --judgements FILE.")
 
 
 def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:

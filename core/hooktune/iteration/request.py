@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, cast
 
 from hooktune.contract.settings import AskedSettings, IterationSettings, check_settings
+from hooktune.data.judgements import Judgements, read_judgements
 from hooktune.errors import RequestError, did_you_mean
 
 DEFAULT_MAX_RUNS: Final = 4
@@ -47,6 +49,8 @@ class Request:
     device: str | None = None
     checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
     """Seconds; tells nothing about what a run does."""
+    judgements: Judgements | None = None
+    """What the file held that was named; `settings` has its digest."""
 
     def __post_init__(self) -> None:
         if not _is_number(self.checkpoint_every) or not self.checkpoint_every >= 0:
@@ -66,8 +70,9 @@ def make_request(options: RunOptions) -> Request:
 
     Raises:
         RequestError: There is no such option, or a value is ill-typed or out of bounds.
+        DataError: The file of judgements cannot be used.
     """
-    own = {option.name for option in fields(Request)} - {"settings"}
+    own = {option.name for option in fields(Request)} - {"settings", "judgements"}
     known = [*own, *IterationSettings.model_fields]
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -75,7 +80,14 @@ def make_request(options: RunOptions) -> Request:
             raise RequestError(f"There is no option {name!r}. {did_you_mean(name, known)}")
     settings = {name: value for name, value in given.items() if name not in own}
     named: dict[str, Any] = {name: value for name, value in given.items() if name in own}
-    return Request(**named, settings=cast(AskedSettings, settings))
+    judgements = None
+    if "judgements" in settings:
+        file = settings["judgements"]
+        if not isinstance(file, str | Path):
+            raise RequestError(f"Judgements are given by their file, and not by {file!r}.")
+        judgements = read_judgements(Path(file))
+        settings["judgements"] = judgements.digest
+    return Request(**named, settings=cast(AskedSettings, settings), judgements=judgements)
 
 
 def _is_number(value: object) -> bool:

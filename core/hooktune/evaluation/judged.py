@@ -1,0 +1,85 @@
+"""The judgements that a batch's items have: what a model is measured by and never trained on."""
+
+import logging
+from typing import Final, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hooktune.contract.metric import JUDGED_METRIC
+from hooktune.contract.sessions import Batch, Floats
+from hooktune.data.judgements import Judgements
+from hooktune.errors import RequestError
+from hooktune.evaluation.collection import JudgedQueries
+from hooktune.evaluation.retrieval import Relevance
+
+logger = logging.getLogger(__name__)
+
+JUDGED_FILE: Final = "evaluation/judged_queries.parquet"
+"""Where a run keeps the figures of the judged queries, among its artifacts."""
+
+
+def judged_queries(judgements: Judgements, batch: Batch) -> JudgedQueries:
+    """Find the judged items among those of a batch, and say what can't be found.
+
+    An item that the batch does not hold counts nowhere, the ideal ranking included, as no model
+    could find it. A query need not be in the log.
+
+    Raises:
+        RequestError: Nothing that is judged relevant is in the batch, or qrels name queries
+            otherwise than by their texts.
+    """
+    queries = pa.array([*judgements.grades], pa.large_string())
+    known = int(pc.sum(pc.is_in(queries, value_set=batch.sessions.queries)).as_py() or 0)
+    if judgements.is_qrels and not known:
+        raise RequestError(
+            f"None of the {len(queries)} queries of the judgements, such as "
+            f"{queries[0].as_py()!r}, is a query of the batch. Qrels are to name queries by their "
+            "texts, not by numbers. For texts that are not in the log write a table of query, "
+            "object_id and grade."
+        )
+    pairs = [
+        (row, object_id, grade)
+        for row, of_query in enumerate(judgements.grades.values())
+        for object_id, grade in of_query.items()
+    ]
+    rows, names, grades = zip(*pairs, strict=True)
+    places = pc.index_in(pa.array(names, pa.large_string()), value_set=batch.object_ids)
+    is_held = places.is_valid().to_numpy(zero_copy_only=False)
+    relevance = Relevance(
+        len(queries),
+        np.array(rows)[is_held],
+        places.drop_null().to_numpy().astype(np.int64),
+        np.array(grades)[is_held],
+    )
+    measured = int(np.count_nonzero(relevance.counts))
+    if not measured:
+        raise RequestError(
+            f"None of the items that are judged relevant, such as {names[0]!r}, is in the batch. "
+            "Judgements name items by the object ids of the log."
+        )
+    logger.info(
+        "%d judged queries, of which %d are in the log and %d have a relevant item in the batch; "
+        "%d of %d judged items are not in it",
+        len(queries), known, measured, len(pairs) - int(is_held.sum()), len(pairs),
+    )  # fmt: skip
+    return JudgedQueries(queries, relevance)
+
+
+def judged_figures(judged: JudgedQueries, before: Floats, after: Floats) -> bytes:
+    """Return what there is for each judged query, as a Parquet file.
+
+    Its columns are `query`, `relevant` (how many of its items are), and the metric `.before` and
+    `.after`, under the starting model and under the run's.
+    """
+    columns = {
+        "query": judged.queries,
+        "relevant": judged.relevance.counts,
+        f"{JUDGED_METRIC}.before": before,
+        f"{JUDGED_METRIC}.after": after,
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return cast("bytes", sink.getvalue().to_pybytes())
