@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from hooktune.errors import StoreAwayError as StoreAwayError
     from hooktune.errors import StoreError as StoreError
     from hooktune.errors import UnsafeModelError as UnsafeModelError
+    from hooktune.evaluation.comparison import Anchor as Anchor
     from hooktune.evaluation.comparison import Comparison as Comparison
     from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
     from hooktune.evaluation.pairs import MethodPair as MethodPair
@@ -111,6 +112,7 @@ _HOME: Final = {
     "Accumulation": "contract.metric",
     "ActiveRun": "contract.active_run",
     "Addresses": "contract.outcome",
+    "Anchor": "evaluation.comparison",
     "AskedSettings": "contract.settings",
     "BaselineKind": "contract.settings",
     "Batch": "contract.sessions",

@@ -18,15 +18,33 @@ if TYPE_CHECKING:
 @cli.command()
 @click.argument("batch", metavar="BATCH_ID|DIR")
 @click.option("--plot", metavar="FILE.png", type=PATH, help="Draw it too.")
+@click.option("--baselines", is_flag=True, help="Measure what can be had without tuning; with DIR.")
+@click.option(
+    "--judgements",
+    metavar="FILE",
+    type=PATH,
+    help="What the methods were judged by, for the baselines.",
+)
 @json_option
 @click.pass_obj
-def compare(context: Context, /, batch: str, plot: Path | None, as_json: bool) -> None:
+def compare(
+    context: Context,
+    /,
+    batch: str,
+    plot: Path | None,
+    baselines: bool,
+    judgements: Path | None,
+    as_json: bool,
+) -> None:
     """Compare the methods that ran on a batch.
 
     They are shown side by side, each by its best run, and the best one is named. The batch is given
     by its folder, or by the beginning of its id.
+
+    Baselines are the order in which results were shown, BM25, and the sum of the z-scores of BM25
+    and the starting model, on the same test sessions.
     """
-    compared = context.runner().compare(batch)
+    compared = context.runner().compare(batch, baselines=baselines, judgements=judgements)
     if plot is not None:
         from hooktune.evaluation.comparison import plot_comparison
 
@@ -68,6 +86,7 @@ def comparison_json(comparison: "Comparison") -> dict[str, Any]:
         "comparable": not comparison.obstacles,
         "winner": comparison.winner and comparison.winner.method,
         "methods": [method_json(method) for method in comparison.methods],
+        "baselines": comparison.anchors.as_rows(),
         "pairs": comparison.pairs.as_rows(),
         "remarks": [*comparison.obstacles, *comparison.notes],
     }
@@ -95,6 +114,9 @@ def comparison_table(comparison: "Comparison") -> Table:
                 run.run_id if run else None,
             )
         )  # fmt: skip
+    for anchor in comparison.anchors:
+        cells = metric_cells(comparison.metrics, anchor.metrics, {}, with_changes)
+        rows.append(("baseline", anchor.name, *cells, None, None, ""))
     columns = (
         Column(""), Column("method", is_prose=True),
         *metric_columns(comparison.metrics, with_changes),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,19 @@ class MethodOnBatch(Record):
 
 
 @dataclass(frozen=True, repr=False)
+class Anchor(Record):
+    """A ranking that needs no tuning."""
+
+    name: str
+    metrics: dict[str, float]
+    """Those of the test sessions and the judgements that rank alone."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return its name with its metrics."""
+        return {"method": self.name, **self.metrics}
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison(Tabular):
     """All methods that ran on a batch, the best first, or by name where they do not compare."""
 
@@ -72,10 +85,12 @@ class Comparison(Tabular):
     """What else to mind."""
     pairs: Listing[MethodPair]
     """What the test queries tell of each two methods; empty where they do not compare."""
+    anchors: Listing[Anchor] = field(default_factory=Listing)
+    """What can be had without tuning, where it was asked for."""
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """Return the values of each method."""
-        return self.methods.as_rows()
+        """Return the values of each method, and of each anchor below them."""
+        return [*self.methods.as_rows(), *self.anchors.as_rows()]
 
     def __repr__(self) -> str:
         winner = "without a winner" if self.winner is None else f"won by {self.winner.method!r}"

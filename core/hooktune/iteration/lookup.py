@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hooktune.contract.sessions import Batch
 from hooktune.data.manifest import read_manifest
+from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, did_you_mean
 from hooktune.tracking import Iteration, Tracker
 
@@ -54,3 +55,8 @@ def find_batch_id(tracker: Tracker, batch: str | Path | Batch) -> str:
         f"{batch!r} is no folder, and no method has run on a batch with such an id. "
         "`hooktune iterations` lists them."
     )
+
+
+def opened_batch(batch: str | Path | Batch) -> Batch:
+    """Return a batch, which may be given by its folder."""
+    return batch if isinstance(batch, Batch) else open_batch(Path(batch))

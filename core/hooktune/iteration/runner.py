@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError, did_you_mean
-from hooktune.iteration.lookup import find_batch_id, find_iteration
+from hooktune.iteration.lookup import find_iteration, opened_batch
 from hooktune.iteration.progress_display import shown_in_notebook
 from hooktune.iteration.request import RunOptions, make_request
 from hooktune.iteration.result import IterationResult, MethodOutcome
@@ -97,7 +96,7 @@ class Runner:
 
         with self._working() as stop:
             host = self._plugins.open_host(method)
-            released = _opened(batch)
+            released = opened_batch(batch)
             return run_method(self.tracker, host, released, request, stop, self._group)
 
     def run_all(
@@ -121,7 +120,7 @@ class Runner:
                 nothing was run.
         """
         request = make_request(options)
-        released = _opened(batch)
+        released = opened_batch(batch)
         from hooktune.iteration.methods import run_methods
 
         with self._working() as stop:
@@ -134,18 +133,27 @@ class Runner:
         for stop in tuple(self._at_work):
             stop.set()
 
-    def compare(self, batch: str | Path | Batch) -> "Comparison":
+    def compare(
+        self,
+        batch: str | Path | Batch,
+        *,
+        baselines: bool = False,
+        judgements: str | Path | None = None,
+    ) -> "Comparison":
         """Put all methods that ran on a batch side by side.
 
         Args:
             batch: A released batch, its folder, or the beginning of its id.
+            baselines: Whether to measure what can be had without tuning, which needs the batch.
+            judgements: The file that the methods were measured by, to measure the baselines too.
 
         Raises:
-            RequestError: No method has run on it.
+            RequestError: No method has run on it, or the baselines cannot be measured.
         """
-        from hooktune.evaluation.comparison import compare
+        from hooktune.iteration.comparing import compare_on_batch
 
-        return compare(self.tracker, find_batch_id(self.tracker, batch))
+        with self._working():
+            return compare_on_batch(self.tracker, self._plugins, batch, baselines, judgements)
 
     def promote(
         self,
@@ -174,7 +182,7 @@ class Runner:
         is_file = method.endswith(SUFFIX)
         if not is_file:
             self.best(method)
-        released = None if batch is None else _opened(batch)
+        released = None if batch is None else opened_batch(batch)
         # Not sooner: it takes seconds, which a wrong request is not worth.
         from hooktune.evaluation.promotion import promote
         from hooktune.iteration.methods import usable_device
@@ -317,7 +325,3 @@ class Runner:
                 yield stop
         finally:
             self._at_work.remove(stop)
-
-
-def _opened(batch: str | Path | Batch) -> Batch:
-    return batch if isinstance(batch, Batch) else open_batch(Path(batch))
