@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from made_records import SHIFT, a_run, an_iteration
@@ -43,6 +44,13 @@ def test_remarks_tell_warnings_failures_and_that_nothing_was_improved():
     assert said[1].startswith("! The best run, defaults (bb), ")
     assert said[2] == "The run defaults (cc) is FAILED: ValueError: no."
     assert "starts from it again" in said[3]
+
+
+def test_the_error_of_what_was_measured_on_a_sample_is_told():
+    name = "test_collection_mrr_at_100"
+    starting = {name: 0.25, f"{name}_standard_error": 0.0125}
+    (said,) = rows.remarks(replace(an_iteration(), starting_metrics=starting), [])
+    assert said.endswith(f"The start has {name}_standard_error 0.0125.")
 
 
 def test_markup_and_control_characters_are_shown_as_they_are():

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 import hooktune_metrics
 from hooktune import Runner, SearchRange, hookimpl
+from hooktune.contract.collection_metrics import COLLECTION_RANKING_METRIC
 from hooktune.contract.metric import JUDGED_METRIC, MainMetric
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, StoreAwayError
@@ -156,10 +157,12 @@ def test_judgements_measure_an_iteration_and_are_needed_to_go_on(
     lines = [f"{asked}\t{item}\t1\n" for asked in (query, "asked by nobody") for item in items]
     file.write_text("".join(lines), encoding="utf-8")
     asked = {"max_runs": 1, "device": "cpu", "judgements": file}
-    result = runner.run("Pusher", batch, main_metric=JUDGED_METRIC, **asked)
+    result = runner.run("Pusher", batch, main_metric=JUDGED_METRIC, guard=JUDGED_METRIC, **asked)
     assert result.iteration.starting_metrics[JUDGED_METRIC] > 0
     assert result.runs[0].metrics[JUDGED_METRIC] > 0
     assert len(result.iteration.settings.judgements) == 24
+    assert result.runs[0].intervals[JUDGED_METRIC].queries == 2
+    assert COLLECTION_RANKING_METRIC in result.runs[0].intervals
     kept = read_artifact(tracker.client, result.runs[0].run_id, JUDGED_FILE)
     table = pq.read_table(pa.BufferReader(kept)).to_pydict()
     assert table["query"] == [query, "asked by nobody"]

@@ -418,6 +418,12 @@ def test_descriptions_of_metrics_are_gathered_with_that_of_the_loss():
     assert not described["loss"].greater_is_better
 
 
+def test_what_hooktune_measures_over_the_collection_is_measured_by_nobody_else():
+    host = Host(method_plugin(), [extension(Metrics({"judged_ndcg_at_10": 1.0}), "mine")])
+    with pytest.raises(PluginError, match="'judged_ndcg_at_10' has the name of one that hooktune"):
+        measured(host)
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.cli.tables import LINE, Column, Table
+from hooktune.contract.collection_metrics import STANDARD_ERROR
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import (
     RANKING_METRIC,
@@ -242,6 +243,10 @@ def remarks(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[str]:
             said.append(f"The run {run.name} ({run.run_id}) is {run.status}: {failure}.")
         if run.run_id == iteration.best_run:
             said += iteration.evidence_in_words(run)
+    errors = [name for name in iteration.starting_metrics if name.endswith(STANDARD_ERROR)]
+    if errors:
+        listed = ", ".join(f"{name} {iteration.starting_metrics[name]:.4f}" for name in errors)
+        said.append(f"Over all items a sample of the queries is measured. The start has {listed}.")
     if iteration.improved is False:
         said.append(
             "No run beats the starting model, which stays: the next iteration starts from it again."

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hooktune.contract.collection_metrics import is_of_collection
-from hooktune.contract.metric import DEFAULT_GUARDS, LOSS, TEST_PREFIX, with_test_prefix
+from hooktune.contract.metric import (
+    DEFAULT_GUARDS,
+    JUDGED_METRIC,
+    LOSS,
+    TEST_PREFIX,
+    with_test_prefix,
+)
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Floats, Sessions, TrainingBatch
 from hooktune.contract.settings import IterationSettings, Split
@@ -105,7 +111,9 @@ def _check_metrics(settings: IterationSettings, evaluation: Evaluation) -> None:
     """Refuse a main metric that is not computed here, and a guard that has no interval."""
     if settings.main_metric.name not in {*evaluation.metrics, *with_test_prefix({LOSS: 0.0})}:
         raise _not_computed(settings.main_metric.name, evaluation.metrics)
-    known = evaluation.per_session or {}
+    known = [*(evaluation.per_session or {})]
+    if evaluation.per_judged_query is not None:
+        known.append(JUDGED_METRIC)
     for guard in settings.guard:
         if guard not in DEFAULT_GUARDS and guard.name not in known:
             raise _not_a_guard(guard.name, known)

@@ -1,9 +1,10 @@
 """What the figures of its test queries tell of a run, recorded with it."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from hooktune.contract.interval import Interval
-from hooktune.contract.metric import RANKING_METRIC, MainMetric, ranking_warning, shown_metrics
+from hooktune.contract.metric import RANKING_METRIC, MainMetric, ranking_warning
 from hooktune.contract.settings import IterationSettings
 from hooktune.evaluation.query_figures import QueryFigures
 from hooktune.evaluation.statistics import paired_interval
@@ -35,6 +36,7 @@ def evidence_tags(
     figures: QueryFigures,
     metrics: Mapping[str, float],
     starting: Mapping[str, float],
+    judged: Mapping[str, Interval] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Return the tags that record what a run's figures tell.
 
@@ -43,10 +45,11 @@ def evidence_tags(
         figures: Those of the run's test queries.
         metrics: The run's metrics.
         starting: The starting model's.
+        judged: How far the metrics of judged queries differ, where there are any.
     """
     guards = [guard.name for guard in settings.guard]
-    names = dict.fromkeys((*shown_metrics(settings.main_metric.name), *guards))
-    intervals = metric_intervals(figures, names)
+    names = dict.fromkeys((*settings.shown_metrics, *guards))
+    intervals = {**metric_intervals(figures, names), **judged}
     held = held_back_by(settings.guard, intervals)
     warning = ranking_warning(metrics, starting)
     if held is not None:

@@ -8,12 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hooktune.contract.interval import Interval
 from hooktune.contract.metric import JUDGED_METRIC
 from hooktune.contract.sessions import Batch, Floats
 from hooktune.data.judgements import Judgements
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
 from hooktune.evaluation.retrieval import Relevance
+from hooktune.evaluation.statistics import paired_interval
 
 logger = logging.getLogger(__name__)
 
@@ -83,3 +85,9 @@ def judged_figures(judged: JudgedQueries, before: Floats, after: Floats) -> byte
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def judged_interval(before: Floats, after: Floats) -> Interval:
+    """Return how far the metric of the judged queries is from the starting model's."""
+    known = ~np.isnan(before) & ~np.isnan(after)
+    return paired_interval(before[known], after[known], np.ones(int(known.sum()), dtype=np.int64))

@@ -11,13 +11,15 @@ from threading import Event
 from typing import Any, Final
 from uuid import uuid4
 
+from hooktune.contract.interval import Interval
+from hooktune.contract.metric import JUDGED_METRIC
 from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
 from hooktune.evaluation.evaluator import Evaluation
 from hooktune.evaluation.evidence import evidence_tags
 from hooktune.evaluation.figures import draw_run
-from hooktune.evaluation.judged import JUDGED_FILE, judged_figures
+from hooktune.evaluation.judged import JUDGED_FILE, judged_figures, judged_interval
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
@@ -155,13 +157,15 @@ def _record_evidence(
     figures = query_figures(sessions, trained_on, before, after)
     tracker.log_file(run, figures.to_bytes(), QUERIES_FILE)
     collection = start.evaluator.collection
+    of_judged: dict[str, Interval] = {}
     judged_before, judged_after = (each.per_judged_query for each in (start.evaluation, evaluation))
     if collection and collection.judged and judged_before is not None and judged_after is not None:
         content = judged_figures(collection.judged, judged_before, judged_after)
         tracker.log_file(run, content, JUDGED_FILE)
+        of_judged[JUDGED_METRIC] = judged_interval(judged_before, judged_after)
     with phase("computing the intervals of the metrics", len(figures)):
         tags = evidence_tags(
-            iteration.settings, figures, evaluation.metrics, iteration.starting_metrics
+            iteration.settings, figures, evaluation.metrics, iteration.starting_metrics, of_judged
         )
     tracker.tag(run, tags)
 
