@@ -88,6 +88,7 @@ class Zoo:
         *,
         method: str | None = None,
         extension: str | None = None,
+        log: str | None = None,
         attribute: str = "",
         version: str = "1.0",
         requires: str | None = None,
@@ -102,6 +103,7 @@ class Zoo:
         target = module + (f":{attribute}" if attribute else "")
         points = [f"[hooktune.methods]\n{method} = {target}\n"] if method is not None else []
         points += [f"[hooktune.extensions]\n{extension} = {target}\n"] if extension else []
+        points += [f"[hooktune.logs]\n{log} = {target}\n"] if log is not None else []
         folder = self.site / f"{distribution.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text("\n".join(lines) + "\n" if metadata is None else metadata)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hooktune.contract.encoding import Encoder as Encoder
     from hooktune.contract.encoding import Reader as Reader
     from hooktune.contract.encoding import Task as Task
+    from hooktune.contract.files import open_file as open_file
+    from hooktune.contract.files import plain_name as plain_name
     from hooktune.contract.hooks import hookimpl as hookimpl
     from hooktune.contract.interval import Interval as Interval
     from hooktune.contract.json_lines import line_error as line_error
@@ -102,6 +104,8 @@ if TYPE_CHECKING:
     from hooktune.training.state import restore_state as restore_state
 
 _HOME: Final = {
+    "open_file": "contract.files",
+    "plain_name": "contract.files",
     "LogPart": "contract.long_form",
     "LogSource": "contract.log_source",
     "Finding": "contract.log_source",

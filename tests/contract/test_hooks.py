@@ -20,7 +20,7 @@ def test_the_hooks_are_those_that_the_design_names():
         "compute_metrics": ("model", "sessions", "scores", "baseline"),
         "describe_metrics": (),
         **dict.fromkeys(("run_finished", "iteration_finished", "promoted"), TOLD),
-        **dict.fromkeys(("recognise_log", "read_log"), ("source",)),
+        **dict.fromkeys(("recognise_log", "guess_columns", "read_log"), ("source",)),
     } == HOOKS
     assert {*REQUIRED_HOOKS, *SHARED_HOOKS} < set(HOOKS)
 

@@ -38,6 +38,19 @@ class Share(click.ParamType[float]):
 SHARE: Final = Share()
 
 
+def _stated_columns(
+    context: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Return what was stated as `FIELD=NAME`."""
+    stated = {}
+    for value in values:
+        field, equals, name = value.partition("=")
+        if not (field and equals and name):
+            raise click.BadParameter(f"{value!r} is not FIELD=NAME.", context, param)
+        stated[field] = name
+    return stated
+
+
 @cli.group()
 def batch() -> None:
     """Release a log as a batch, and look at one."""
@@ -45,14 +58,28 @@ def batch() -> None:
 
 @batch.command("release")
 @click.argument("sources", metavar="LOG...", nargs=-1, required=True)
-@click.option("--items", required=True, type=PATH, help="The items, as JSON lines.")
-@click.option("--to", required=True, type=PATH, help="The batch folder to make.")
+@click.option("--items", type=PATH, help="The items, as JSON lines.  [required]")
+@click.option("--to", type=PATH, help="The batch folder to make.  [required]")
 @click.option(
     "--format",
     "log_format",
     metavar="NAME",
     help="What LOG is: the name of a log reader, see `hooktune plugins`.  [default: recognised]",
 )
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=NAME",
+    callback=_stated_columns,
+    help="The column of a table that holds a field, such as query=search_term. May be repeated.",
+)
+@click.option(
+    "--guess",
+    is_flag=True,
+    help="Release nothing, and write LOG.toml beside LOG, with a guess of its columns to correct.",
+)
+@click.option("--sql", metavar="QUERY", help="What to ask the database that LOG is the address of.")
 @click.option(
     "--text",
     default="{text}",
@@ -87,9 +114,12 @@ def batch() -> None:
 def batch_release(
     context: Context,
     sources: tuple[str, ...],
-    items: Path,
-    to: Path,
+    items: Path | None,
+    to: Path | None,
     log_format: str | None,
+    columns: dict[str, str],
+    guess: bool,
+    sql: str | None,
     text: str,
     click_events: tuple[str, ...],
     tolerate: float,
@@ -101,8 +131,16 @@ def batch_release(
     items, and the batch never changes again. Prints its id.
     """
     from hooktune.data.assembly import describe_set_aside
-    from hooktune.iteration.log_release import release_batch
+    from hooktune.iteration.log_release import release_batch, write_guess
 
+    if guess:
+        path = write_guess(
+            sources, format=log_format, columns=columns, sql=sql, block=context.block
+        )
+        click.echo(path)
+        return
+    if items is None or to is None:
+        raise click.UsageError(f"Missing option '{'--to' if items else '--items'}'.")
     manifest = release_batch(
         sources,
         items,
@@ -110,6 +148,8 @@ def batch_release(
         text=text,
         click_events=click_events,
         format=log_format,
+        columns=columns,
+        sql=sql,
         tolerate=tolerate,
         min_results=min_results,
         block=context.block,

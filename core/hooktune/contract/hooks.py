@@ -260,6 +260,23 @@ def recognise_log(source: "LogSource") -> "str | None":
 
 
 @hookspec(firstresult=True)
+def guess_columns(source: "LogSource") -> dict[str, str]:  # type: ignore[empty-body]
+    """Guess which columns of a log hold what, so that a user need only correct it.
+
+    Called by `hooktune batch release --guess`, which writes the guess beside the log.
+
+    Args:
+        source: The log's files, and what the user stated about them.
+
+    Returns:
+        For each field, such as `query`, the name of a column; an empty text for a field of which
+        none is known.
+
+    Since 0.1. Implemented by a log reader whose logs have columns of any name.
+    """
+
+
+@hookspec(firstresult=True)
 def read_log(source: "LogSource") -> "Iterable[LogPart]":  # type: ignore[empty-body]
     """Read a log into the long form: what was shown, and what happened.
 

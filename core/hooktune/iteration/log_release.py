@@ -1,5 +1,6 @@
 """A log of any format that has a reader becomes a batch."""
 
+import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -58,17 +59,63 @@ def release_batch(
         RequestError: `to` exists and is something else, there is no such format, or no kind of
             event counts as a click.
     """
-    named = [str(log)] if isinstance(log, str | Path) else [str(each) for each in log]
-    if not named:
-        raise RequestError("No log is named. Name its files.")
     if not 0 <= tolerate < 1:
         raise RequestError(f"A share from 0 to below 1 may be tolerated, and this is {tolerate}.")
-    files = (named[0],) if sql is not None else find_files(named)
-    source = LogSource(files, dict(columns or {}), sql, Findings(tolerate))
+    source = _source(log, columns or {}, sql, Findings(tolerate))
     reader = choose_reader(source, format, block)
+    name = ", ".join(source.files[:3]) + (" and more" if len(source.files) > 3 else "")
     if reader.why:
-        logger.info("%s is read as %s: %s.", ", ".join(named), reader.plugin.name, reader.why)
-    opened = Log(", ".join(named), reader.plugin.name, reader.read(source), source.findings)
+        logger.info("%s is read as %s: %s.", name, reader.plugin.name, reader.why)
+    opened = Log(name, reader.plugin.name, reader.read(source), source.findings)
     return release_log(
         opened, items, to, text=text, click_events=click_events, min_results=min_results
     )
+
+
+def write_guess(
+    log: str | Path | Iterable[str | Path],
+    *,
+    format: str | None = None,  # noqa: A002 - what everybody calls it
+    columns: Mapping[str, str] | None = None,
+    sql: str | None = None,
+    block: Iterable[str] = (),
+) -> Path:
+    """Write a first guess of which columns of a log hold what into a TOML file beside it.
+
+    Args:
+        log: The log, as `release_batch` takes it.
+        format: The name of the reader; by default the one that recognises the log.
+        columns: The columns that are known already.
+        sql: The query to be asked, where `log` is a database.
+        block: Readers that must not be imported.
+
+    Returns:
+        The file.
+
+    Raises:
+        RequestError: The file is there already or cannot be written, or the log has no columns.
+    """
+    source = _source(log, columns or {}, sql, Findings())
+    guessed = choose_reader(source, format, block).guess(source)
+    path = Path(f"{source.files[0]}.toml")
+    lines = [
+        f"{'' if name else '# '}{field} = {json.dumps(name)}" for field, name in guessed.items()
+    ]
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write("\n".join(["[columns]", *lines, ""]))
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
+
+
+def _source(
+    log: str | Path | Iterable[str | Path],
+    columns: Mapping[str, str],
+    sql: str | None,
+    findings: Findings,
+) -> LogSource:
+    named = [str(log)] if isinstance(log, str | Path) else [str(each) for each in log]
+    if not named:
+        raise RequestError("No log is named. Name its files.")
+    return LogSource((named[0],) if sql is not None else find_files(named), columns, sql, findings)

@@ -36,7 +36,7 @@ OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
 SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
-LOG_HOOKS: Final = ("recognise_log", "read_log")
+LOG_HOOKS: Final = ("recognise_log", "guess_columns", "read_log")
 """The hooks of a log reader, which are nobody else's."""
 
 RESERVED_PREFIX: Final = "hooktune."
@@ -218,7 +218,7 @@ def _problems_of(impl: Implementation, kind: PluginKind) -> Iterator[str]:
     if (kind == "log reader") != (impl.hook in LOG_HOOKS):
         yield (
             f"{impl.hook!r} is no hook of a {kind}. A log reader, under the entry-point group "
-            "hooktune.logs, has the hooks 'read_log' and 'recognise_log' and no others."
+            f"hooktune.logs, has these hooks and no others: {', '.join(LOG_HOOKS)}."
         )
     elif kind == "extension" and not impl.is_wrapper and impl.hook not in SHARED_HOOKS:
         yield (

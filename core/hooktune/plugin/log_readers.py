@@ -39,6 +39,20 @@ class LogReader:
         """
         return self._hooks().recognise_log(source=source)  # type: ignore[no-any-return]
 
+    def guess(self, source: LogSource) -> dict[str, str]:
+        """Ask which columns of a log hold what.
+
+        Raises:
+            RequestError: The format has no columns that could be guessed.
+            PluginError: The reader failed.
+        """
+        guessed = self._hooks().guess_columns(source=source)
+        if guessed is None:
+            raise RequestError(
+                f"Logs of the format {self.plugin.name!r} have no columns to be guessed."
+            )
+        return guessed  # type: ignore[no-any-return]
+
     def read(self, source: LogSource) -> Iterator[LogPart]:
         """Read a log into the long form, part by part.
 
@@ -52,7 +66,7 @@ class LogReader:
         try:
             for part in parts:
                 if not isinstance(part, LogPart):
-                    raise self._broken(f"it gave {kind_of(part)}, not a LogPart")
+                    raise self._broken(f"it gave something {kind_of(part)}, not a LogPart")
                 yield part
         except HooktuneError:
             raise

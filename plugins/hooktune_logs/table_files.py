@@ -1,0 +1,198 @@
+"""Tables as files and databases hold them, some thousands of rows at a time."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from hooktune import DataError, Findings, open_file, plain_name
+
+_ROWS: Final = 1 << 16
+_BLOCK_BYTES: Final = 1 << 23
+_SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
+_PARQUET: Final = (".parquet", ".pq")
+_ARROW: Final = (".arrow", ".feather", ".ipc")
+_DUCKDB: Final = (".duckdb", ".ddb")
+_SQLITE: Final = (".sqlite", ".sqlite3", ".db")
+ENDINGS: Final = (*_SEPARATORS, *_PARQUET, *_ARROW, *_DUCKDB, *_SQLITE)
+"""The endings of the names of tables, before that of a compression."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a table."""
+
+    source: str
+    """The file, and the table in it where it may hold several."""
+    table: pa.Table
+    first: int
+    """The number of the first row."""
+    unit: str = "row"
+    """What is counted: rows from 1, or a file's lines, of which the first names the columns."""
+
+
+def ending_of(address: str) -> str:
+    """Return the ending of a file's name, before that of a compression."""
+    return Path(plain_name(address)).suffix.lower()
+
+
+def read_rows(address: str, sql: str | None, findings: Findings) -> Iterator[Rows]:
+    """Read a table, or each table of a database.
+
+    Args:
+        address: A file, or with `sql` also the address of a database that SQLAlchemy opens.
+        sql: The query to be asked of a database.
+        findings: Takes the rows that are set aside because their number of columns is another one.
+
+    Raises:
+        DataError: It cannot be read, or is no table.
+    """
+    ending = ending_of(address)
+    try:
+        if ending in _DUCKDB:
+            yield from _duckdb_rows(address, sql)
+        elif ending in _SQLITE or (sql is not None and "://" in address):
+            yield from _sql_rows(address, sql)
+        elif sql is not None:
+            raise DataError(f"{address} is no database, so that no --sql can be asked of it.")
+        elif ending in _SEPARATORS:
+            yield from _text_rows(address, _SEPARATORS[ending], findings)
+        else:
+            with open_file(address) as file:
+                whole = file if file.seekable() and plain_name(address) == address else None
+                yield from _arrow_rows(address, ending, whole or io.BytesIO(file.read()))
+    except (pa.ArrowException, duckdb.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{address} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _arrow_rows(address: str, ending: str, file: IO[bytes]) -> Iterator[Rows]:
+    first = 1
+    if ending in _PARQUET:
+        batches = pq.ParquetFile(file).iter_batches(_ROWS)
+    else:
+        try:
+            reader = pa.ipc.open_file(file)
+            batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
+        except pa.ArrowInvalid:
+            file.seek(0)
+            batches = pa.ipc.open_stream(file)
+    for batch in batches:
+        yield Rows(address, pa.Table.from_batches([batch]), first)
+        first += len(batch)
+
+
+def _text_rows(address: str, separator: str, findings: Findings) -> Iterator[Rows]:
+    odd: list[Any] = []
+
+    def pass_over(row: Any) -> str:
+        odd.append(row)
+        return "skip"
+
+    with open_file(address) as file:
+        header = file.readline().decode("utf-8-sig").strip("\r\n")
+        if not header.strip():
+            raise DataError(f"{address} is empty. Its first line should name the columns.")
+        names = next(csv.reader([header], delimiter=separator))
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise DataError(f"{address}, line 1: two columns are called {repeated!r}. Rename one.")
+        try:
+            reader = pa_csv.open_csv(
+                file,
+                pa_csv.ReadOptions(
+                    column_names=names, use_threads=False, block_size=_BLOCK_BYTES
+                ),
+                pa_csv.ParseOptions(
+                    delimiter=separator, newlines_in_values=True, invalid_row_handler=pass_over
+                ),
+                pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    strings_can_be_null=True, null_values=[""],
+                ),
+            )  # fmt: skip
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                raise DataError(
+                    f"{address} has no row but the one that names the columns."
+                ) from None
+            raise
+        first = 2
+        for batch in reader:
+            _set_aside(address, separator, odd, findings)
+            yield Rows(address, pa.Table.from_batches([batch]), first, "line")
+            first += len(batch) + len(odd)
+            odd.clear()
+        _set_aside(address, separator, odd, findings)
+
+
+def _set_aside(address: str, separator: str, odd: list[Any], findings: Findings) -> None:
+    """Pass over lines that have more or fewer fields than columns, if that is tolerated."""
+    for row in odd:
+        findings.lines += 1
+        where = "" if row.number is None else f", line {row.number + 1}"
+        problem = (
+            f"{address}{where}: {row.actual_columns} fields, and the first line names "
+            f"{row.expected_columns} columns. Mend the line, or quote a field that holds "
+            f"{separator!r}."
+        )
+        findings.set_aside(DataError(problem))
+
+
+def _duckdb_rows(address: str, sql: str | None) -> Iterator[Rows]:
+    if not Path(address).is_file():
+        raise DataError(f"{address}: there is no such file.")
+    with duckdb.connect(address, read_only=True) as database:
+        names = [row[0] for row in database.execute("SHOW TABLES").fetchall()]
+        queries = {name: f'SELECT * FROM "{name}"' for name in names} if sql is None else {"": sql}
+        for name, query in queries.items():
+            relation = database.sql(query)
+            if relation is not None:
+                first = 1
+                for batch in relation.to_arrow_reader(_ROWS):
+                    source = f"{address}, table {name}" if name else address
+                    yield Rows(source, pa.Table.from_batches([batch]), first)
+                    first += len(batch)
+
+
+def _sql_rows(address: str, sql: str | None) -> Iterator[Rows]:
+    import sqlalchemy
+
+    if "://" in address:
+        url = address
+    elif Path(address).is_file():
+        url = f"sqlite:///file:{Path(address).resolve()}?mode=ro&uri=true"
+    else:
+        raise DataError(f"{address}: there is no such file.")
+    try:
+        engine = sqlalchemy.create_engine(url)
+        try:
+            quote = engine.dialect.identifier_preparer.quote
+            names = sqlalchemy.inspect(engine).get_table_names() if sql is None else []
+            queries = {name: f"SELECT * FROM {quote(name)}" for name in names}
+            for name, query in (queries if sql is None else {"": sql}).items():
+                with engine.connect().execution_options(stream_results=True) as connection:
+                    first, found = 1, connection.execute(sqlalchemy.text(query))
+                    columns = list(found.keys())
+                    for rows in found.partitions(_ROWS):
+                        values = list(zip(*rows, strict=True))
+                        table = pa.table([pa.array(each) for each in values], names=columns)
+                        yield Rows(f"{address}, table {name}" if name else address, table, first)
+                        first += len(table)
+        finally:
+            engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        message = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise DataError(f"{plain_database(address)} cannot be read: {message}.") from error
+
+
+def plain_database(address: str) -> str:
+    """Return the address of a database without what stands before its host, which is secret."""
+    kind, separator, rest = address.partition("://")
+    return f"{kind}{separator}{rest.rpartition('@')[2]}" if separator else address
