@@ -32,7 +32,9 @@ def test_anchors_rank_by_words_by_both_and_as_shown(host: Host, monkeypatch):
     model, sessions = tiny_model(), made_up_sessions(sessions=60, queries=20)
     batch, settings = Batch("0" * 24, sessions, sessions.items), IterationSettings(test_ratio=0.5)
     judged = judged_queries(
-        Judgements({"asked by nobody": {sessions.items[3].as_py(): 1.0}}, is_qrels=False), batch
+        Judgements({"asked by nobody": {sessions.items[3].as_py(): 1.0}}, is_qrels=False),
+        batch,
+        settings.split(sessions),
     )
     monkeypatch.setattr(module, "_SCORES_AT_ONCE", 3 * len(sessions.items))
     found = measure_anchors(host, batch, settings, model, judged)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hooktune.contract.sessions import Batch
+from hooktune.contract.settings import Split
 from hooktune.data.judgements import Judgements
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import Collection
@@ -19,6 +20,12 @@ def batch() -> Batch:
     return Batch("0" * 24, sessions, object_ids)
 
 
+def split(train: list[int] | None = None, holdout: list[int] | None = None) -> Split:
+    """All sessions not named are test sessions."""
+    empty = np.empty(0, dtype=np.int64)
+    return Split(np.array(train or empty), empty, np.array(holdout or empty))
+
+
 def grades_of(batch: Batch) -> dict[str, dict[str, float]]:
     first, second, third = batch.object_ids.slice(0, 3).to_pylist()
     asked = batch.sessions.queries[0].as_py()
@@ -32,7 +39,7 @@ def grades_of(batch: Batch) -> dict[str, dict[str, float]]:
 def test_judged_queries_are_measured_over_all_items(batch: Batch):
     model = tiny_model()
     grades = grades_of(batch)
-    judged = judged_queries(Judgements(grades, is_qrels=False), batch)
+    judged = judged_queries(Judgements(grades, is_qrels=False), batch, split())
     collection = Collection(batch.sessions, TextEncoder(model), judged)
     found = collection.figures(
         collection.search(collection.embed(model, batch.sessions, "the model"))
@@ -56,6 +63,17 @@ def test_judgements_that_measure_nothing_are_refused(batch: Batch):
     item = batch.object_ids[0].as_py()
     for grades in ({"hat": {"nowhere": 1.0}}, {"hat": {item: 0.0}}):
         with pytest.raises(RequestError, match="is in the batch"):
-            judged_queries(Judgements(grades, is_qrels=False), batch)
+            judged_queries(Judgements(grades, is_qrels=False), batch, split())
     with pytest.raises(RequestError, match="name queries by their texts, not by numbers"):
-        judged_queries(Judgements({"301": {item: 1.0}}, is_qrels=True), batch)
+        judged_queries(Judgements({"301": {item: 1.0}}, is_qrels=True), batch, split())
+
+
+def test_queries_that_are_trained_on_or_held_out_are_left_out(batch: Batch):
+    item = batch.object_ids[0].as_py()
+    asked = batch.sessions.queries.take(batch.sessions.query_index[:3]).to_pylist()
+    assert len(set(asked)) == 3
+    grades = {asked[0].upper(): {item: 1.0}, asked[1]: {item: 1.0}, asked[2]: {item: 1.0}}
+    found = judged_queries(Judgements(grades, is_qrels=False), batch, split([0], [1]))
+    assert found.queries.to_pylist() == [asked[2]]
+    with pytest.raises(RequestError, match="All 3 judged queries are trained on, or kept as"):
+        judged_queries(Judgements(grades, is_qrels=False), batch, split([0, 2], [1]))

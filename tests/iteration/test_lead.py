@@ -17,6 +17,7 @@ import hooktune_metrics
 from hooktune import Runner, SearchRange, hookimpl
 from hooktune.contract.collection_metrics import COLLECTION_RANKING_METRIC
 from hooktune.contract.metric import JUDGED_METRIC, MainMetric
+from hooktune.contract.settings import IterationSettings
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, StoreAwayError
 from hooktune.evaluation import baseline
@@ -152,7 +153,9 @@ def test_judgements_measure_an_iteration_and_are_needed_to_go_on(
 ):
     runner = Runner(tracker.tracking_uri, plugins=[pusher])
     batch = open_batch(make_batch())
-    query, items = batch.sessions.queries[0].as_py(), batch.object_ids[:15].to_pylist()
+    test = IterationSettings().split(batch.sessions).test
+    query = batch.sessions.queries[int(batch.sessions.query_index[test[0]])].as_py()
+    items = batch.object_ids[:15].to_pylist()
     file = tmp_path / "judgements.tsv"
     lines = [f"{asked}\t{item}\t1\n" for asked in (query, "asked by nobody") for item in items]
     file.write_text("".join(lines), encoding="utf-8")

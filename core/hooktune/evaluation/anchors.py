@@ -130,7 +130,8 @@ def with_anchors(
             "deleted when a better one replaced it. Compare without --baselines."
         )
     model = tracker.load_model(start, device)
-    judged = None if judgements is None else judged_queries(judgements, batch)
+    split = settings.split(batch.sessions)
+    judged = None if judgements is None else judged_queries(judgements, batch, split)
     anchors = measure_anchors(open_host(), batch, settings, model, judged)
     return replace(comparison, anchors=Listing(anchors))
 

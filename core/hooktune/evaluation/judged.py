@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import JUDGED_METRIC
+from hooktune.contract.query_text import normal_forms
 from hooktune.contract.sessions import Batch, Floats
+from hooktune.contract.settings import Split
 from hooktune.data.judgements import Judgements
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
@@ -23,15 +25,17 @@ JUDGED_FILE: Final = "evaluation/judged_queries.parquet"
 """Where a run keeps the figures of the judged queries, among its artifacts."""
 
 
-def judged_queries(judgements: Judgements, batch: Batch) -> JudgedQueries:
+def judged_queries(judgements: Judgements, batch: Batch, split: Split) -> JudgedQueries:
     """Find the judged items among those of a batch, and say what can't be found.
 
-    An item that the batch does not hold counts nowhere, the ideal ranking included, as no model
-    could find it. A query need not be in the log.
+    Queries that are trained on are left out: a model knows their clicks, and would be praised for
+    what it learned by heart. So are those of the holdout, which no choice is to see. An item that
+    the batch does not hold counts nowhere, the ideal ranking included, as no model could find it.
+    A query need not be in the log.
 
     Raises:
-        RequestError: Nothing that is judged relevant is in the batch, or qrels name queries
-            otherwise than by their texts.
+        RequestError: Nothing is left to measure, or qrels name queries otherwise than by their
+            texts.
     """
     queries = pa.array([*judgements.grades], pa.large_string())
     known = int(pc.sum(pc.is_in(queries, value_set=batch.sessions.queries)).as_py() or 0)
@@ -42,10 +46,19 @@ def judged_queries(judgements: Judgements, batch: Batch) -> JudgedQueries:
             "texts, not by numbers. For texts that are not in the log write a table of query, "
             "object_id and grade."
         )
+    used = batch.sessions.query_index[np.concatenate([split.train, split.holdout])]
+    used_forms = normal_forms(batch.sessions.queries).take(pa.array(np.unique(used)))
+    is_left_out = pc.is_in(normal_forms(queries), value_set=used_forms)
+    queries = queries.filter(pc.invert(is_left_out))
+    if not len(queries):
+        raise RequestError(
+            f"All {len(judgements.grades)} judged queries are trained on, or kept as the holdout. "
+            "Judge queries of the test part, or such as are not in the log."
+        )
     pairs = [
         (row, object_id, grade)
-        for row, of_query in enumerate(judgements.grades.values())
-        for object_id, grade in of_query.items()
+        for row, query in enumerate(queries.to_pylist())
+        for object_id, grade in judgements.grades[query].items()
     ]
     rows, names, grades = zip(*pairs, strict=True)
     places = pc.index_in(pa.array(names, pa.large_string()), value_set=batch.object_ids)
@@ -63,9 +76,10 @@ def judged_queries(judgements: Judgements, batch: Batch) -> JudgedQueries:
             "Judgements name items by the object ids of the log."
         )
     logger.info(
-        "%d judged queries, of which %d are in the log and %d have a relevant item in the batch; "
-        "%d of %d judged items are not in it",
-        len(queries), known, measured, len(pairs) - int(is_held.sum()), len(pairs),
+        "%d judged queries, of which %d are left out as they are trained on or kept as the "
+        "holdout, and %d have a relevant item in the batch; %d of %d judged items are not in it",
+        len(judgements.grades), len(judgements.grades) - len(queries), measured,
+        len(pairs) - int(is_held.sum()), len(pairs),
     )  # fmt: skip
     return JudgedQueries(queries, relevance)
 

@@ -135,7 +135,9 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
         settings = _with_holdout(settings, batch)
     split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
-    judged = judged_queries(request.judgements, batch) if request.judgements else None
+    judged = (
+        None if request.judgements is None else judged_queries(request.judgements, batch, split)
+    )
     starting_run = find_starting_run(
         tracker, name.method, existing, start=request.start, initial_model=request.initial_model
     )
