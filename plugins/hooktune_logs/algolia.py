@@ -1,0 +1,55 @@
+"""The reader of Algolia: search responses and the events of Insights, as JSON lines.
+
+Both have a `queryID`. Of a response the `query` and the `hits` are read, which were shown from
+position 1 on, or from that of its `page`; of an event `objectIDs`, and `eventType` as its kind.
+
+The fields: https://www.algolia.com/doc/rest-api/insights/
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hooktune import LogPart, LogSource, hookimpl
+from hooktune_logs import event_stream
+from hooktune_logs.event_stream import (
+    StreamEvent,
+    item_in,
+    list_in,
+    position_of,
+    text_in,
+    time_in,
+)
+
+
+@hookimpl
+def recognise_log(source: LogSource) -> str | None:
+    """Recognise responses and events by their fields."""
+    for stated in event_stream.head_objects(source):
+        if "queryID" in stated and stated.keys() & {"hits", "objectIDs"}:
+            return "its first lines have a 'queryID'"
+    return None
+
+
+@hookimpl
+def read_log(source: LogSource) -> Iterator[LogPart]:
+    """Read responses and events, in any order."""
+    return event_stream.read_stream(source, _event)
+
+
+def _event(stated: dict[str, Any]) -> StreamEvent | None:
+    search_id, user = text_in(stated, "queryID"), text_in(stated, "userToken")
+    time = time_in(stated, "timestamp")
+    kind = text_in(stated, "eventType")
+    if kind is not None:
+        named = [{"objectID": name} for name in list_in(stated, "objectIDs")]
+        items = tuple(item_in(each, ("objectID",), "position") for each in named)
+        return StreamEvent(kind, user, time, search_id, None, items)
+    if search_id is None:
+        return None
+    page = position_of(stated.get("page"), "page") or 0
+    start = page * (position_of(stated.get("hitsPerPage"), "hitsPerPage") or 0) + 1
+    hits = list_in(stated, "hits")
+    items = tuple(
+        (item_in(hit, ("objectID",), "position")[0], place) for place, hit in enumerate(hits, start)
+    )
+    return StreamEvent(event_stream.SEARCH, user, time, search_id, text_in(stated, "query"), items)
