@@ -1,6 +1,6 @@
 """The reader of the e-commerce events that Segment, RudderStack and PostHog share, as JSON lines.
 
-A search is a `Products Searched`, what it showed a `Product List Viewed`, and `Product Clicked` is a
+A search is `Products Searched`, what it showed `Product List Viewed`, and `Product Clicked` is a
 click. An event belongs to the search whose `search_id` or `query_id` it has, else to the last one
 of its user.
 

@@ -177,13 +177,7 @@ class LogColumns:
         self, sessions: Sessions, kept: Mask
     ) -> tuple[Sessions, pa.LargeStringArray]:
         order = pc.sort_indices(sessions.session_ids).to_numpy()
-        ids = sessions.session_ids.take(pa.array(order))
-        repeated = pc.index(pc.equal(ids[1:], ids[:-1]), True).as_py()
-        if repeated >= 0:
-            raise DataError(
-                f"The session id {ids[repeated].as_py()!r} comes twice in the log, in two of its "
-                "files perhaps. Name each file once, and give each session an id of its own."
-            )
+        _refuse_repeated(sessions.session_ids.take(pa.array(order)))
         sessions = sessions.take(order[kept[order]])
         queries = sessions.queries.take(pa.array(sessions.query_index)).dictionary_encode()
         is_used = np.zeros(len(self.object_ids), dtype=bool)
@@ -217,3 +211,13 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some
+
+
+def _refuse_repeated(session_ids: pa.LargeStringArray) -> None:
+    """Refuse session ids, which are sorted, if one of them comes twice."""
+    repeated = pc.index(pc.equal(session_ids[1:], session_ids[:-1]), True).as_py()
+    if repeated >= 0:
+        raise DataError(
+            f"The session id {session_ids[repeated].as_py()!r} comes twice in the log, in two of its "
+            "files perhaps. Name each file once, and give each session an id of its own."
+        )
