@@ -218,6 +218,6 @@ def _refuse_repeated(session_ids: pa.LargeStringArray) -> None:
     repeated = pc.index(pc.equal(session_ids[1:], session_ids[:-1]), True).as_py()
     if repeated >= 0:
         raise DataError(
-            f"The session id {session_ids[repeated].as_py()!r} comes twice in the log, in two of its "
-            "files perhaps. Name each file once, and give each session an id of its own."
+            f"The session id {session_ids[repeated].as_py()!r} comes twice in the log, in two of "
+            "its files perhaps. Name each file once, and give each session an id of its own."
         )
