@@ -39,7 +39,7 @@ from hooktune import MainMetric, TrainingBatch
 from hooktune.contract.sessions import Sessions
 from hooktune.evaluation.baseline import always_frozen
 from hooktune.plugin.catalogue import read_catalogue
-from hooktune.plugin.host import open_host
+from hooktune.plugin.opening import open_host
 from hooktune_loop import METHOD, load_model
 from measuring import Pace, Phases, median, now, print_machine, print_table
 from product_search import Parts

@@ -13,7 +13,8 @@ from hooktune.contract.seeding import seeded
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.catalogue import read_catalogue
-from hooktune.plugin.host import Host, open_host
+from hooktune.plugin.host import Host
+from hooktune.plugin.opening import open_host
 from hooktune.testing.trial import NoProgress
 from hooktune.tracking.models.loading import quiet_loading
 from hooktune.training.encoder import TextEncoder

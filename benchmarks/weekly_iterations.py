@@ -29,7 +29,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from collections_to_judge import Ints, bootstrap, ndcg
 from hooktune import MainMetric, Sessions, TrainingBatch
 from hooktune.plugin.catalogue import read_catalogue
-from hooktune.plugin.host import Host, open_host
+from hooktune.plugin.host import Host
+from hooktune.plugin.opening import open_host
 from hooktune.training.encoder import TextEncoder
 from measuring import now, print_machine, print_table
 from silent_run import SilentRun

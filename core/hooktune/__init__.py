@@ -34,6 +34,16 @@ if TYPE_CHECKING:
     from hooktune.contract.metric import MetricDescription as MetricDescription
     from hooktune.contract.outcome import Addresses as Addresses
     from hooktune.contract.params import TrainingParams as TrainingParams
+    from hooktune.contract.report import Chart as Chart
+    from hooktune.contract.report import ExampleQuery as ExampleQuery
+    from hooktune.contract.report import ExampleResult as ExampleResult
+    from hooktune.contract.report import MetricChange as MetricChange
+    from hooktune.contract.report import Paragraph as Paragraph
+    from hooktune.contract.report import ReportFacts as ReportFacts
+    from hooktune.contract.report import ReportPart as ReportPart
+    from hooktune.contract.report import ReportSection as ReportSection
+    from hooktune.contract.report import SimilarityShares as SimilarityShares
+    from hooktune.contract.report import Table as Table
     from hooktune.contract.search_space import SearchChoices as SearchChoices
     from hooktune.contract.search_space import SearchRange as SearchRange
     from hooktune.contract.seeding import seeded as seeded
@@ -123,6 +133,7 @@ _HOME: Final = {
     "BatchCounts": "data.manifest",
     "BatchManifest": "data.manifest",
     "BestWeights": "training.best_weights",
+    "Chart": "contract.report",
     "Checkpoint": "contract.checkpoint",
     "Comparison": "evaluation.comparison",
     "Contest": "evaluation.promotion",
@@ -130,6 +141,8 @@ _HOME: Final = {
     "Delivered": "tracking.outbox.outbox",
     "Encoder": "contract.encoding",
     "EventCount": "data.manifest",
+    "ExampleQuery": "contract.report",
+    "ExampleResult": "contract.report",
     "Floats": "contract.sessions",
     "HooktuneError": "errors",
     "Interval": "contract.interval",
@@ -142,14 +155,16 @@ _HOME: Final = {
     "Loss": "training.losses",
     "MainMetric": "contract.metric",
     "Mask": "contract.sessions",
-    "MetricDescription": "contract.metric",
     "MethodOnBatch": "evaluation.comparison",
     "MethodOutcome": "iteration.result",
     "MethodPair": "evaluation.pairs",
     "MethodSettings": "contract.settings",
+    "MetricChange": "contract.report",
+    "MetricDescription": "contract.metric",
     "MiniBatch": "training.mini_batches",
     "MiniBatchLoader": "training.mini_batches",
     "ModelVersion": "tracking.models.champions",
+    "Paragraph": "contract.report",
     "PhaseProgress": "progress",
     "PluginError": "errors",
     "ProcessGroup": "training.process_group",
@@ -158,6 +173,9 @@ _HOME: Final = {
     "QueryFigures": "evaluation.query_figures",
     "QueryPairs": "evaluation.query_figures",
     "Reader": "contract.encoding",
+    "ReportFacts": "contract.report",
+    "ReportPart": "contract.report",
+    "ReportSection": "contract.report",
     "RequestError": "errors",
     "Rollback": "evaluation.promotion",
     "RunOptions": "iteration.request",
@@ -166,13 +184,15 @@ _HOME: Final = {
     "SearchChoices": "contract.search_space",
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
+    "SimilarityShares": "contract.report",
     "Split": "contract.settings",
     "StartingWeights": "training.starting_weights",
-    "StateGiver": "contract.checkpoint",
     "State": "contract.checkpoint",
+    "StateGiver": "contract.checkpoint",
     "StepProgress": "progress",
     "StoreAwayError": "errors",
     "StoreError": "errors",
+    "Table": "contract.report",
     "Task": "contract.encoding",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",

@@ -101,6 +101,26 @@ def test_runs_are_shown_beside_the_starting_model(tuned, run: Run):
     assert tuned["best_run"] in out
 
 
+def test_a_report_is_written_of_a_run_and_of_an_iterations_best_one(
+    tuned, run: Run, tmp_path: Path
+):
+    of_run, of_iteration = tmp_path / "run.html", tmp_path / "iteration.html"
+    status, out, _ = run("report", tuned["best_run"][:8], of_run)
+    assert status == 0
+    assert str(of_run) in out
+    assert run("report", tuned["batch_id"][:8], of_iteration)[0] == 0
+    assert of_run.read_text() == of_iteration.read_text()
+    assert f"run {tuned['best_run']}" in of_run.read_text()
+    for wanted, file, told in (
+        ("nothing", tmp_path / "x.html", "'nothing' is no run either"),
+        (tuned["starting_run"], tmp_path / "x.html", "has no report"),
+        (tuned["best_run"], tmp_path / "lacking" / "x.html", "cannot be written"),
+    ):
+        status, _, err = run("report", wanted, file)
+        assert (status, told in err) == (2, True), err
+        assert not file.exists()
+
+
 def test_export_writes_a_folder_that_sentence_transformers_loads(tuned, run: Run, tmp_path: Path):
     from sentence_transformers import SentenceTransformer
 

@@ -19,6 +19,7 @@ def test_the_hooks_are_those_that_the_design_names():
         "fit_batch": ("run", "model", "batch", "params"),
         "compute_metrics": ("model", "sessions", "scores", "baseline"),
         "describe_metrics": (),
+        "report_sections": ("report",),
         **dict.fromkeys(("run_finished", "iteration_finished", "promoted"), TOLD),
         **dict.fromkeys(("recognise_log", "guess_columns", "read_log"), ("source",)),
     } == HOOKS

@@ -11,6 +11,7 @@ from browser import CHROMIUM, DRIVER, Browser, free_port, open_browser, started,
 
 from hooktune import Runner
 from hooktune.evaluation.figures import EVALUATIONS_FILE, SIMILARITIES_FILE
+from hooktune.evaluation.report.report import REPORT_FILE
 from hooktune.iteration.log_release import release_batch
 from hooktune.iteration.result import IterationResult
 from hooktune.plain_text import markdown
@@ -134,6 +135,23 @@ def test_a_runs_metrics_are_plotted(browser: Browser, server: str, result: Itera
     browser.wait_for("fit_seconds", "mean_train_loss")
     points = "return document.querySelectorAll('.js-plotly-plot .scatterlayer .trace').length"
     wait_until(lambda: browser.run(points) >= 3, "the plots")
+
+
+def test_the_report_of_the_kept_run_draws_its_charts_and_asks_nobody(
+    browser: Browser, result: IterationResult, folder: Path
+):
+    store = Runner(f"sqlite:///{folder}/mlflow.db")
+    report = store.tracker.client.download_artifacts(result.best.run_id, REPORT_FILE, str(folder))
+    browser.open(Path(report).as_uri())
+    browser.wait_for(METHOD, "Before and after", "Its model is kept.")
+    count = "return document.querySelectorAll(arguments[0]).length"
+    charts = browser.run(count, "[data-chart]")
+    assert charts >= 5
+    wait_until(lambda: browser.run(count, "[data-chart] svg .mark-group") >= charts, "the charts")
+    assert "could not be drawn" not in browser.text()
+    assert browser.run("return performance.getEntriesByType('resource').length") == 0
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.run(wide) <= 0
 
 
 @pytest.mark.parametrize("file", [SIMILARITIES_FILE, EVALUATIONS_FILE])

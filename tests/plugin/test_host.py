@@ -13,7 +13,8 @@ from hooktune import MainMetric, MethodSettings, MetricDescription, SearchRange,
 from hooktune.errors import PluginError, PluginRequestError, RequestError
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin
-from hooktune.plugin.host import Host, open_host
+from hooktune.plugin.host import Host
+from hooktune.plugin.opening import open_host
 from hooktune.testing import tiny_model
 
 SETTINGS = MethodSettings(None, seed=0, device="cpu")

@@ -30,6 +30,26 @@ def export(context: Context, run_id: str, folder: Path) -> None:
 
 
 @cli.command()
+@click.argument("wanted", metavar="RUN_ID|ITERATION")
+@click.argument("file", metavar="FILE.html", type=PATH)
+@click.pass_obj
+def report(context: Context, wanted: str, file: Path) -> None:
+    """Write the report of a run, for people who decide.
+
+    It is one page of HTML that needs no network. An ITERATION, by its whole name or the beginning
+    of its batch id, stands for its best run.
+    """
+    content = context.runner().report(wanted)
+    try:
+        file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(
+            f"The report {file} cannot be written: {error.strerror}. Name another file."
+        ) from error
+    click.echo(f"The report is in {file}: open it in a browser.")
+
+
+@cli.command()
 @click.argument("method", required=False)
 @click.option("--batch", "folder", type=PATH, help="A released batch to measure both models on.")
 @click.option("--force", is_flag=True, help="Promote it whatever the comparison says.")

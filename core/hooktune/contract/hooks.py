@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hooktune.contract.long_form import LogPart
     from hooktune.contract.metric import MainMetric, MetricDescription
     from hooktune.contract.outcome import Addresses
+    from hooktune.contract.report import ReportFacts, ReportSection
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
 
@@ -140,6 +141,25 @@ def describe_metrics() -> "list[MetricDescription]":  # type: ignore[empty-body]
     Returns:
         A `MetricDescription` for each metric, by its name without prefix: whether greater is
         better, its unit and what it measures. Two plugins describing one metric is an error.
+
+    Since 0.1. Implemented by any plugin.
+    """
+
+
+@hookspec
+def report_sections(report: "ReportFacts") -> "list[ReportSection]":  # type: ignore[empty-body]
+    """Write sections of a run's report from what the store holds of the run.
+
+    Called once for each report: of the run whose model an iteration keeps, and whenever somebody
+    asks for one. A failure is logged and recorded, and the report goes without these sections.
+
+    Args:
+        report: The run, its metrics before tuning and after it, its test queries, and the other
+            runs of its iteration.
+
+    Returns:
+        Sections of plain values; the host writes the HTML and escapes what they hold. A section
+        with a lower `order` comes first.
 
     Since 0.1. Implemented by any plugin.
     """

@@ -29,7 +29,9 @@ LOSS: Final = "loss"
 RANKING_METRIC: Final = f"{TEST_PREFIX}ndcg_at_10"
 """The metric by which a model's ranking is compared with its starting model's."""
 RECIPROCAL_RANK: Final = f"{TEST_PREFIX}mrr"
-SHOWN_METRICS: Final = (f"{TEST_PREFIX}dist_shift_gap", RANKING_METRIC, RECIPROCAL_RANK)
+GAP_METRIC: Final = f"{TEST_PREFIX}dist_shift_gap"
+"""The metric that tells whether clicked results gain on those beside them."""
+SHOWN_METRICS: Final = (GAP_METRIC, RANKING_METRIC, RECIPROCAL_RANK)
 """What is shown of a model beside its main metric."""
 
 
@@ -114,7 +116,7 @@ class MainMetric:
         return cls(name, direction == "max")
 
 
-DEFAULT_GUARDS: Final = (MainMetric(RANKING_METRIC), MainMetric(f"{TEST_PREFIX}dist_shift_gap"))
+DEFAULT_GUARDS: Final = (MainMetric(RANKING_METRIC), MainMetric(GAP_METRIC))
 """What a model must not be worse by than its starting model, to be kept."""
 
 NO_GUARD: Final = "none"

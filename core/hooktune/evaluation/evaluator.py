@@ -35,6 +35,8 @@ class Evaluation:
     """The similarity of each result of `Evaluator.sample`."""
     per_session: dict[str, Floats] | None
     """As `Measured` has it, with the prefix `test_` and in float32; None where it was not kept."""
+    scores: Floats | None = None
+    """The similarity of each result; None where it was not kept."""
     per_judged_query: Floats | None = None
     """See `CollectionFigures`."""
 
@@ -44,7 +46,7 @@ class Evaluation:
         return any(is_of_collection(name) for name in self.metrics)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values, without what there is for each session."""
+        """Return it as JSON values, without what there is for each session and each result."""
         counts = {name: values.tolist() for name, values in vars(self.similarities).items()}
         sample = self.sample.tolist()
         return {"metrics": self.metrics, "similarities": counts, "sample": sample}
@@ -54,7 +56,7 @@ class Evaluation:
         """Return what `as_json` was called on."""
         counts = {name: np.array(counted) for name, counted in values["similarities"].items()}
         sample = np.array(values["sample"], np.float32)
-        return Evaluation(values["metrics"], Similarities(**counts), sample, None)
+        return Evaluation(values["metrics"], Similarities(**counts), sample, None, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ class Evaluator:
         # Those of all evaluations of a run are in memory at once.
         per_session = {name: of.astype(np.float32) for name, of in measured.per_session.items()}
         similarities = count_similarities(self.sessions, scores)
-        return Evaluation(measured.metrics, similarities, sample, per_session)
+        return Evaluation(measured.metrics, similarities, sample, per_session, scores)
 
     def has_to_search(self, evaluation: Evaluation | None, *, is_last: bool) -> bool:
         """Tell whether the whole collection is to be searched.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hooktune.contract.metric import shown_metrics
-from hooktune.contract.sessions import Ints
-from hooktune.evaluation.similarities import BINS, GREATEST, LEAST, Similarities
+from hooktune.evaluation.similarities import BINS, GREATEST, LEAST, Similarities, bar_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,6 @@ logger = logging.getLogger(__name__)
 SIMILARITIES_FILE: Final = "figures/similarities.png"
 EVALUATIONS_FILE: Final = "figures/evaluations.png"
 
-_MOST_BARS: Final = 40
 _KINDS: Final = (("clicked", "C0"), ("not clicked", "C1"))
 
 
@@ -55,7 +53,7 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
     """Draw how far apart clicked and other results are, before tuning and after it."""
     figure = new_figure(8, 5)
     panels: Sequence[Axes] = figure.subplots(2, 1, sharex=True, sharey=True)
-    bars = _bar_edges(before.clicked + before.others + after.clicked + after.others)
+    bars = bar_edges(before.clicked + before.others + after.clicked + after.others)
     edges = np.linspace(LEAST, GREATEST, BINS + 1)
     titles = ("starting model", "this run")
     for panel, title, similarities in zip(panels, titles, (before, after), strict=True):
@@ -76,15 +74,6 @@ def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
     panels[0].set_xlim(edges[bars[0]], edges[bars[-1]])
     panels[1].set_xlabel("similarity of a shown result to its query, test sessions")
     return figure
-
-
-def _bar_edges(counts: Ints) -> Ints:
-    """Return the edges of so few bars that they can be told apart, around all that is counted."""
-    used = np.flatnonzero(counts)
-    first, last = (used[0], used[-1] + 1) if len(used) else (0, BINS)
-    width = -(-(last - first) // _MOST_BARS)
-    edges: Ints = np.arange(first, last + width, width)
-    return np.minimum(edges, BINS)
 
 
 def draw_evaluations(

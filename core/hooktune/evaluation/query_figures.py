@@ -67,6 +67,11 @@ class QueryFigures(Tabular):
         names = self.table.column_names
         return tuple(name.removesuffix(".before") for name in names if name.endswith(".before"))
 
+    @property
+    def leaked(self) -> int:
+        """How many of the queries were trained on in other letters or with other blanks."""
+        return int(pc.sum(self.table.column("is_in_training")).as_py() or 0)
+
     def pairs(self, metric: str) -> QueryPairs:
         """Return a metric of the queries that have it; of none where it is not known by query."""
         if metric not in self.metrics:

@@ -11,6 +11,7 @@ BINS: Final = 400
 """In how many equal parts of `LEAST` to `GREATEST` results are counted."""
 LEAST: Final = -1.0
 GREATEST: Final = 1.0
+_MOST_BARS: Final = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +38,16 @@ def count_similarities(sessions: Sessions, scores: Floats) -> Similarities:
         return np.histogram(which, bins=BINS, range=(LEAST, GREATEST))[0]
 
     return Similarities(counts(clipped[sessions.clicked]), counts(clipped[~sessions.clicked]))
+
+
+def bar_edges(counts: Ints) -> Ints:
+    """Return at which bins bars begin, and the last one ends, so few that they can be told apart.
+
+    Args:
+        counts: The results in each of the 400 parts; the bars stand around all that is counted.
+    """
+    used = np.flatnonzero(counts)
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, BINS)
+    width = -(-(last - first) // _MOST_BARS)
+    edges: Ints = np.arange(first, last + width, width)
+    return np.minimum(edges, BINS)

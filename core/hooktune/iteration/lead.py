@@ -10,6 +10,7 @@ from hooktune.contract.settings import MethodSettings
 from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
+from hooktune.evaluation.report.report import keep_report
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import run_once
@@ -200,6 +201,8 @@ def _do_runs(
         result = _result(tracker, iteration, attempted)
     else:
         result = _finish(tracker, host, batch, plan, iteration, request, attempted)
+        if attempted and result.best is not None:
+            keep_report(tracker, host, result.iteration, result.best)
     if attempted:
         tell_iteration_finished(
             tracker, host, result.iteration, result.runs, result.best, stopped=stop.is_set()

@@ -7,7 +7,7 @@ from hooktune.contract.sessions import Batch
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError, did_you_mean
-from hooktune.tracking import Iteration, Tracker
+from hooktune.tracking import Iteration, RunRecord, Tracker
 
 
 def find_iteration(known: Sequence[Iteration], wanted: str) -> Iteration:
@@ -60,3 +60,16 @@ def find_batch_id(tracker: Tracker, batch: str | Path | Batch) -> str:
 def opened_batch(batch: str | Path | Batch) -> Batch:
     """Return a batch, which may be given by its folder."""
     return batch if isinstance(batch, Batch) else open_batch(Path(batch))
+
+
+def find_best(tracker: Tracker, method: str) -> RunRecord:
+    """Return the run with a method's best model: what its next iteration starts from.
+
+    Raises:
+        RequestError: The method has no model yet.
+    """
+    run = tracker.starting_model(method)
+    if run is None:
+        known = {iteration.name.method for iteration in tracker.iterations()}
+        raise RequestError(f"{method!r} has no model yet. {did_you_mean(method, known)}")
+    return run

@@ -16,6 +16,7 @@ from hooktune.contract.metric import JUDGED_METRIC
 from hooktune.contract.seeding import seeded_alone
 from hooktune.errors import ClaimLostError, FailedAloneError, HooktuneError, in_words
 from hooktune.evaluation.baseline import StartingPoint
+from hooktune.evaluation.details import DETAILS_FILE, run_details
 from hooktune.evaluation.evaluator import Evaluation
 from hooktune.evaluation.evidence import evidence_tags
 from hooktune.evaluation.figures import draw_run
@@ -163,6 +164,14 @@ def _record_evidence(
         content = judged_figures(collection.judged, judged_before, judged_after)
         tracker.log_file(run, content, JUDGED_FILE)
         of_judged[JUDGED_METRIC] = judged_interval(judged_before, judged_after)
+    if evaluation.scores is not None:
+        details = run_details(
+            sessions,
+            (start.scores, evaluation.scores),
+            (before, after),
+            (start.similarities, evaluation.similarities),
+        )
+        tracker.log_file(run, details.to_bytes(), DETAILS_FILE)
     with phase("computing the intervals of the metrics", len(figures)):
         tags = evidence_tags(
             iteration.settings, figures, evaluation.metrics, iteration.starting_metrics, of_judged

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
-from hooktune.errors import HooktuneError, RequestError, did_you_mean
-from hooktune.iteration.lookup import find_iteration, opened_batch
+from hooktune.errors import HooktuneError
+from hooktune.iteration.lookup import find_best, find_iteration, opened_batch
 from hooktune.iteration.progress_display import shown_in_notebook
 from hooktune.iteration.request import RunOptions, make_request
 from hooktune.iteration.result import IterationResult, MethodOutcome
@@ -253,11 +253,7 @@ class Runner:
         Raises:
             RequestError: The method has no model yet.
         """
-        run = self.tracker.starting_model(method)
-        if run is None:
-            known = {iteration.name.method for iteration in self.tracker.iterations()}
-            raise RequestError(f"{method!r} has no model yet. {did_you_mean(method, known)}")
-        return run
+        return find_best(self.tracker, method)
 
     def load_model(self, run: RunRecord | str, device: str | None = None) -> "SentenceTransformer":
         """Load the model of a run.
@@ -281,6 +277,19 @@ class Runner:
 
         return query_figures_of(self.tracker, self._found(run))
 
+    def report(self, wanted: str) -> str:
+        """Return the report of a run, or of an iteration's best one, as a page of HTML.
+
+        Args:
+            wanted: The id of a run, an iteration's name, or the beginning of its batch id.
+
+        Raises:
+            RequestError: There is no such run or iteration, or nothing to tell of it.
+        """
+        from hooktune.iteration.reporting import make_report
+
+        return make_report(self.tracker, self._plugins, wanted)
+
     def export(self, run: RunRecord | str, to: str | Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.
 
@@ -303,11 +312,9 @@ class Runner:
         from hooktune.evaluation.outcome import tell_promoted
 
         try:
-            host = self._plugins.open_host(method)
+            tell_promoted(self.tracker, self._plugins.open_host(method), promotion)
         except HooktuneError as error:
             logger.warning("no plugin is told of the promotion: %s", error)
-        else:
-            tell_promoted(self.tracker, host, promotion)
 
     def _found(self, run: RunRecord | str) -> RunRecord:
         return self.tracker.run(run) if isinstance(run, str) else run

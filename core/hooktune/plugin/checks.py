@@ -34,7 +34,7 @@ REQUIRED_HOOKS: Final[dict[str, PluginKind]] = {"fit_batch": "method", "read_log
 ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
 OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
-SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", *OBSERVER_HOOKS)
+SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", "report_sections", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
 LOG_HOOKS: Final = ("recognise_log", "guess_columns", "read_log")
 """The hooks of a log reader, which are nobody else's."""

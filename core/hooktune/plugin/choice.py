@@ -7,8 +7,9 @@ from hooktune.errors import RequestError
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, given_plugin
 from hooktune.plugin.file import SUFFIX, plugin_from_file, read_plugin_file
-from hooktune.plugin.host import Host, open_host
+from hooktune.plugin.host import Host
 from hooktune.plugin.isolation import PluginChecks, refuse_failed
+from hooktune.plugin.opening import open_host
 from hooktune.progress import phase
 
 

@@ -18,11 +18,9 @@ from hooktune.contract.metric import (
     MainMetric,
     MetricDescription,
 )
-from hooktune.errors import PluginError, PluginRequestError
-from hooktune.naming import check_method_name
+from hooktune.errors import HooktuneError, PluginError, PluginRequestError
 from hooktune.plain_text import kind_of
 from hooktune.plugin import initial_model
-from hooktune.plugin.catalogue import Catalogue
 from hooktune.plugin.checks import (
     IS_MEASURED,
     LOSS_IS_RESERVED,
@@ -30,12 +28,12 @@ from hooktune.plugin.checks import (
     Plugin,
     PluginFailure,
     implementations,
-    imported_plugin,
     problem_of_schema,
 )
 from hooktune.plugin.descriptions import problem_of_descriptions
 from hooktune.plugin.guard import guarded
 from hooktune.plugin.measured import Measured, problem_of_measured, read_measured
+from hooktune.plugin.sections import problem_of_sections
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,12 +41,13 @@ if TYPE_CHECKING:
 
     from hooktune.contract.active_run import ActiveRun
     from hooktune.contract.outcome import Outcome
+    from hooktune.contract.report import ReportFacts, ReportSection
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
 
 logger = logging.getLogger(__name__)
 
-_METRIC_HOOKS: Final = ("compute_metrics", "describe_metrics")
+_GIVING_HOOKS: Final = ("compute_metrics", "describe_metrics", "report_sections")
 
 
 class Host:
@@ -89,7 +88,7 @@ class Host:
         """What takes part: the method, then the extensions by name."""
         self._manager = pluggy.PluginManager(PROJECT_NAME)
         self._manager.add_hookspecs(hookspecs)
-        givers: dict[str, dict[Plugin, object]] = {hook: {} for hook in _METRIC_HOOKS}
+        givers: dict[str, dict[Plugin, object]] = {hook: {} for hook in _GIVING_HOOKS}
         for plugin, found in checked.items():
             own = [impl for impl in found if not impl.is_wrapper]
             wrappers = [impl for impl in found if impl.is_wrapper]
@@ -102,7 +101,7 @@ class Host:
         own_hooks = {impl.hook for impl in checked[method] if not impl.is_wrapper}
         if "upload_initial_model" not in own_hooks:
             self._manager.register(initial_model, name="the host's default")
-        # One caller for each plugin with metrics, so that every metric is known by its giver; the
+        # One caller for each plugin, so that every metric and section is known by its giver; the
         # wrappers stay, since they are registered apart.
         self._callers = {
             hook: {
@@ -229,6 +228,19 @@ class Host:
                     giver[name], described[name] = plugin, description
         return described
 
+    def report_sections(self, facts: "ReportFacts") -> "list[ReportSection]":
+        """Gather every plugin's sections of a report in order; a failure is in `failures`."""
+        sections: list[ReportSection] = []
+        for plugin, call in self._callers["report_sections"].items():
+            try:
+                for given in call(report=facts):
+                    if problem := problem_of_sections(given):
+                        raise _broken(plugin, "report_sections", problem)
+                    sections += given
+            except HooktuneError as error:
+                self._report(plugin, "report_sections", str(error))
+        return sorted(sections, key=lambda section: section.order)
+
     def tell(self, hook: ObserverHook, outcome: "Outcome") -> None:
         """Tell all plugins what has come to its end; one that fails is recorded in `failures`."""
         getattr(self._manager.hook, hook)(**vars(outcome))
@@ -252,60 +264,6 @@ class Host:
         if isinstance(model, SentenceTransformer):
             return model
         raise _broken(self.method, hook, f"it returned {kind_of(model)}, not a SentenceTransformer")
-
-
-def open_host(catalogue: Catalogue, method: str, given: Iterable[Plugin] = ()) -> Host:
-    """Open a host with the method of this name and all extensions that there are.
-
-    Args:
-        catalogue: What is installed.
-        method: The method's display name.
-        given: Plugins at hand that need not be installed, beside those of the catalogue.
-
-    Raises:
-        RequestError: No such method, or a given plugin has a name that is taken.
-        PluginRequestError: The method is blocked, refused, cannot be imported or breaks the
-            contract.
-    """
-    given = tuple(given)
-    _check_names(given, catalogue)
-    for plugin in given:
-        if plugin.kind == "method" and plugin.name == method:
-            chosen = plugin
-            break
-    else:
-        names = [plugin.name for plugin in given if plugin.kind == "method"]
-        chosen = imported_plugin(catalogue.method(method, names))
-    extensions = [plugin for plugin in given if plugin.kind == "extension"]
-    failures = []
-    for entry in catalogue.entries:
-        if entry.kind != "extension" or entry.status == "blocked":
-            continue
-        try:
-            extensions.append(imported_plugin(entry))
-        except PluginRequestError as error:
-            failures.append(
-                PluginFailure(entry.name, entry.kind, entry.distribution, entry.version, str(error))
-            )
-    return Host(chosen, extensions, failures)
-
-
-def _check_names(given: Iterable[Plugin], catalogue: Catalogue) -> None:
-    taken = {
-        (entry.kind, entry.name): entry.label
-        for entry in catalogue.entries
-        if entry.status == "available"
-    }
-    for plugin in given:
-        if plugin.kind == "method":
-            check_method_name(plugin.name)
-        key = (plugin.kind, plugin.name)
-        if key in taken:
-            raise PluginRequestError(
-                f"{plugin.label} has the name of another plugin: {taken[key]}. Give it another "
-                "one as its NAME, or block the installed one."
-            )
-        taken[key] = plugin.label
 
 
 def _failure(plugin: Plugin, reason: str, hook: str | None = None) -> PluginFailure:

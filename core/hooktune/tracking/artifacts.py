@@ -13,21 +13,26 @@ if TYPE_CHECKING:
 
 def write_artifact(client: "MlflowClient", run_id: str, content: bytes, file: str) -> None:
     """Store a file as an artifact of a run, in place of one that is there."""
-    where = PurePosixPath(file)
     with scratch_folder() as folder:
-        path = folder / where.name
+        path = folder / PurePosixPath(file).name
         path.write_bytes(content)
-        client.log_artifact(run_id, str(path), str(where.parent))
+        client.log_artifact(run_id, str(path), _folder_of(file))
 
 
 def read_artifact(client: "MlflowClient", run_id: str, file: str) -> bytes | None:
     """Return a file among the artifacts of a run; None where it has no such file."""
     address = client.get_run(run_id).info.artifact_uri
     repository = repository_at(client.tracking_uri, address)
-    listed = insist(repository.list_artifacts, str(PurePosixPath(file).parent))
+    listed = insist(repository.list_artifacts, _folder_of(file))
     if not any(entry.path == file for entry in listed):
         return None
     if local := getattr(repository, "artifact_dir", None):
         return Path(local, file).read_bytes()
     with scratch_folder() as folder:
         return Path(insist(repository.download_artifacts, file, dst_path=str(folder))).read_bytes()
+
+
+def _folder_of(file: str) -> str | None:
+    """Return the folder of an artifact as MLflow names it; None for the topmost one."""
+    parent = PurePosixPath(file).parent
+    return None if parent == PurePosixPath() else str(parent)

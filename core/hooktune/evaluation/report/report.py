@@ -1,0 +1,82 @@
+"""Writing the report of a run from what the store has kept of it."""
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.report import MetricChange, ReportFacts
+from hooktune.evaluation.report.facts import report_facts
+from hooktune.evaluation.report.page import render
+from hooktune.progress import phase
+from hooktune.tracking.artifacts import read_artifact
+
+if TYPE_CHECKING:
+    from hooktune.plugin.host import Host
+    from hooktune.tracking import Iteration, RunRecord, Tracker
+
+logger = logging.getLogger(__name__)
+
+REPORT_FILE: Final = "report.html"
+"""Where a run whose model is kept has its report, among its artifacts."""
+
+
+def write_report(tracker: "Tracker", host: "Host", iteration: "Iteration", run: "RunRecord") -> str:
+    """Return the report of a run, as one page of HTML.
+
+    Args:
+        tracker: The tracking store.
+        host: The plugins, which bring its sections.
+        iteration: The run's iteration.
+        run: A run that has finished.
+
+    Raises:
+        HooktuneError: What the run has kept cannot be read, or a metric is described twice.
+    """
+    with phase("writing the report"):
+        facts = report_facts(tracker, iteration, run, host.describe_metrics())
+        began = datetime.fromtimestamp(run.started_at / 1000, UTC)
+        about = f"Batch {facts.batch_id}, run {run.run_id} of {began:%Y-%m-%d}."
+        return render(facts.method, about, answer(facts), host.report_sections(facts))
+
+
+def keep_report(tracker: "Tracker", host: "Host", iteration: "Iteration", run: "RunRecord") -> None:
+    """Store the report of a run among its artifacts; all that it shows is kept elsewhere, too."""
+    try:
+        content = write_report(tracker, host, iteration, run)
+        tracker.log_file(run, content.encode(), REPORT_FILE)
+    except Exception as error:
+        logger.warning("the report of run %s could not be stored: %s", run.run_id, error)
+
+
+def stored_report(tracker: "Tracker", run: "RunRecord") -> bytes | None:
+    """Return the report that was stored for a run; None where there is none."""
+    return read_artifact(tracker.client, run.run_id, REPORT_FILE)
+
+
+def answer(facts: ReportFacts) -> str:
+    """Say in a sentence or two whether the run is better than what it started from."""
+    main = facts.main_metric
+    change = facts.changes.get(main.name)
+    if change is None:
+        return f"It cannot be told whether this model is better: it has no {main.name}."
+    told = [_verdict(main.name, change, greater_is_better=main.greater_is_better)]
+    ranking = facts.changes.get(RANKING_METRIC)
+    if ranking is not None and main.name != RANKING_METRIC:
+        told.append(_verdict(RANKING_METRIC, ranking, greater_is_better=True))
+    told.append("Its model is kept." if facts.improved else "Its model is not kept.")
+    return " ".join(told)
+
+
+def _verdict(name: str, change: MetricChange, *, greater_is_better: bool) -> str:
+    interval = change.interval
+    if interval is None:
+        before = "unknown" if change.before is None else f"{change.before:.4f}"
+        return f"{name} is {change.after:.4f} after {before}; how sure that is was not kept."
+    told = interval.verdict(greater_is_better=greater_is_better)
+    values = f"{interval} on {interval.queries} test queries"
+    if told != "unknown":
+        return f"By {name} this model is {told} than the one that it started from: {values}."
+    more = interval.more_queries
+    needed = f" About {more:,} more test queries would be needed." if more else ""
+    return f"It cannot be told whether this model is better by {name}: {values}.{needed}"

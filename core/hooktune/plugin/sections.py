@@ -1,0 +1,25 @@
+"""Whether the sections that a plugin brings for a report can be shown."""
+
+from typing import Any
+
+from hooktune.contract.report import Chart, Paragraph, ReportSection, Table
+from hooktune.plain_text import kind_of
+
+
+def problem_of_sections(given: Any) -> str:
+    """Say what keeps the result of `report_sections` from being used; empty where nothing."""
+    if not isinstance(given, list | tuple):
+        return f"it returned {kind_of(given)}, not a list of ReportSection"
+    for section in given:
+        if not isinstance(section, ReportSection):
+            return f"it returned {kind_of(section)} among the ReportSection"
+        parts: tuple[Any, ...] = section.parts
+        for part in parts:
+            if not isinstance(part, Paragraph | Table | Chart):
+                return f"its section {section.title!r} holds {kind_of(part)}"
+            table = part.table if isinstance(part, Chart) else part
+            if isinstance(table, Table) and any(
+                len(row) != len(table.columns) for row in table.rows
+            ):
+                return f"a row of its table {table.caption!r} has not a value for each column"
+    return ""

@@ -1,0 +1,92 @@
+"""What came of a run in figures, what speaks against it, and what it was made with."""
+
+from hooktune import Chart, MetricChange, Paragraph, ReportFacts, ReportSection, Table
+
+_TEST = "test_"
+_ROW_HEIGHT = 34  # pixels
+
+
+def warnings_section(report: ReportFacts) -> ReportSection | None:
+    """Say what to mind before the figures are believed."""
+    if not report.warnings:
+        return None
+    parts = tuple(Paragraph(text, is_warning=True) for text in report.warnings)
+    return ReportSection("What to mind", parts, order=0)
+
+
+def metrics_section(report: ReportFacts) -> ReportSection:
+    """Show each metric of the test sessions before tuning and after it."""
+    rows = tuple(
+        (name, change.before, change.after, *_difference(change), *_described(report, name))
+        for name, change in report.changes.items()
+    )
+    columns = ("metric", "before", "after", "change", "low", "high", "p", "better is", "meaning")
+    table = Table("Metrics of the test sessions, before tuning and after it", columns, rows)
+    drawn = [row[:6] for row in rows if row[3] is not None and row[4] is not None]
+    text = Paragraph(
+        "The change is that of the mean over test queries. Low and high are the ends of its 95 % "
+        "interval, paired over queries: where 0 lies between them, it cannot be told from chance. "
+        "p is how likely so large a change would be without any difference."
+    )
+    if not drawn:
+        return ReportSection("Before and after", (text, table), order=10)
+    chart = Chart(
+        Table("How much each metric has changed, with its 95 % interval", columns[:6], (*drawn,)),
+        {
+            "height": _ROW_HEIGHT * len(drawn),
+            "encoding": {"y": {"field": "metric", "type": "nominal", "title": None, "sort": None}},
+            "layer": [
+                {
+                    "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
+                    "encoding": {"x": {"datum": 0, "type": "quantitative"}, "y": None},
+                },
+                {
+                    "mark": {"type": "rule", "strokeWidth": 2, "color": "#2f7fd1"},
+                    "encoding": {
+                        "x": {"field": "low", "type": "quantitative", "title": "change"},
+                        "x2": {"field": "high"},
+                    },
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+                    "encoding": {"x": {"field": "change", "type": "quantitative"}},
+                },
+            ],
+        },
+    )
+    return ReportSection("Before and after", (text, chart, table), order=10)
+
+
+def settings_section(report: ReportFacts) -> ReportSection:
+    """Say what the run was made with, and what it cost."""
+    run = report.run
+    cost = (
+        ("run", run["run_id"]),
+        ("status", run["status"]),
+        ("seconds from start to end", run["seconds"]),
+        ("seconds of training", run.get("fit_seconds")),
+        ("bytes of the model", run.get("model_bytes")),
+    )
+    params = tuple((name, str(value)) for name, value in report.params.items())
+    tables = (
+        Table("The run and its cost", ("what", "value"), cost),
+        Table("Its hyper-parameters", ("name", "value"), params, is_folded=True),
+    )
+    told = tuple(Paragraph(text) for text in report.settings)
+    return ReportSection("How it was made", (*told, *tables), order=80)
+
+
+def _difference(change: MetricChange) -> tuple[float | None, ...]:
+    """Return the difference, the ends of its interval, and p."""
+    interval = change.interval
+    if interval is not None:
+        return interval.difference, interval.low, interval.high, interval.p
+    known = None if change.before is None else change.after - change.before
+    return known, None, None, None
+
+
+def _described(report: ReportFacts, name: str) -> tuple[str | None, str | None]:
+    described = report.described.get(name.removeprefix(_TEST))
+    if described is None:
+        return None, None
+    return "greater" if described.greater_is_better else "less", described.description

@@ -1,0 +1,73 @@
+"""The bundled sections of a report."""
+
+from dataclasses import replace
+
+from made_report import NDCG, SHIFT, made_facts
+
+import hooktune_report
+from hooktune import Chart, Paragraph, ReportFacts, Table
+
+
+def sections(report: ReportFacts) -> dict:
+    return {section.title: section.parts for section in hooktune_report.report_sections(report)}
+
+
+def tables(parts) -> list[Table]:
+    found = [part.table if isinstance(part, Chart) else part for part in parts]
+    return [part for part in found if isinstance(part, Table)]
+
+
+def test_a_whole_run_has_all_sections():
+    assert list(sections(made_facts())) == [
+        "What to mind",
+        "Before and after",
+        "Queries",
+        "Queries that won and lost most",
+        "Similarities of shown results",
+        "Learning curves",
+        "Runs and hyper-parameters",
+        "How it was made",
+    ]
+
+
+def test_a_run_of_an_earlier_version_is_told_without_what_it_kept_not():
+    facts = made_facts()
+    changes = {name: replace(change, interval=None) for name, change in facts.changes.items()}
+    bare = replace(
+        facts, changes=changes, queries=None, examples=(), similarities=None, warnings=(),
+        runs=facts.runs[:1], histories={},
+    )  # fmt: skip
+    assert list(sections(bare)) == ["Before and after", "How it was made"]
+    (table,) = tables(sections(bare)["Before and after"])
+    assert table.rows[0][:6] == (SHIFT, 0.0, 0.05, 0.05, None, None)
+
+
+def test_metrics_are_told_with_their_intervals_and_directions():
+    drawn, table = tables(sections(made_facts())["Before and after"])
+    by_name = {row[0]: row for row in table.rows}
+    assert by_name[NDCG][1:8] == (0.6, 0.62, 0.02, -0.01, 0.05, 0.2, None)
+    assert by_name["test_loss"][7] == "less"
+    assert [row[0] for row in drawn.rows] == [SHIFT, NDCG]
+
+
+def test_queries_are_counted_by_what_became_of_their_ranking():
+    facts = made_facts(queries=300)
+    change = facts.queries[f"{NDCG}.after"] - facts.queries[f"{NDCG}.before"]
+    better, worse = (change > 0.01).sum(), (change < -0.01).sum()
+    summary, chart = sections(facts)["Queries"]
+    assert isinstance(summary, Paragraph)
+    assert f"{better} rank" in summary.text
+    assert f"{worse} worse" in summary.text
+    assert sum(row[2] for row in chart.table.rows) == better + worse
+
+
+def test_examples_show_results_in_their_new_order_with_the_old_ranks():
+    won, lost = tables(sections(made_facts())["Queries that won and lost most"])
+    assert won.rows == ((1, 2, "clicked", "red shoes"), (2, 1, None, "boots"))
+    assert "0.400 before, 0.900 after" in won.caption
+    assert lost.caption.startswith("hats")
+
+
+def test_only_hyper_parameters_that_vary_are_shown():
+    table = tables(sections(made_facts())["Runs and hyper-parameters"])[0]
+    assert table.columns == ("run", "status", "learning_rate", SHIFT)
