@@ -60,7 +60,7 @@ class ReportSection:
 
 @dataclass(frozen=True)
 class MetricChange:
-    """A metric of the test sessions before tuning and after it."""
+    """A metric of held-out sessions before tuning and after it."""
 
     before: float | None
     after: float
@@ -115,7 +115,8 @@ class ReportFacts:
     """Whether it is the run whose model is kept."""
     main_metric: MainMetric
     changes: Mapping[str, MetricChange]
-    """By metrics' names in the store; those of the test sessions."""
+    """By metrics' names in the store: those of the holdout, where it was measured, then those of
+    the test sessions."""
     described: Mapping[str, MetricDescription]
     """What plugins tell of metrics, by their names without prefix."""
     settings: tuple[str, ...]

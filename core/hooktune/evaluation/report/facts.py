@@ -68,10 +68,17 @@ def _changes(
     figures: QueryFigures | None,
     first: Sequence[str],
 ) -> dict[str, MetricChange]:
-    """Return the metrics of the test sessions, those that people look for first."""
+    """Return the metrics of the holdout and of the test sessions, the main ones first."""
+    changes = {}
+    if run.holdout is not None:
+        changes = {
+            name: MetricChange(before, run.metrics[name], run.holdout.intervals.get(name))
+            for name, before in run.holdout.starting.items()
+            if name in run.metrics
+        }
     names = [name for name in run.metrics if name.startswith(TEST_PREFIX)]
     ordered = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
-    return {
+    return changes | {
         name: MetricChange(starting.get(name), run.metrics[name], _interval(figures, name))
         for name in ordered
     }

@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from hooktune.contract.metric import RANKING_METRIC
+from hooktune.contract.metric import RANKING_METRIC, holdout_name
 from hooktune.contract.report import MetricChange, ReportFacts
 from hooktune.evaluation.report.facts import report_facts
 from hooktune.evaluation.report.page import render
@@ -55,15 +55,22 @@ def stored_report(tracker: "Tracker", run: "RunRecord") -> bytes | None:
 
 
 def answer(facts: ReportFacts) -> str:
-    """Say in a sentence or two whether the run is better than what it started from."""
+    """Say in a few sentences whether the run is better than what it started from.
+
+    What the holdout says counts, where it was measured: no choice has seen it.
+    """
     main = facts.main_metric
-    change = facts.changes.get(main.name)
-    if change is None:
+    directions = {main.name: main.greater_is_better} | (
+        {} if main.name == RANKING_METRIC else {RANKING_METRIC: True}
+    )
+    told = []
+    for name, greater_is_better in directions.items():
+        held_out = holdout_name(name)
+        shown = held_out if held_out in facts.changes else name
+        if shown in facts.changes:
+            told.append(_verdict(shown, facts.changes[shown], greater_is_better=greater_is_better))
+    if not told:
         return f"It cannot be told whether this model is better: it has no {main.name}."
-    told = [_verdict(main.name, change, greater_is_better=main.greater_is_better)]
-    ranking = facts.changes.get(RANKING_METRIC)
-    if ranking is not None and main.name != RANKING_METRIC:
-        told.append(_verdict(RANKING_METRIC, ranking, greater_is_better=True))
     told.append("Its model is kept." if facts.improved else "Its model is not kept.")
     return " ".join(told)
 
@@ -74,7 +81,7 @@ def _verdict(name: str, change: MetricChange, *, greater_is_better: bool) -> str
         before = "unknown" if change.before is None else f"{change.before:.4f}"
         return f"{name} is {change.after:.4f} after {before}; how sure that is was not kept."
     told = interval.verdict(greater_is_better=greater_is_better)
-    values = f"{interval} on {interval.queries} test queries"
+    values = f"{interval} on {interval.queries} queries"
     if told != "unknown":
         return f"By {name} this model is {told} than the one that it started from: {values}."
     more = interval.more_queries
