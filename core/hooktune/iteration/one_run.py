@@ -169,7 +169,7 @@ def _record_evidence(
             sessions,
             (start.scores, evaluation.scores),
             (before, after),
-            (start.similarities, evaluation.similarities),
+            (start.evaluation.similarities, evaluation.similarities),
         )
         tracker.log_file(run, details.to_bytes(), DETAILS_FILE)
     with phase("computing the intervals of the metrics", len(figures)):

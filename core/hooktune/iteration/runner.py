@@ -223,10 +223,7 @@ class Runner:
         return champion_of(self.tracker, method, device)
 
     def sync(self) -> Listing[Delivered]:
-        """Bring to the store what could not be brought there while it was away.
-
-        What cannot be brought now is kept, and is named with its problem.
-        """
+        """Bring to the store what waits on disk; what cannot be brought is named and kept."""
         return Listing(self.tracker.sync())
 
     def iterations(self, method: str | None = None) -> Listing[Iteration]:
@@ -277,18 +274,15 @@ class Runner:
 
         return query_figures_of(self.tracker, self._found(run))
 
-    def report(self, wanted: str) -> str:
+    def report(self, run_or_iteration: str) -> str:
         """Return the report of a run, or of an iteration's best one, as a page of HTML.
-
-        Args:
-            wanted: The id of a run, an iteration's name, or the beginning of its batch id.
 
         Raises:
             RequestError: There is no such run or iteration, or nothing to tell of it.
         """
         from hooktune.iteration.reporting import make_report
 
-        return make_report(self.tracker, self._plugins, wanted)
+        return make_report(self.tracker, self._plugins, run_or_iteration)
 
     def export(self, run: RunRecord | str, to: str | Path) -> None:
         """Copy a run's model into a new folder that sentence-transformers loads.
