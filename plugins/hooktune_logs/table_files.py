@@ -150,7 +150,9 @@ def _duckdb_rows(address: str, sql: str | None) -> Iterator[Rows]:
         raise DataError(f"{address}: there is no such file.")
     with duckdb.connect(address, read_only=True) as database:
         names = [row[0] for row in database.execute("SHOW TABLES").fetchall()]
-        queries = {name: f'SELECT * FROM "{name}"' for name in names} if sql is None else {"": sql}
+        quoted = {name: name.replace('"', '""') for name in names}
+        queries = {name: f'SELECT * FROM "{quoted[name]}"' for name in names}
+        queries = queries if sql is None else {"": sql}
         for name, query in queries.items():
             relation = database.sql(query)
             if relation is not None:

@@ -19,6 +19,7 @@ from hooktune.data.assembly import Leftovers
 from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS
 from hooktune.data.session_block import SessionBlock, block_of_part
 from hooktune.errors import DataError, HooktuneError, in_words
+from hooktune.progress import track
 
 _MEMORY: Final = "900MB"
 _ROWS_AT_ONCE: Final = 1 << 17
@@ -145,9 +146,9 @@ def _clean(
     )
     database.execute("CREATE TABLE files (place INTEGER, name VARCHAR)")
     database.executemany("INSERT INTO files VALUES (?, ?)", [*enumerate(files)])
-    for step in STEPS:
+    for step in track(STEPS, [1] * len(STEPS), "joining and cleaning the log"):
         database.execute(step)
-    for rule in RULES:
+    for rule in track(RULES, [1] * len(RULES), "counting what is in the log"):
         number, examples = database.execute(rule.query).fetchall()[0]
         if number or rule.is_always_told:
             shown = () if rule.is_always_told else tuple(examples or ())

@@ -19,6 +19,7 @@ from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, read_manifest
 from hooktune.data.parquet import changed_since_release, read_tables, write_tables
 from hooktune.errors import DataError, RequestError
+from hooktune.progress import phase
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ def release_log(
         raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
     columns = LogColumns(click_events=frozenset(kinds), min_results=min_results)
     leftovers = Leftovers()
-    for block in session_blocks(log.parts, log.findings, kinds, leftovers):
-        columns.add_block(block)
+    with phase("reading the log"):
+        for block in session_blocks(log.parts, log.findings, kinds, leftovers):
+            columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
     columns.add_items(read_items(items, text))

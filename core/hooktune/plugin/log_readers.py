@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import PROJECT_NAME
-from hooktune.contract.log_source import LogSource
+from hooktune.contract.log_source import Findings, LogSource
 from hooktune.contract.long_form import LogPart
 from hooktune.errors import HooktuneError, PluginError, PluginRequestError, RequestError
 from hooktune.plain_text import kind_of
@@ -37,7 +37,9 @@ class LogReader:
         Raises:
             PluginError: The reader failed.
         """
-        return self._hooks().recognise_log(source=source)  # type: ignore[no-any-return]
+        # What is met on the way is counted when the log is read, not now.
+        looked_at = replace(source, findings=Findings(tolerated=1.0))
+        return self._hooks().recognise_log(source=looked_at)  # type: ignore[no-any-return]
 
     def guess(self, source: LogSource) -> dict[str, str]:
         """Ask which columns of a log hold what.
