@@ -173,6 +173,8 @@ def release(desk: Path, log: Path, items: Path) -> tuple[int, str]:
     status, printed, said = hooktune(
         "batch", "release", log, "--items", items, "--to", desk / "batch"
     )
+    told, _, said = said.partition("\n")
+    assert " is read as embedding-studio: " in told
     if status:
         assert_clear(status, said)
         assert printed == ""
