@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from hooktune.progress import PhaseProgress as PhaseProgress
     from hooktune.progress import Progress as Progress
     from hooktune.progress import StepProgress as StepProgress
+    from hooktune.tracking.holdouts import Holdout as Holdout
     from hooktune.tracking.models.champions import ModelVersion as ModelVersion
     from hooktune.tracking.outbox.outbox import Delivered as Delivered
     from hooktune.tracking.records import Iteration as Iteration
@@ -144,6 +145,7 @@ _HOME: Final = {
     "ExampleQuery": "contract.report",
     "ExampleResult": "contract.report",
     "Floats": "contract.sessions",
+    "Holdout": "tracking.holdouts",
     "HooktuneError": "errors",
     "Interval": "contract.interval",
     "Ints": "contract.sessions",
