@@ -14,7 +14,7 @@ from hooktune import RequestError, Runner
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookspec
 from hooktune.plugin import checks as contract
-from hooktune.plugin import host
+from hooktune.plugin import host, opening
 
 BUNDLED = "Default Fine Tuning Method"
 QUICK = {"max_runs": 1, "params": {"learning_rate": 1e-3}, "device": "cpu"}
@@ -173,7 +173,7 @@ def test_an_old_plugin_works_on_when_hooks_gain_arguments(
     later = contract._hooks()
     assert later["fit_batch"][-1] == "budget"
     monkeypatch.setattr(contract, "HOOKS", later)
-    monkeypatch.setattr(host, "Host", LaterHost)
+    monkeypatch.setattr(opening, "Host", LaterHost)
 
     observer = old_plugin.Observer()
     batch = make_batch()

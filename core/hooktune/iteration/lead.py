@@ -201,8 +201,6 @@ def _do_runs(
         result = _result(tracker, iteration, attempted)
     else:
         result = _finish(tracker, host, batch, plan, iteration, request, attempted)
-        if attempted and result.best is not None:
-            keep_report(tracker, host, result.iteration, result.best)
     if attempted:
         tell_iteration_finished(
             tracker, host, result.iteration, result.runs, result.best, stopped=stop.is_set()
@@ -223,7 +221,10 @@ def _finish(
         # Sooner than the model that this one replaces is deleted, with which it is compared.
         measure_holdout(tracker, host, batch, plan.split, iteration, request.device)
         iteration = tracker.finish_iteration(iteration)
-    return _result(tracker, iteration, attempted)
+    result = _result(tracker, iteration, attempted)
+    if result.best is not None:
+        keep_report(tracker, host, iteration, result.best, is_anew=attempted > 0)
+    return result
 
 
 def _result(tracker: Tracker, iteration: Iteration, attempted: int) -> IterationResult:

@@ -1,7 +1,7 @@
 """The files among the artifacts of a run that hooktune reads again."""
 
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hooktune.processes import scratch_folder
 from hooktune.tracking.connection import repository_at
@@ -19,17 +19,29 @@ def write_artifact(client: "MlflowClient", run_id: str, content: bytes, file: st
         client.log_artifact(run_id, str(path), _folder_of(file))
 
 
+def has_artifact(client: "MlflowClient", run_id: str, file: str) -> bool:
+    """Tell whether a run has a file among its artifacts."""
+    return _has(_repository_of(client, run_id), file)
+
+
 def read_artifact(client: "MlflowClient", run_id: str, file: str) -> bytes | None:
     """Return a file among the artifacts of a run; None where it has no such file."""
-    address = client.get_run(run_id).info.artifact_uri
-    repository = repository_at(client.tracking_uri, address)
-    listed = insist(repository.list_artifacts, _folder_of(file))
-    if not any(entry.path == file for entry in listed):
+    repository = _repository_of(client, run_id)
+    if not _has(repository, file):
         return None
     if local := getattr(repository, "artifact_dir", None):
         return Path(local, file).read_bytes()
     with scratch_folder() as folder:
         return Path(insist(repository.download_artifacts, file, dst_path=str(folder))).read_bytes()
+
+
+def _repository_of(client: "MlflowClient", run_id: str) -> Any:
+    return repository_at(client.tracking_uri, client.get_run(run_id).info.artifact_uri)
+
+
+def _has(repository: Any, file: str) -> bool:
+    listed = insist(repository.list_artifacts, _folder_of(file))
+    return any(entry.path == file for entry in listed)
 
 
 def _folder_of(file: str) -> str | None:

@@ -9,7 +9,7 @@ from hooktune.contract.report import MetricChange, ReportFacts
 from hooktune.evaluation.report.facts import report_facts
 from hooktune.evaluation.report.page import render
 from hooktune.progress import phase
-from hooktune.tracking.artifacts import read_artifact
+from hooktune.tracking.artifacts import has_artifact, read_artifact
 
 if TYPE_CHECKING:
     from hooktune.plugin.host import Host
@@ -40,11 +40,23 @@ def write_report(tracker: "Tracker", host: "Host", iteration: "Iteration", run: 
         return render(facts.method, about, answer(facts), host.report_sections(facts))
 
 
-def keep_report(tracker: "Tracker", host: "Host", iteration: "Iteration", run: "RunRecord") -> None:
-    """Store the report of a run among its artifacts; all that it shows is kept elsewhere, too."""
+def keep_report(
+    tracker: "Tracker", host: "Host", iteration: "Iteration", run: "RunRecord", *, is_anew: bool
+) -> None:
+    """Store the report of a run among its artifacts; a failure only warns.
+
+    Args:
+        tracker: The tracking store.
+        host: The plugins, which bring its sections.
+        iteration: The run's iteration.
+        run: The run whose model is kept.
+        is_anew: Whether one that is there is to be replaced, as there is more to tell. Where none
+            is there, the process died that was to write it.
+    """
     try:
-        content = write_report(tracker, host, iteration, run)
-        tracker.log_file(run, content.encode(), REPORT_FILE)
+        if is_anew or not has_artifact(tracker.client, run.run_id, REPORT_FILE):
+            content = write_report(tracker, host, iteration, run)
+            tracker.log_file(run, content.encode(), REPORT_FILE)
     except Exception as error:
         logger.warning("the report of run %s could not be stored: %s", run.run_id, error)
 
