@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from log_lines import assert_refused, read_tolerantly
 from log_writers import write_json_lines
 
-from hooktune import DataError, Findings, LogSource, open_batch, release_batch
+from hooktune import open_batch, release_batch
 from hooktune_logs import algolia, ecommerce, ga4
 
 
@@ -105,10 +106,6 @@ MALFORMED = [
 def test_a_line_that_cannot_be_used_is_named_and_may_be_set_aside(reader, line, message, tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text(f"\n{json.dumps(line)}\n", encoding="utf-8")
-    with pytest.raises(DataError) as raised:
-        list(reader.read_log(LogSource((str(log),))))
-    assert "log.jsonl, line 2: " in str(raised.value)
-    assert message in str(raised.value)
-    findings = Findings(tolerated=0.9)
-    list(reader.read_log(LogSource((str(log),), findings=findings)))
+    assert_refused(reader, log, 2, message)
+    _, findings = read_tolerantly(reader, log, 0.9)
     assert [(each.count, message in each.examples[0]) for each in findings.all()] == [(1, True)]

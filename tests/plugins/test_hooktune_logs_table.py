@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from log_lines import assert_refused, read_tolerantly
 from log_writers import result_rows, ubi_documents, write_json_lines
 
 from hooktune import DataError, Findings, LogSource, RequestError, open_batch, release_batch
@@ -201,12 +202,8 @@ ROWS_THAT_ARE_WRONG = [
 def test_a_row_that_cannot_be_used_is_named_and_may_be_set_aside(row, message, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(f"{HEAD}\n{GOOD}\n{row}\n", encoding="utf-8")
-    with pytest.raises(DataError) as raised:
-        list(table.read_log(LogSource((str(path),))))
-    assert "log.csv, line 3: " in str(raised.value)
-    assert message in str(raised.value)
-    findings = Findings(tolerated=0.5)
-    parts = list(table.read_log(LogSource((str(path),), findings=findings)))
+    assert_refused(table, path, 3, message)
+    parts, findings = read_tolerantly(table, path, 0.5)
     findings.check_tolerance()
     assert sum(len(part.shown) for part in parts) == 1
     assert findings.all()[0].count == 1

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from log_lines import assert_refused, read_tolerantly
 from log_writers import bulk_lines, ubi_documents, write_json_lines
 
 from hooktune import DataError, Findings, LogSource, open_batch, release_batch
 from hooktune.testing import made_up_log
 from hooktune_logs import ubi
 
-SAMPLE = Path("/work/shared/data/ubi/ubi_queries_events.ndjson")
+SAMPLE = Path(os.environ.get("HOOKTUNE_UBI_SAMPLE", "no-sample"))
 
 QUERY = {"query_id": "q1", "user_query": "red shoes", "timestamp": "2024-12-10T00:01:29Z"}
 
@@ -192,12 +194,8 @@ MALFORMED = [
 def test_a_line_that_cannot_be_used_is_named_and_may_be_set_aside(line, message, tmp_path):
     log = tmp_path / "log.ndjson"
     log.write_text(json.dumps(QUERY) + "\n\n" + line, encoding="utf-8")
-    with pytest.raises(DataError) as raised:
-        list(ubi.read_log(LogSource((str(log),))))
-    assert "log.ndjson, line 3: " in str(raised.value)
-    assert message in str(raised.value)
-    findings = Findings(tolerated=0.9)
-    list(ubi.read_log(LogSource((str(log),), findings=findings)))
+    assert_refused(ubi, log, 3, message)
+    _, findings = read_tolerantly(ubi, log, 0.9)
     findings.check_tolerance()
     bad = next(each for each in findings.all() if each.what.startswith("lines that cannot be used"))
     assert bad.count == 1
@@ -239,7 +237,7 @@ def test_odd_documents_are_read_or_refused_with_their_line(tmp_path, documents):
     assert sum(len(part.happened) for part in parts) <= read
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the published sample is not here")
+@pytest.mark.skipif(not SAMPLE.exists(), reason="HOOKTUNE_UBI_SAMPLE names no file")
 def test_the_published_sample_is_counted_and_released(tmp_path):
     documents = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()]
     names = {}
