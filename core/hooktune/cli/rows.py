@@ -4,15 +4,15 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hooktune.cli.tables import LINE, Column, Table
 from hooktune.contract.collection_metrics import STANDARD_ERROR
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import (
+    GAP_METRIC,
     RANKING_METRIC,
     RECIPROCAL_RANK,
-    SHOWN_METRICS,
     MainMetric,
 )
 from hooktune.errors import within_sentence
@@ -21,9 +21,6 @@ from hooktune.plain_text import printable
 if TYPE_CHECKING:
     from hooktune.iteration.result import IterationResult
     from hooktune.tracking import Iteration, RunRecord, Tracker
-
-
-_GAP: Final = SHOWN_METRICS[0]
 
 
 @dataclass(frozen=True)
@@ -268,7 +265,7 @@ def _ranks_better(iteration: "Iteration", runs: Iterable["RunRecord"]) -> list[s
             f"The run {run.name} ({run.run_id}) ranks better than the starting model, "
             f"{RANKING_METRIC} {ranking}, and lost by {main} alone. What an iteration chooses by "
             "is fixed when it is begun; on another batch, or in another store, this keeps it: "
-            f"hooktune run {shlex.quote(iteration.name.method)} DIR --main-metric {_GAP}"
+            f"hooktune run {shlex.quote(iteration.name.method)} DIR --main-metric {GAP_METRIC}"
         ]
     return []
 

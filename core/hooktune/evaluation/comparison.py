@@ -134,9 +134,7 @@ def compare(tracker: "Tracker", batch_id: str) -> Comparison:
             f"No method has run on the batch {batch_id}. "
             + (f"There are runs on: {', '.join(known)}." if known else "There are no runs yet.")
         )
-    methods = [
-        MethodOnBatch(iteration, _chosen_run(tracker, iteration)) for iteration in iterations
-    ]
+    methods = [MethodOnBatch(iteration, chosen_run(tracker, iteration)) for iteration in iterations]
     methods.sort(key=lambda method: method.method)
     obstacles = tuple(_obstacles(iterations))
     winner, pairs = None, Listing[MethodPair]()
@@ -192,7 +190,8 @@ def plot_comparison(comparison: Comparison, file: Path) -> None:
         ) from error
 
 
-def _chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None":
+def chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None":
+    """Return the run that stands for an iteration; see `MethodOnBatch.run`."""
     best = tracker.best(iteration)
     if best is not None:
         return best

@@ -12,8 +12,8 @@ from hooktune.contract.metric import RANKING_METRIC
 from hooktune.contract.report import ExampleQuery, ExampleResult, SimilarityShares
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.errors import HooktuneError
+from hooktune.evaluation.kept_files import read_kept
 from hooktune.evaluation.similarities import BINS, GREATEST, LEAST, Similarities, bar_edges
-from hooktune.tracking.artifacts import read_artifact
 
 if TYPE_CHECKING:
     from hooktune.tracking import RunRecord, Tracker
@@ -38,6 +38,18 @@ class RunDetails:
     def to_bytes(self) -> bytes:
         """Return it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "RunDetails":
+        """Read what `to_bytes` returned.
+
+        Raises:
+            HooktuneError: It is nothing of the kind.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(content)
+        except ValidationError as error:
+            raise HooktuneError(f"{DETAILS_FILE}: {error}") from error
 
 
 def run_details(
@@ -69,13 +81,7 @@ def stored_details(tracker: "Tracker", run: "RunRecord") -> RunDetails | None:
     Raises:
         HooktuneError: It cannot be read.
     """
-    content = read_artifact(tracker.client, run.run_id, DETAILS_FILE)
-    if content is None:
-        return None
-    try:
-        return TypeAdapter(RunDetails).validate_json(content)
-    except ValidationError as error:
-        raise HooktuneError(f"Run {run.run_id} is broken: {DETAILS_FILE}: {error}.") from error
+    return read_kept(tracker, run, DETAILS_FILE, RunDetails.from_bytes)
 
 
 def _most_changed(sessions: Sessions, before: Floats, after: Floats) -> Sequence[int]:

@@ -1,12 +1,11 @@
 """The judgements that a batch's items have: what a model is measured by and never trained on."""
 
 import logging
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import JUDGED_METRIC
@@ -16,6 +15,7 @@ from hooktune.contract.settings import Split
 from hooktune.data.judgements import Judgements
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
+from hooktune.evaluation.kept_files import parquet_bytes
 from hooktune.evaluation.retrieval import Relevance
 from hooktune.evaluation.statistics import paired_interval
 
@@ -96,9 +96,7 @@ def judged_figures(judged: JudgedQueries, before: Floats, after: Floats) -> byte
         f"{JUDGED_METRIC}.before": before,
         f"{JUDGED_METRIC}.after": after,
     }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    return cast("bytes", sink.getvalue().to_pybytes())
+    return parquet_bytes(pa.table(columns))
 
 
 def judged_interval(before: Floats, after: Floats) -> Interval:

@@ -14,7 +14,7 @@ from hooktune.contract.listing import Tabular
 from hooktune.contract.query_text import normal_forms
 from hooktune.contract.sessions import Floats, Ints, Sessions
 from hooktune.errors import HooktuneError, RequestError
-from hooktune.tracking.artifacts import read_artifact
+from hooktune.evaluation.kept_files import parquet_bytes, read_kept
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -95,9 +95,7 @@ class QueryFigures(Tabular):
 
     def to_bytes(self) -> bytes:
         """Return the table as a Parquet file."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(self.table, sink, compression="zstd")
-        return cast("bytes", sink.getvalue().to_pybytes())
+        return parquet_bytes(self.table)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "QueryFigures":
@@ -192,13 +190,7 @@ def stored_query_figures(tracker: "Tracker", run: "RunRecord") -> QueryFigures |
     Raises:
         HooktuneError: They cannot be read.
     """
-    content = read_artifact(tracker.client, run.run_id, QUERIES_FILE)
-    if content is None:
-        return None
-    try:
-        return QueryFigures.from_bytes(content)
-    except HooktuneError as error:
-        raise HooktuneError(f"Run {run.run_id} is broken: {error}.") from error
+    return read_kept(tracker, run, QUERIES_FILE, QueryFigures.from_bytes)
 
 
 def query_figures_of(tracker: "Tracker", run: "RunRecord") -> QueryFigures:

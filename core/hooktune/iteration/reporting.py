@@ -1,6 +1,7 @@
 """The report of a run or of an iteration's best run, for whoever asks for one."""
 
 from hooktune.errors import HooktuneError, PluginRequestError, RequestError
+from hooktune.evaluation.comparison import chosen_run
 from hooktune.evaluation.report.report import stored_report, write_report
 from hooktune.iteration.lookup import find_iteration
 from hooktune.naming import iteration_name
@@ -52,11 +53,7 @@ def _find(tracker: Tracker, wanted: str) -> tuple[Iteration, RunRecord]:
                 f"Run {run.run_id} has no report: it is no run of an iteration that has finished."
             ) from no_iteration
         return found, run
-    best = tracker.best(iteration)
-    finished = [run for run in tracker.runs(iteration) if run.status == "FINISHED"]
-    if best is None and not finished:
+    chosen = chosen_run(tracker, iteration)
+    if chosen is None:
         raise RequestError(f"No run of {iteration.name} has finished, so there is no report yet.")
-    main = iteration.settings.main_metric
-    return iteration, best or min(
-        finished, key=lambda run: main.sort_key(run.metrics.get(main.name))
-    )
+    return iteration, chosen

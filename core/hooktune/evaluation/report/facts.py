@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hooktune.contract.interval import Interval
 from hooktune.contract.metric import (
     GAP_METRIC,
     TEST_PREFIX,
@@ -13,8 +12,8 @@ from hooktune.contract.metric import (
 )
 from hooktune.contract.report import MetricChange, ReportFacts
 from hooktune.evaluation.details import stored_details
+from hooktune.evaluation.evidence import metric_intervals
 from hooktune.evaluation.query_figures import QueryFigures, stored_query_figures
-from hooktune.evaluation.statistics import paired_interval
 
 if TYPE_CHECKING:
     from hooktune.tracking import Iteration, RunRecord, Tracker
@@ -78,17 +77,15 @@ def _changes(
         }
     names = [name for name in run.metrics if name.startswith(TEST_PREFIX)]
     ordered = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
+    intervals = run.intervals
+    if figures is not None:
+        # What is shown was computed when the run ended.
+        others = [name for name in ordered if name not in intervals]
+        intervals |= metric_intervals(figures, others)
     return changes | {
-        name: MetricChange(starting.get(name), run.metrics[name], _interval(figures, name))
+        name: MetricChange(starting.get(name), run.metrics[name], intervals.get(name))
         for name in ordered
     }
-
-
-def _interval(figures: QueryFigures | None, name: str) -> Interval | None:
-    pairs = None if figures is None else figures.pairs(name)
-    if pairs is None or not len(pairs.before):
-        return None
-    return paired_interval(pairs.before, pairs.after, pairs.sessions)
 
 
 def _warnings(
