@@ -57,9 +57,7 @@ def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..
             # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
             raise
         except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{plugin.label} failed in {impl.hook}: {_described(error)}"
-            ) from error
+            raise failure_in(plugin, impl.hook, error) from error
 
     return call
 
@@ -128,6 +126,16 @@ def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Ca
         return result
 
     return observe
+
+
+def failure_in(plugin: Plugin, hook: str, error: BaseException) -> PluginError:
+    """Return the error that a plugin failed in a hook."""
+    return PluginError(f"{plugin.label} failed in {hook}: {_described(error)}")
+
+
+def broken_contract(plugin: Plugin, hook: str, problem: str) -> PluginError:
+    """Return the error that what a plugin gave for a hook cannot be used."""
+    return PluginError(f"{plugin.label} breaks the contract of {hook}: {problem}.")
 
 
 def _described(error: BaseException) -> str:

@@ -31,7 +31,7 @@ from hooktune.plugin.checks import (
     problem_of_schema,
 )
 from hooktune.plugin.descriptions import problem_of_descriptions
-from hooktune.plugin.guard import guarded
+from hooktune.plugin.guard import broken_contract, guarded
 from hooktune.plugin.measured import Measured, problem_of_measured, read_measured
 from hooktune.plugin.sections import problem_of_sections
 
@@ -137,7 +137,7 @@ class Host:
         schema = self._manager.hook.hyper_parameters()
         problem = "" if schema is None else problem_of_schema(schema)
         if problem:
-            raise _broken(self.method, "hyper_parameters", problem)
+            raise broken_contract(self.method, "hyper_parameters", problem)
         return schema  # type: ignore[no-any-return]
 
     def main_metric(self) -> MainMetric | None:
@@ -149,7 +149,7 @@ class Host:
         metric = self._manager.hook.main_metric()
         if metric is None or isinstance(metric, MainMetric):
             return metric
-        raise _broken(
+        raise broken_contract(
             self.method, "main_metric", f"it returned {kind_of(metric)}, not a MainMetric"
         )
 
@@ -187,12 +187,14 @@ class Host:
             for given in call(model=model, sessions=sessions, scores=scores, baseline=baseline):
                 problem = problem_of_measured(given, sessions)
                 if problem:
-                    raise _broken(plugin, "compute_metrics", problem)
+                    raise broken_contract(plugin, "compute_metrics", problem)
                 if LOSS in given:
-                    raise _broken(plugin, "compute_metrics", LOSS_IS_RESERVED)
+                    raise broken_contract(plugin, "compute_metrics", LOSS_IS_RESERVED)
                 for name in given:
                     if name in COLLECTION_DESCRIPTIONS:
-                        raise _broken(plugin, "compute_metrics", IS_MEASURED.format(name=name))
+                        raise broken_contract(
+                            plugin, "compute_metrics", IS_MEASURED.format(name=name)
+                        )
                     if name in giver:
                         raise PluginError(
                             f"Two plugins compute the metric {name!r}: {giver[name].label} and "
@@ -216,7 +218,7 @@ class Host:
         for plugin, call in self._callers["describe_metrics"].items():
             for given in call():
                 if problem := problem_of_descriptions(given):
-                    raise _broken(plugin, "describe_metrics", problem)
+                    raise broken_contract(plugin, "describe_metrics", problem)
                 for description in given:
                     name = description.name
                     if name in described:
@@ -235,7 +237,7 @@ class Host:
             try:
                 for given in call(report=facts):
                     if problem := problem_of_sections(given):
-                        raise _broken(plugin, "report_sections", problem)
+                        raise broken_contract(plugin, "report_sections", problem)
                     sections += given
             except HooktuneError as error:
                 self._report(plugin, "report_sections", str(error))
@@ -263,14 +265,12 @@ class Host:
 
         if isinstance(model, SentenceTransformer):
             return model
-        raise _broken(self.method, hook, f"it returned {kind_of(model)}, not a SentenceTransformer")
+        raise broken_contract(
+            self.method, hook, f"it returned {kind_of(model)}, not a SentenceTransformer"
+        )
 
 
 def _failure(plugin: Plugin, reason: str, hook: str | None = None) -> PluginFailure:
     return PluginFailure(
         plugin.name, plugin.kind, plugin.distribution, plugin.version, reason, hook
     )
-
-
-def _broken(plugin: Plugin, hook: str, problem: str) -> PluginError:
-    return PluginError(f"{plugin.label} breaks the contract of {hook}: {problem}.")

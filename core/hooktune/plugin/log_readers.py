@@ -15,7 +15,7 @@ from hooktune.errors import HooktuneError, PluginError, PluginRequestError, Requ
 from hooktune.plain_text import kind_of
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, implementations, imported_plugin
-from hooktune.plugin.guard import guarded
+from hooktune.plugin.guard import broken_contract, failure_in, guarded
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +73,7 @@ class LogReader:
         except HooktuneError:
             raise
         except Exception as error:
-            raise PluginError(
-                f"{self.plugin.label} failed in read_log: {type(error).__name__}: {error}"
-            ) from error
+            raise failure_in(self.plugin, "read_log", error) from error
 
     def _hooks(self) -> pluggy.HookRelay:
         manager = pluggy.PluginManager(PROJECT_NAME)
@@ -85,7 +83,7 @@ class LogReader:
         return manager.hook
 
     def _broken(self, problem: str) -> PluginError:
-        return PluginError(f"{self.plugin.label} breaks the contract of read_log: {problem}.")
+        return broken_contract(self.plugin, "read_log", problem)
 
 
 def choose_reader(source: LogSource, name: str | None, block: Iterable[str] = ()) -> LogReader:

@@ -4,15 +4,14 @@ from typing import Any
 
 from hooktune.contract.report import Chart, Paragraph, ReportSection, Table
 from hooktune.plain_text import kind_of
+from hooktune.plugin.descriptions import problem_of_list
 
 
 def problem_of_sections(given: Any) -> str:
     """Say what keeps the result of `report_sections` from being used; empty where nothing."""
-    if not isinstance(given, list | tuple):
-        return f"it returned {kind_of(given)}, not a list of ReportSection"
+    if problem := problem_of_list(given, ReportSection):
+        return problem
     for section in given:
-        if not isinstance(section, ReportSection):
-            return f"it returned {kind_of(section)} among the ReportSection"
         parts: tuple[Any, ...] = section.parts
         for part in parts:
             if not isinstance(part, Paragraph | Table | Chart):
