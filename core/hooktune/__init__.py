@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hooktune.contract.log_source import Finding as Finding
     from hooktune.contract.log_source import Findings as Findings
     from hooktune.contract.log_source import LogSource as LogSource
+    from hooktune.contract.long_form import MAX_NAME_LENGTH as MAX_NAME_LENGTH
+    from hooktune.contract.long_form import MAX_POSITION as MAX_POSITION
     from hooktune.contract.long_form import LogPart as LogPart
     from hooktune.contract.metric import Accumulation as Accumulation
     from hooktune.contract.metric import MainMetric as MainMetric
@@ -118,6 +120,8 @@ _HOME: Final = {
     "open_file": "contract.files",
     "plain_name": "contract.files",
     "LogPart": "contract.long_form",
+    "MAX_NAME_LENGTH": "contract.long_form",
+    "MAX_POSITION": "contract.long_form",
     "LogSource": "contract.log_source",
     "Finding": "contract.log_source",
     "Findings": "contract.log_source",

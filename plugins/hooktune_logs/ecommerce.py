@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from hooktune import LogPart, LogSource, hookimpl
 from hooktune_logs import event_stream
-from hooktune_logs.event_stream import StreamEvent, item_in, list_in, object_in, text_in, time_in
+from hooktune_logs.event_stream import StreamEvent
+from hooktune_logs.fields import item_in, list_in, object_in, text_in, time_in
 
 _KINDS: Final = {
     "products searched": event_stream.SEARCH,

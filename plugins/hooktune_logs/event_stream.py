@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow as pa
-
-from hooktune import DataError, LogPart, LogSource, line_error, read_objects, shortened
-from hooktune_logs.times import parse_time
+from hooktune import DataError, LogPart, LogSource, line_error, read_objects
+from hooktune_logs.columns import Columns, append_row, part_of
 
 SEARCH: Final = "search"
 SHOWN: Final = "shown"
 
 _AT_ONCE: Final = 50_000
-_LONGEST: Final = 512
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ def read_stream(
     counts: Counter[str] = Counter()
     last_search: dict[str | None, str] = {}
     for file in source.files:
-        shown: dict[str, list[Any]] = defaultdict(list)
-        happened: dict[str, list[Any]] = defaultdict(list)
+        shown: Columns = defaultdict(list)
+        happened: Columns = defaultdict(list)
         for number, stated in read_objects(file, source.findings):
             try:
                 event = parse(stated)
@@ -62,10 +59,10 @@ def read_stream(
                 continue
             _add(event, number, last_search, shown, happened)
             if len(shown["line"]) + len(happened["line"]) >= _AT_ONCE:
-                yield _part(file, shown, happened)
+                yield part_of(file, shown, happened)
                 shown.clear()
                 happened.clear()
-        yield _part(file, shown, happened)
+        yield part_of(file, shown, happened)
     for what, count in counts.items():
         source.findings.count(what, count)
 
@@ -74,8 +71,8 @@ def _add(
     event: StreamEvent,
     line: int,
     last_search: dict[str | None, str],
-    shown: dict[str, list[Any]],
-    happened: dict[str, list[Any]],
+    shown: Columns,
+    happened: Columns,
 ) -> None:
     search_id = event.search_id or last_search.get(event.user)
     if event.kind == SEARCH:
@@ -83,30 +80,15 @@ def _add(
         last_search[event.user] = search_id
     common = {"search_id": search_id, "time": event.time, "line": line}
     if search_id is not None and (event.kind == SEARCH or event.query):
-        _append(shown, common | {"user": event.user, "query": event.query, "item": None,
+        append_row(shown, common | {"user": event.user, "query": event.query, "item": None,
                                  "position": None})  # fmt: skip
     for item, position in event.items or ((None, None),):
         if event.kind in (SEARCH, SHOWN) and search_id is not None:
             if item is not None:
-                _append(shown, common | {"user": event.user, "query": None, "item": item,
+                append_row(shown, common | {"user": event.user, "query": None, "item": item,
                                          "position": position})  # fmt: skip
         else:
-            _append(happened, common | {"item": item, "kind": event.kind})
-
-
-def _append(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:
-    for name, value in row.items():
-        columns[name].append(value)
-
-
-def _part(file: str, shown: dict[str, list[Any]], happened: dict[str, list[Any]]) -> LogPart:
-    tables = []
-    for columns in (shown, happened):
-        filled = {name: values for name, values in columns.items() if values}
-        if "time" in filled:
-            filled["time"] = pa.array(filled["time"], pa.timestamp("us", "UTC"))
-        tables.append(filled)
-    return LogPart.of(file, *tables)
+            append_row(happened, common | {"item": item, "kind": event.kind})
 
 
 def head_objects(source: LogSource) -> list[dict[str, Any]]:
@@ -116,103 +98,3 @@ def head_objects(source: LogSource) -> list[dict[str, Any]]:
         return [stated for _, stated in read_objects(source.files[0], source.findings, lines)]
     except DataError:
         return []
-
-
-def text_in(stated: dict[str, Any], *fields: str) -> str | None:
-    """Return the first of some fields that holds a text or a whole number; None where none does.
-
-    Raises:
-        ValueError: One of them holds something else, or too much.
-    """
-    for field in fields:
-        value = stated.get(field)
-        if value is None or value == "":
-            continue
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, str | int)
-            or len(str(value)) > _LONGEST
-        ):
-            raise ValueError(
-                f"the field {field!r} should be a text of {_LONGEST} characters at most, and is "
-                f"{shortened(value)}."
-            )
-        return str(value)
-    return None
-
-
-def object_in(stated: dict[str, Any], field: str) -> dict[str, Any]:
-    """Return a field that holds an object; an empty one where it is missing.
-
-    Raises:
-        ValueError: It holds something else.
-    """
-    value = stated.get(field)
-    if value is not None and not isinstance(value, dict):
-        raise ValueError(f"the field {field!r} should be an object, and is {shortened(value)}.")
-    return value or {}
-
-
-def list_in(stated: dict[str, Any], field: str) -> list[Any]:
-    """Return a field that holds a list; an empty one where it is missing.
-
-    Raises:
-        ValueError: It holds something else.
-    """
-    value = stated.get(field)
-    if value is not None and not isinstance(value, list):
-        raise ValueError(f"the field {field!r} should be a list, and is {shortened(value)}.")
-    return value or []
-
-
-def item_in(stated: Any, names: tuple[str, ...], position: str) -> tuple[str, int | None]:
-    """Return an item of a list, and its position.
-
-    Args:
-        stated: The object that describes it.
-        names: The fields that may hold its name.
-        position: The field that may hold its position.
-
-    Raises:
-        ValueError: It has no name, or its position is none.
-    """
-    name = text_in(stated, *names) if isinstance(stated, dict) else None
-    if name is None:
-        raise ValueError(f"an item has no {names[0]!r}, and is {shortened(stated)}.")
-    return name, position_of(stated.get(position), position)
-
-
-def position_of(stated: Any, field: str) -> int | None:
-    """Return a position, which may be stated as a text.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if stated is None or stated == "":
-        return None
-    if isinstance(stated, str) and stated.isdecimal():
-        stated = int(stated)
-    if isinstance(stated, bool) or not isinstance(stated, int) or not 0 <= stated <= 100_000:
-        raise ValueError(
-            f"the field {field!r} should be a whole number from 0 to 100000, and is "
-            f"{shortened(stated)}."
-        )
-    return stated
-
-
-def time_in(stated: dict[str, Any], *fields: str) -> int | None:
-    """Return the time in the first of some fields that holds one, in microseconds since 1970.
-
-    Raises:
-        ValueError: It holds something else.
-    """
-    for field in fields:
-        try:
-            time, _ = parse_time(stated.get(field))
-        except (ValueError, TypeError, OverflowError):
-            raise ValueError(
-                f"the field {field!r} should be a time, and is {shortened(stated[field])}."
-            ) from None
-        if time is not None:
-            return time
-    return None

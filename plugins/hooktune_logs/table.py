@@ -9,13 +9,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hooktune import DataError, Findings, LogPart, LogSource, hookimpl
+from hooktune import (
+    MAX_NAME_LENGTH,
+    MAX_POSITION,
+    DataError,
+    Findings,
+    LogPart,
+    LogSource,
+    hookimpl,
+)
+from hooktune_logs.columns import TIME
 from hooktune_logs.table_columns import USUAL_NAMES, choose_columns, missing_column, stated_beside
 from hooktune_logs.table_files import ENDINGS, Rows, ending_of, read_rows
 from hooktune_logs.times import parse_time
 
-_TIME: Final = pa.timestamp("us", "UTC")
-_LONGEST: Final = 512
+_MEANT_POSITION: Final = f"a whole number from 0 to {MAX_POSITION}"
 _MOST_CLICKS: Final = 10_000
 _FLOAT32_MAX: Final = 3.4028234e38
 _TRUE: Final = frozenset({"true", "yes", "t", "y"})
@@ -147,7 +155,7 @@ def _distinct(column: pa.Array) -> tuple[list[Any], npt.NDArray[np.integer]]:
 
 
 def _column(name: str, values: Any) -> pa.Array:
-    kinds = {"time": _TIME, "position": pa.int64(), "rank": pa.float64(), "value": pa.float64(),
+    kinds = {"time": TIME, "position": pa.int64(), "rank": pa.float64(), "value": pa.float64(),
              "line": pa.int64()}  # fmt: skip
     return pa.array(values, kinds.get(name, pa.string()))
 
@@ -170,7 +178,7 @@ def _results(reader: _RowReader) -> LogPart:
     shown = common | _who(reader) | {
         "query": reader.values("query", _query, "a text"),
         "item": reader.values("item", _text, "a text"),
-        "position": reader.values("position", _position, "a whole number from 0 to 100000"),
+        "position": reader.values("position", _position, _MEANT_POSITION),
         "rank": reader.values("rank", _finite, "a number"),
     }  # fmt: skip
     clicks = reader.values("clicks", _clicks, "a number of clicks, or true or false")
@@ -196,7 +204,7 @@ def _events(reader: _RowReader) -> LogPart:
     shown = common | _who(reader) | {
         "item": item,
         "query": reader.values("query", _query, "a text"),
-        "position": reader.values("position", _position, "a whole number from 0 to 100000"),
+        "position": reader.values("position", _position, _MEANT_POSITION),
         "rank": reader.values("rank", _finite, "a number"),
     }  # fmt: skip
     value = reader.values("value", _finite, "a number")
@@ -239,7 +247,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool | float | bytes | list | dict):
         raise ValueError
     text = str(value)
-    if not 0 < len(text) <= _LONGEST:
+    if not 0 < len(text) <= MAX_NAME_LENGTH:
         raise ValueError
     return text
 
@@ -252,7 +260,7 @@ def _query(value: Any) -> str | None:
 
 def _position(value: Any) -> int:
     number = _finite(value)
-    if not number.is_integer() or not 0 <= number <= 100_000:
+    if not number.is_integer() or not 0 <= number <= MAX_POSITION:
         raise ValueError
     return int(number)
 

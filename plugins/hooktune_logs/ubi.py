@@ -11,9 +11,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-import pyarrow as pa
-
-from hooktune import DataError, LogPart, LogSource, hookimpl, line_error, read_objects, shortened
+from hooktune import (
+    MAX_NAME_LENGTH,
+    DataError,
+    LogPart,
+    LogSource,
+    hookimpl,
+    line_error,
+    read_objects,
+    shortened,
+)
+from hooktune_logs.columns import Columns, append_row, part_of
+from hooktune_logs.fields import list_in, object_in, whole_position
 from hooktune_logs.times import parse_time
 
 IMPRESSION: Final = "impression"
@@ -21,8 +30,6 @@ IMPRESSION: Final = "impression"
 
 _ACTIONS: Final = frozenset({"index", "create", "update", "delete"})
 _AT_ONCE: Final = 50_000
-_LONGEST: Final = 512
-_TIME: Final = pa.timestamp("us", "UTC")
 
 
 @hookimpl
@@ -92,8 +99,8 @@ class _Rows:
     def __init__(self, counts: Counter[str]) -> None:
         self.count = 0
         self._counts = counts
-        self._shown: dict[str, list[Any]] = defaultdict(list)
-        self._happened: dict[str, list[Any]] = defaultdict(list)
+        self._shown: Columns = defaultdict(list)
+        self._happened: Columns = defaultdict(list)
 
     def add(self, document: dict[str, Any], line: int) -> None:
         """Take a document.
@@ -123,14 +130,8 @@ class _Rows:
         query = document.get("user_query")
         if query is not None and not isinstance(query, str):
             raise ValueError(f"the field 'user_query' should be a text, and is {shortened(query)}.")
-        hits = document.get("query_response_hit_ids")
-        if hits is not None and not isinstance(hits, list):
-            raise ValueError(
-                f"the field 'query_response_hit_ids' should be a list, and is {shortened(hits)}."
-            )
-        items = [
-            _name({"query_response_hit_ids": hit}, "query_response_hit_ids") for hit in hits or ()
-        ]
+        hits = list_in(document, "query_response_hit_ids")
+        items = [_name({"query_response_hit_ids": hit}, "query_response_hit_ids") for hit in hits]
         query = query if query and query.strip() else None
         if search_id is None or query is None:
             self._counts["query documents without an id or a query"] += 1
@@ -140,11 +141,11 @@ class _Rows:
             "search_id": search_id, "time": time, "user": _user(document),
             "application": _name(document, "application"), "line": line,
         }  # fmt: skip
-        self._append(self._shown, common | {"query": query, "item": None, "position": None,
+        append_row(self._shown, common | {"query": query, "item": None, "position": None,
             "is_returned": False})  # fmt: skip
         for position, item in enumerate(items, start=1):
             if item is not None:
-                self._append(self._shown, common | {"query": None, "item": item,
+                append_row(self._shown, common | {"query": None, "item": item,
                     "position": position, "is_returned": True})  # fmt: skip
 
     def _add_event(
@@ -153,10 +154,10 @@ class _Rows:
         kind = _name(document, "action_name")
         if kind is None:
             raise ValueError("the field 'action_name' is empty. It says what happened.")
-        attributes = _object(document, "event_attributes")
-        item = _name(_object(attributes, "object"), "object_id")
+        attributes = object_in(document, "event_attributes")
+        item = _name(object_in(attributes, "object"), "object_id")
         if kind == IMPRESSION and item is not None and search_id is not None:
-            self._append(
+            append_row(
                 self._shown,
                 {
                     "search_id": search_id, "query": None, "item": item,
@@ -168,7 +169,7 @@ class _Rows:
             return
         value = attributes.get("dwell_time")
         seconds = float(value) if isinstance(value, int | float) else None
-        self._append(
+        append_row(
             self._happened,
             {
                 "search_id": search_id, "item": item, "kind": kind, "time": time,
@@ -189,17 +190,9 @@ class _Rows:
             self._counts[form] += 1
         return time
 
-    @staticmethod
-    def _append(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            columns[name].append(value)
-
     def part(self, file: str) -> LogPart:
         """Return what was taken, in the long form."""
-        for columns in (self._shown, self._happened):
-            if columns:
-                columns["time"] = pa.array(columns["time"], _TIME)
-        return LogPart.of(file, self._shown, self._happened)
+        return part_of(file, self._shown, self._happened)
 
 
 def _name(document: dict[str, Any], field: str) -> str | None:
@@ -210,9 +203,9 @@ def _name(document: dict[str, Any], field: str) -> str | None:
     if isinstance(stated, bool) or not isinstance(stated, str | int):
         raise ValueError(f"the field {field!r} should be a text, and is {shortened(stated)}.")
     name = str(stated)
-    if len(name) > _LONGEST:
+    if len(name) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"the field {field!r} has {len(name)} characters, and {_LONGEST} are allowed."
+            f"the field {field!r} has {len(name)} characters, and {MAX_NAME_LENGTH} are allowed."
         )
     return name
 
@@ -221,27 +214,9 @@ def _user(document: dict[str, Any]) -> str | None:
     return _name(document, "user_id") or _name(document, "client_id")
 
 
-def _object(document: dict[str, Any], field: str) -> dict[str, Any]:
-    stated = document.get(field)
-    if stated is None:
-        return {}
-    if not isinstance(stated, dict):
-        raise ValueError(f"the field {field!r} should be an object, and is {shortened(stated)}.")
-    return stated
-
-
 def _ordinal(attributes: dict[str, Any]) -> int | None:
     """Return the position of a result: `position.ordinal`, or `position` itself as a number."""
     stated = attributes.get("position")
     if isinstance(stated, dict):
         stated = stated.get("ordinal")
-    if stated is None:
-        return None
-    if isinstance(stated, str) and stated.isdecimal():
-        stated = int(stated)
-    if isinstance(stated, bool) or not isinstance(stated, int) or not 0 <= stated <= 100_000:
-        raise ValueError(
-            "the field 'position.ordinal' should be a whole number from 0 to 100000, and is "
-            f"{shortened(stated)}."
-        )
-    return stated
+    return None if stated is None else whole_position(stated, "position.ordinal")

@@ -50,6 +50,9 @@ HAPPENED: Final = pa.schema(
 MAX_POSITION: Final = 100_000
 """The last position at which a result can have been shown."""
 
+MAX_NAME_LENGTH: Final = 512
+"""How many characters the names of searches, items and kinds of events have at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class LogPart:

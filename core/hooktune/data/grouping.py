@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hooktune.contract.log_source import Findings
-from hooktune.contract.long_form import MAX_POSITION, LogPart
+from hooktune.contract.long_form import MAX_NAME_LENGTH, MAX_POSITION, LogPart
 from hooktune.data.assembly import Leftovers
 from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS
 from hooktune.data.session_block import SessionBlock, block_of_part
@@ -23,7 +23,6 @@ from hooktune.progress import track
 
 _MEMORY: Final = "900MB"
 _ROWS_AT_ONCE: Final = 1 << 17
-_IDENTIFIER_LENGTH: Final = 512
 _SHOWN_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, query VARCHAR, item VARCHAR, "
     "position BIGINT, rank DOUBLE, application VARCHAR, is_returned BOOLEAN"
@@ -102,7 +101,7 @@ def _check(part: LogPart) -> None:
         for name in names:
             lengths = pc.binary_length(table[name].cast(pa.string()))
             _refuse(part, table, name, pc.equal(lengths, 0), "is empty")
-            _refuse(part, table, name, pc.greater(lengths, 4 * _IDENTIFIER_LENGTH), "is too long")
+            _refuse(part, table, name, pc.greater(lengths, 4 * MAX_NAME_LENGTH), "is too long")
     _refuse(part, part.shown, "search_id", part.shown["search_id"].is_null(), "is missing")
     _refuse(part, part.happened, "kind", part.happened["kind"].is_null(), "is missing")
     position, rank = part.shown["position"], part.shown["rank"]

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from pydantic_core import from_json
 
+from hooktune.contract.json_lines import line_error
 from hooktune.errors import DataError
 
 _COLUMNS: Final = ("query", "object_id", "grade")
@@ -86,17 +87,17 @@ def _gathered(path: Path, lines: Iterator[_Line]) -> dict[str, dict[str, float]]
         query, object_id = query.strip(), object_id.strip()
         if not query or not object_id:
             empty = "object_id" if query else "query"
-            raise _line_error(path, number, f"the {empty} is empty.")
+            raise line_error(path, number, f"the {empty} is empty.")
         try:
             grade = float(text)
         except ValueError:
             grade = math.nan
         if not math.isfinite(grade):
-            raise _line_error(path, number, f"the grade {text[:40]!r} is no number.")
+            raise line_error(path, number, f"the grade {text[:40]!r} is no number.")
         before = grades.setdefault(query, {}).setdefault(object_id, grade)
         line = first.setdefault((query, object_id), number)
         if before != grade:
-            raise _line_error(
+            raise line_error(
                 path,
                 number,
                 f"the item {object_id!r} has another grade for this query than on line {line}. "
@@ -118,7 +119,7 @@ def _plain_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
         fields = _fields(line)
         width = width or len(fields)
         if len(fields) != width or width not in (len(_COLUMNS), _FIELDS_OF_QRELS):
-            raise _line_error(
+            raise line_error(
                 path,
                 number,
                 f"{len(fields)} fields, and not {width if number > 1 else '3 or 4'}. Write the "
@@ -132,7 +133,7 @@ def _plain_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
 def _table(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
     rows = csv.DictReader(f"{line}\n" for line in lines)
     if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
-        raise _line_error(path, 1, f"the column {missing[0]!r} is missing; name it in the head.")
+        raise line_error(path, 1, f"the column {missing[0]!r} is missing; name it in the head.")
     for row in rows:
         query, object_id, grade = (row[name] or "" for name in _COLUMNS)
         yield _Line(rows.line_num, query, object_id, grade)
@@ -145,17 +146,13 @@ def _json_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
         try:
             stated = from_json(line)
         except ValueError as error:
-            raise _line_error(path, number, f"not JSON: {error}.") from None
+            raise line_error(path, number, f"not JSON: {error}.") from None
         if not isinstance(stated, dict):
-            raise _line_error(path, number, "each line should be one JSON object.")
+            raise line_error(path, number, "each line should be one JSON object.")
         values = [stated.get(name) for name in _COLUMNS]
         for name, value in zip(_COLUMNS, values, strict=True):
             if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise _line_error(
+                raise line_error(
                     path, number, f"the field {name!r} is missing, or is no text and no number."
                 )
         yield _Line(number, *map(str, values))
-
-
-def _line_error(path: Path, number: int, problem: str) -> DataError:
-    return DataError(f"{path}, line {number}: {problem}")

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from hooktune.contract.long_form import MAX_NAME_LENGTH
+
 CLICK: Final = "click"
 """The kind of an event for which the log states none."""
 UNNAMED_KIND: Final = ""
@@ -23,7 +25,7 @@ UNNAMED_KIND: Final = ""
 FLOAT32_MAX: Final = 3.4028234e38
 """Ranks are kept as float32; a greater one would become infinite."""
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Rank = Annotated[float, Field(allow_inf_nan=False, ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
 
