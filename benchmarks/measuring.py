@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -131,6 +131,17 @@ def cost_of_process(command: Sequence[str], **options: Any) -> tuple[Cost, int]:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
     return Cost(used.ru_utime + used.ru_stime, wall), peak_memory(used)
+
+
+def cost_of_part(work: Callable[[], object]) -> tuple[Cost, float]:
+    """Do a part in this process, made for it; return what it took, and the peak memory in GB.
+
+    The seconds of the processor are of the whole process, imports included.
+    """
+    started = time.perf_counter()
+    work()
+    cost = Cost(time.process_time(), time.perf_counter() - started)
+    return cost, peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
 
 
 def peak_memory(used: resource.struct_rusage) -> int:

@@ -6,11 +6,9 @@ Each part runs in a process of its own, whose peak memory holds the imports too.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from hooktune.contract.sessions import held_out_sessions
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.iteration.log_release import release_batch
-from measuring import peak_memory
+from measuring import cost_of_part
 
 AT_ONCE = 10_000
 MINI_BATCH = 1_000
@@ -108,13 +106,9 @@ PARTS = {"release": release, "open": opened, "split": split}
 
 
 def _print_measured(part: str, folder: Path) -> None:
-    started = time.perf_counter()
-    PARTS[part](folder)
-    seconds = time.perf_counter() - started
-    peak = peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
-    count = read_manifest(folder / "batch").counts.sessions
-    speed, cpu = count / seconds, time.process_time()
-    print(f"{part:<12}{seconds:>10.1f}{cpu:>10.1f}{speed:>12.0f}{peak:>10.2f}", flush=True)
+    cost, peak = cost_of_part(lambda: PARTS[part](folder))
+    speed = read_manifest(folder / "batch").counts.sessions / cost.wall
+    print(f"{part:<12}{cost.wall:>10.1f}{cost.cpu:>10.1f}{speed:>12.0f}{peak:>10.2f}", flush=True)
 
 
 def _arguments() -> Any:

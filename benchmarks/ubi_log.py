@@ -6,11 +6,9 @@ Beside it, how fast DuckDB alone reads the same file. Each part runs in a proces
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import duckdb
 import numpy as np
 
 import hooktune
-from measuring import peak_memory
+from measuring import cost_of_part
 
 SHOWN = 9
 """Impressions of a search; one event more is a click."""
@@ -87,12 +85,8 @@ PARTS = {"DuckDB": read, "release": release}
 
 
 def _print_measured(part: str, folder: Path, events: int) -> None:
-    started = time.perf_counter()
-    PARTS[part](folder)
-    seconds = time.perf_counter() - started
-    peak = peak_memory(resource.getrusage(resource.RUSAGE_SELF)) / 1e9
-    cpu = time.process_time()
-    print(f"{part:<10}{seconds:>10.1f}{cpu:>10.1f}{events / seconds:>12.0f}{peak:>10.2f}")
+    cost, peak = cost_of_part(lambda: PARTS[part](folder))
+    print(f"{part:<10}{cost.wall:>10.1f}{cost.cpu:>10.1f}{events / cost.wall:>12.0f}{peak:>10.2f}")
 
 
 def _arguments() -> Any:
