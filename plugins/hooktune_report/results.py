@@ -2,7 +2,8 @@
 
 from hooktune import Chart, MetricChange, Paragraph, ReportFacts, ReportSection, Table
 
-_TEST = "test_"
+_HELD_OUT = ("test_", "holdout_")
+"""What stands before a metric of sessions that were not trained on."""
 _ROW_HEIGHT = 34  # pixels
 
 
@@ -15,18 +16,18 @@ def warnings_section(report: ReportFacts) -> ReportSection | None:
 
 
 def metrics_section(report: ReportFacts) -> ReportSection:
-    """Show each metric of the test sessions before tuning and after it."""
+    """Show each metric of held-out sessions before tuning and after it."""
     rows = tuple(
         (name, change.before, change.after, *_difference(change), *_described(report, name))
         for name, change in report.changes.items()
     )
     columns = ("metric", "before", "after", "change", "low", "high", "p", "better is", "meaning")
-    table = Table("Metrics of the test sessions, before tuning and after it", columns, rows)
+    table = Table("Metrics of sessions that were not trained on, before and after", columns, rows)
     drawn = [row[:6] for row in rows if row[3] is not None and row[4] is not None]
     text = Paragraph(
-        "The change is that of the mean over test queries. Low and high are the ends of its 95 % "
-        "interval, paired over queries: where 0 lies between them, it cannot be told from chance. "
-        "p is how likely so large a change would be without any difference."
+        "The change is that of the mean over queries that were not trained on. Low and high are "
+        "the ends of its 95 % interval, paired over queries: where 0 lies between them, it cannot "
+        "be told from chance. p is how likely so large a change would be without any difference."
     )
     if not drawn:
         return ReportSection("Before and after", (text, table), order=10)
@@ -86,7 +87,8 @@ def _difference(change: MetricChange) -> tuple[float | None, ...]:
 
 
 def _described(report: ReportFacts, name: str) -> tuple[str | None, str | None]:
-    described = report.described.get(name.removeprefix(_TEST))
+    prefix = next((known for known in _HELD_OUT if name.startswith(known)), "")
+    described = report.described.get(name.removeprefix(prefix))
     if described is None:
         return None, None
     return "greater" if described.greater_is_better else "less", described.description

@@ -5,7 +5,7 @@ from dataclasses import replace
 from made_report import NDCG, SHIFT, made_facts
 
 import hooktune_report
-from hooktune import Chart, Paragraph, ReportFacts, Table
+from hooktune import Chart, MetricChange, Paragraph, ReportFacts, Table
 
 
 def sections(report: ReportFacts) -> dict:
@@ -47,6 +47,9 @@ def test_metrics_are_told_with_their_intervals_and_directions():
     by_name = {row[0]: row for row in table.rows}
     assert by_name[NDCG][1:8] == (0.6, 0.62, 0.02, -0.01, 0.05, 0.2, None)
     assert by_name["test_loss"][7] == "less"
+    held_out = replace(made_facts(), changes={"holdout_loss": MetricChange(0.4, 0.3)})
+    (table,) = tables(sections(held_out)["Before and after"])
+    assert table.rows[0][7] == "less"
     assert [row[0] for row in drawn.rows] == [SHIFT, NDCG]
 
 

@@ -11,10 +11,9 @@ from hooktune.evaluation.report.report import answer
 
 def test_it_says_whether_the_run_is_better_and_whether_that_can_be_told():
     assert answer(made_facts()) == (
-        f"By {SHIFT} this model is better than the one that it started from: +0.0500 [+0.0200, "
-        f"+0.0800] on 40 queries. It cannot be told whether this model is better by {NDCG}: "
-        "+0.0200 [-0.0100, +0.0500] on 40 queries. About 130 more test queries would be needed. "
-        "Its model is kept."
+        f"By {SHIFT} it is better than the starting model: +0.0500 [+0.0200, +0.0800] on 40 "
+        f"queries, p 0.001. By {NDCG} it cannot be told from the starting model: +0.0200 "
+        "[-0.0100, +0.0500] on 40 queries; about 130 more are needed. Its model is kept."
     )
 
 
@@ -22,7 +21,7 @@ def test_what_the_holdout_says_counts():
     worse = MetricChange(0.6, 0.5, Interval(-0.1, -0.15, -0.05, 0.001, 30, None))
     facts = made_facts()
     told = answer(replace(facts, changes={**facts.changes, "holdout_ndcg_at_10": worse}))
-    assert "By holdout_ndcg_at_10 this model is worse" in told
+    assert "By holdout_ndcg_at_10 it is worse than the starting model" in told
     assert NDCG not in told
 
 

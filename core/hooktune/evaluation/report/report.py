@@ -72,9 +72,8 @@ def answer(facts: ReportFacts) -> str:
     What the holdout says counts, where it was measured: no choice has seen it.
     """
     main = facts.main_metric
-    directions = {main.name: main.greater_is_better} | (
-        {} if main.name == RANKING_METRIC else {RANKING_METRIC: True}
-    )
+    directions = {main.name: main.greater_is_better}
+    directions.setdefault(RANKING_METRIC, True)
     told = []
     for name, greater_is_better in directions.items():
         held_out = holdout_name(name)
@@ -92,10 +91,4 @@ def _verdict(name: str, change: MetricChange, *, greater_is_better: bool) -> str
     if interval is None:
         before = "unknown" if change.before is None else f"{change.before:.4f}"
         return f"{name} is {change.after:.4f} after {before}; how sure that is was not kept."
-    told = interval.verdict(greater_is_better=greater_is_better)
-    values = f"{interval} on {interval.queries} queries"
-    if told != "unknown":
-        return f"By {name} this model is {told} than the one that it started from: {values}."
-    more = interval.more_queries
-    needed = f" About {more:,} more test queries would be needed." if more else ""
-    return f"It cannot be told whether this model is better by {name}: {values}.{needed}"
+    return interval.in_words(name, greater_is_better=greater_is_better)
