@@ -39,6 +39,11 @@ UNKNOWN = Interval(0.02, -0.01, 0.05, 0.2, 45, 2_345)
             "p 0.004.",
         ),
         (
+            Interval(0.03, 0.02, 0.04, 0.0002, 45, None), True,
+            "By m it is better than the starting model: +0.0300 [+0.0200, +0.0400] on 45 queries, "
+            "p below 0.001.",
+        ),
+        (
             Interval(0.0, 0.0, 0.0, 1.0, 45, None), True,
             "By m it equals the starting model on 45 queries.",
         ),

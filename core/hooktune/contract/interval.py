@@ -10,6 +10,7 @@ LEVEL: Final = 0.95
 """How often the interval of a difference is to hold the true one."""
 
 _MANY: Final = 1_000_000
+_LEAST_P: Final = 0.001
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,15 @@ class Interval:
         verdict = self.verdict(greater_is_better=greater_is_better)
         facts = f"{self} on {self.queries} queries"
         if verdict != "unknown":
-            return f"By {name} it is {verdict} than {rival}: {facts}, p {self.p:.3f}."
+            return f"By {name} it is {verdict} than {rival}: {facts}, p {self._p_in_words}."
         if self.difference == 0:
             return f"By {name} it equals {rival} on {self.queries} queries."
         return f"By {name} it cannot be told from {rival}: {facts}{self._needed()}."
+
+    @property
+    def _p_in_words(self) -> str:
+        # Chance always leaves something.
+        return f"{self.p:.3f}" if self.p >= _LEAST_P else f"below {_LEAST_P}"
 
     def _needed(self) -> str:
         if self.more_queries is None:
