@@ -135,3 +135,10 @@ def test_an_iteration_as_json_names_what_it_is_about():
     assert value["created_at"] == "1970-01-01T00:00:00+00:00"
     table = printed(rows.iterations_table([an_iteration(None, False)]))
     assert "the starting model stays" in " ".join(table.split())
+
+
+def test_the_ranking_stays_in_a_narrow_terminal_where_nothing_else_is_known():
+    names = ("test_not_irrelevant_dist_shift", "test_mrr", "test_ndcg_at_10")
+    for always, kept in ((), names[:1]), (names[2:], (names[0], names[2])):
+        columns = rows.metric_columns(names, with_changes=False, always=always)
+        assert tuple(column.heading for column in columns if column.importance == 9) == kept

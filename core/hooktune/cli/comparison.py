@@ -9,6 +9,7 @@ import click
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.rows import metric_cells, metric_columns, results_json
 from hooktune.cli.tables import Column, Table, json_text, print_table
+from hooktune.contract.metric import RANKING_METRIC
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ def comparison_table(comparison: "Comparison") -> Table:
     for anchor in comparison.anchors:
         cells = metric_cells(comparison.metrics, anchor.metrics, {}, with_changes)
         rows.append(("baseline", anchor.name, *cells, None, None, ""))
+    # Nothing but rankings is known of anchors.
+    always = (RANKING_METRIC,) if comparison.anchors else ()
     columns = (
         Column(""), Column("method", is_prose=True),
-        *metric_columns(comparison.metrics, with_changes),
+        *metric_columns(comparison.metrics, with_changes, always=always),
         Column("seconds", 1), Column("model", 1), Column("run id"),
     )  # fmt: skip
     return Table(columns, rows)

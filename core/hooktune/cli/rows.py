@@ -172,14 +172,16 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     return Table(columns, rows)
 
 
-def metric_columns(names: Sequence[str], with_changes: bool) -> list[Column]:
-    """Return the columns of some metrics, of which the first matters most.
+def metric_columns(
+    names: Sequence[str], with_changes: bool, *, always: Sequence[str] = ()
+) -> list[Column]:
+    """Return the columns of some metrics, of which the first and `always` matter most.
 
     With changes, the first and the ranking are followed by how far they are from the start's.
     """
     columns = []
     for name in names:
-        importance = 9 if name == names[0] else 2
+        importance = 9 if name in (names[0], *always) else 2
         columns.append(Column(name, importance))
         if with_changes and name in _changes_of(names):
             columns.append(Column("change, 95 %", min(importance, 7)))
