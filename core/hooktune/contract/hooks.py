@@ -4,9 +4,10 @@ An implementation is a function or a method marked with `@hooktune.hookimpl`. It
 of a hook's arguments that it needs, by name. Later versions may add arguments to a hook and never
 remove one.
 
-Any plugin may put a wrapper around any hook, marked with `@hooktune.hookimpl(wrapper=True)`. It
-observes: the hook's result goes on unchanged, whatever the wrapper returns or raises. Around
-`compute_metrics` it runs once for each plugin that implements the hook.
+Any plugin may put a wrapper around any hook but those of log readers, marked with
+`@hooktune.hookimpl(wrapper=True)`. It observes: the hook's result goes on unchanged, whatever the
+wrapper returns or raises. Around `compute_metrics` it runs once for each plugin that implements the
+hook.
 """
 
 from collections.abc import Iterable
