@@ -78,7 +78,7 @@ def main() -> None:
                     differences, sessions = draw(random, count), weigh(random, count)
                     found = paired_interval(np.zeros(count), differences, sessions)
                     hits["hooktune"] += found.low <= true <= found.high
-                    if count < COUNTS[-1]:  # with more they come to the same, and take minutes
+                    if count < COUNTS[-1]:  # with more they take minutes
                         for kind in ("BCa", "percentile"):
                             low, high = scipys(kind, differences, sessions)
                             hits[kind] += low <= true <= high
