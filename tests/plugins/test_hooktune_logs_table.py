@@ -228,8 +228,8 @@ FILES_THAT_ARE_WRONG = [
     ("log.csv.xz", b"search_id,query\n", "cannot be read"),
     ("log.csv.zst", b"search_id,query\n", "cannot be read"),
     ("log.csv.sz", b"search_id,query\n", "cannot be read"),
-    ("log.csv.gz", gzip.compress(b"search_id,query\n" * 99)[:-9], "cannot be read"),
-    ("log.parquet.gz", gzip.compress(b"PAR1"), "cannot be read"),
+    ("log.csv.gz", gzip.compress(b"search_id,query\n" * 99, mtime=0)[:-9], "cannot be read"),
+    ("log.parquet.gz", gzip.compress(b"PAR1", mtime=0), "cannot be read"),
 ]  # fmt: skip
 
 
