@@ -25,7 +25,8 @@ def describe_process(pid: int | None = None) -> str:
             "pid_space": _pid_space(),
             "pid": pid,
             "began": _beginning(pid),
-        }
+        },
+        sort_keys=True,
     )
 
 
@@ -70,21 +71,23 @@ class FileLock:
         return self._descriptor is not None
 
     def acquire(self, *, wait: bool) -> bool:
-        """Take it, unless this object has it already; without waiting, False where it is taken."""
-        if self.is_held:
-            return True
-        # Some network file systems lock only what is open for writing, which a folder cannot be.
-        flags = os.O_RDONLY if self._path.is_dir() else os.O_RDWR | os.O_CREAT
-        descriptor = os.open(self._path, flags | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+        """Take it, unless this object has it already; without waiting, False where it is taken.
+
+        Raises:
+            FileNotFoundError: The folder is gone that the path is in.
+        """
+        while not self.is_held:
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Who held it before may have removed the file, and a third one made it anew.
+                if self._is_at_path(descriptor):
+                    self._descriptor = descriptor
+            except BlockingIOError:
+                return False
+            finally:
+                if not self.is_held:
+                    os.close(descriptor)
         return True
 
     def release(self) -> None:
@@ -92,6 +95,17 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        # Some network file systems lock only what is open for writing, which a folder cannot be.
+        flags = os.O_RDONLY if self._path.is_dir() else os.O_RDWR | os.O_CREAT
+        return os.open(self._path, flags | os.O_CLOEXEC, 0o600)
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
 
 @contextmanager

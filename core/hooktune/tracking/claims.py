@@ -156,11 +156,20 @@ class _Seen:
 
 
 class Claims:
-    """The claims of one experiment, as one process makes them and watches those of others."""
+    """The claims of one experiment, as one process makes them and watches those of others.
 
-    def __init__(self, client: "MlflowClient", experiment_id: str) -> None:
+    Args:
+        client: MLflow's client of the store.
+        experiment_id: The experiment.
+        left_by: A process that is not at work on it any more, even if it lives.
+    """
+
+    def __init__(
+        self, client: "MlflowClient", experiment_id: str, left_by: str | None = None
+    ) -> None:
         self._client = client
         self._experiment_id = experiment_id
+        self._left_by = left_by
         self._seen: dict[str, _Seen] = {}
 
     def try_claim(self, key: str) -> Claim | None:
@@ -223,7 +232,9 @@ class Claims:
         else:
             seen.unchanged += min(now - seen.at, RENEWED_EVERY)
             seen.at = now
-        return has_died(_process(value)) or self._seen[tag].unchanged > STALE_AFTER
+        process = _process(value)
+        is_left = process is not None and process == self._left_by
+        return is_left or has_died(process) or self._seen[tag].unchanged > STALE_AFTER
 
 
 def read_claims(
@@ -252,8 +263,9 @@ def _description() -> str:
 
 
 def _process(description: str) -> str | None:
+    """Return a claim's process, as `describe_process` wrote it."""
     try:
-        return json.dumps(json.loads(description)["process"])
+        return json.dumps(json.loads(description)["process"], sort_keys=True)
     except (ValueError, TypeError, KeyError):
         return None
 

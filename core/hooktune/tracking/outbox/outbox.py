@@ -1,6 +1,7 @@
 """Sends to the store what is recorded on runs, and keeps for later what it cannot send."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.plain_text import without_secrets
 from hooktune.tracking import artifacts, notes, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
+from hooktune.tracking.claims import Claims
 from hooktune.tracking.models.best import keep_if_best
 from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.spool import (
+    DELIVERED,
     End,
     KeepIfBest,
     LogFile,
@@ -145,6 +148,8 @@ class Outbox:
         Raises:
             StoreError: Something is kept, and the store cannot be opened.
         """
+        for delivered in self.folder.glob(f"{DELIVERED}*"):  # a process died while it removed it
+            shutil.rmtree(delivered, ignore_errors=True)
         left = sorted(about.parent for about in self.folder.glob("*/run.json"))
         if left:
             self._client()
@@ -152,8 +157,11 @@ class Outbox:
 
     def _sync(self, spool: RunSpool) -> Delivered:
         run_id = spool.run_id
-        if not spool.hold():
-            return Delivered(run_id, problem="a process is at work on it", is_elsewhere=True)
+        try:
+            if not spool.hold():
+                return Delivered(run_id, problem="a process is at work on it", is_elsewhere=True)
+        except FileNotFoundError:
+            return Delivered(run_id, problem="another process delivers it", is_elsewhere=True)
         try:
             return with_retries(self._uri, partial(deliver, self._client, spool), patience=0)
         except Exception as error:
@@ -165,11 +173,22 @@ class Outbox:
 
 def deliver(client: Client, spool: RunSpool) -> Delivered:
     """Bring what is kept of one run to the store, and remove it; what is there already stays."""
-    points, status, kept = 0, None, None
     run = queries.find_run(client(), spool.run_id)
     if run is None:
         where = spool.store or "another store"
         return Delivered(spool.run_id, problem=f"it is a run of {where}", is_elsewhere=True)
+    claims = Claims(client(), run.experiment_id, left_by=spool.process)
+    claim = claims.try_claim(run.run_key or run.run_id)
+    if claim is None:
+        return Delivered(spool.run_id, problem="another process goes on with it", is_elsewhere=True)
+    with claim:
+        return _deliver_alone(client, spool)
+
+
+def _deliver_alone(client: Client, spool: RunSpool) -> Delivered:
+    """Bring what is kept of a run that no other process can take over meanwhile."""
+    points, status, kept = 0, None, None
+    run = records.run_from_mlflow(client().get_run(spool.run_id))
     at_work = run.tags.get(records.PROCESS_TAG)
     if spool.process and at_work and spool.process != at_work:
         # That one does again what is kept here.

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_SPOOL: Final = "hooktune-spool"
+DELIVERED: Final = "delivered-"
+"""How the names of folders begin from which all has been delivered, and which may be removed."""
 POINTS_PER_CALL: Final = 1000  # MLflow's own limit
 
 StoredText = Annotated[str, BeforeValidator(encodable)]
@@ -135,7 +138,11 @@ class RunSpool:
         return self._recorded("process")
 
     def hold(self) -> bool:
-        """Keep other processes from delivering from here; False where one of them does."""
+        """Keep other processes from delivering from here; False where one of them does.
+
+        Raises:
+            FileNotFoundError: The folder is not there, or not any more.
+        """
         return self._lock.acquire(wait=False)
 
     def release(self) -> None:
@@ -207,7 +214,10 @@ class RunSpool:
 
     def clear(self) -> None:
         """Remove the folder, and the one around it where it is the last."""
-        shutil.rmtree(self.folder)
+        # Moved away first: so it is there as a whole for other processes, or not at all.
+        gone = Path(tempfile.mkdtemp(prefix=DELIVERED, dir=self.folder.parent))
+        self.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         self._is_described = False
         self.release()
         try:
@@ -217,15 +227,23 @@ class RunSpool:
 
     def _open(self) -> None:
         with self._opening:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not self.is_held and not self.hold():
-                raise HooktuneError(
-                    f"{self.folder} is in use by another process, which delivers what is in it."
-                )
+            self._make_and_hold()
             if not self._is_described:
                 about = {"store": self._store, "process": describe_process()}
                 self._about.write_text(json.dumps(about) + "\n", encoding="utf-8")
                 self._is_described = True
+
+    def _make_and_hold(self) -> None:
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                if self.is_held or self.hold():
+                    return
+            except FileNotFoundError:  # removed by a process that has delivered from it
+                continue
+            raise HooktuneError(
+                f"{self.folder} is in use by another process, which delivers what is in it."
+            )
 
     def _recorded(self, name: str) -> str | None:
         try:
