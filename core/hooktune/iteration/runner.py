@@ -10,27 +10,25 @@ from typing import TYPE_CHECKING, Unpack
 from hooktune.contract.listing import Listing
 from hooktune.contract.sessions import Batch
 from hooktune.errors import HooktuneError
-from hooktune.iteration.lookup import find_best, find_iteration, opened_batch
+from hooktune.iteration.lookup import opened_batch
 from hooktune.iteration.progress_display import shown_in_notebook
 from hooktune.iteration.request import RunOptions, make_request
 from hooktune.iteration.result import IterationResult, MethodOutcome
+from hooktune.iteration.store_reader import StoreReader
 from hooktune.plugin.choice import PluginChoice
 from hooktune.plugin.file import SUFFIX
 from hooktune.progress import Progress, listening
-from hooktune.tracking import Delivered, Iteration, RunRecord, Tracker
+from hooktune.tracking import Delivered, Tracker
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
     from hooktune.evaluation.comparison import Comparison
     from hooktune.evaluation.promotion import Promotion, Rollback
-    from hooktune.evaluation.query_figures import QueryFigures
     from hooktune.training.process_group import ProcessGroup
 
 logger = logging.getLogger(__name__)
 
 
-class Runner:
+class Runner(StoreReader):
     """Runs methods on batches, and gives what a tracking store holds of them.
 
     Making one costs nothing: the store is opened when it is first needed, and so are plugins.
@@ -61,9 +59,8 @@ class Runner:
         group: "ProcessGroup | None" = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.tracker = Tracker(tracking_uri, spool)
+        super().__init__(Tracker(tracking_uri, spool), PluginChoice(block, only, plugins))
         self._given_group = group
-        self._plugins = PluginChoice(block, only, plugins)
         self._on_progress = on_progress
         self._at_work: list[Event] = []
 
@@ -207,94 +204,9 @@ class Runner:
 
         return roll_back(self.tracker, method)
 
-    def load_champion(self, method: str, device: str | None = None) -> "SentenceTransformer":
-        """Load a method's champion, to serve it.
-
-        Args:
-            method: The method's display name.
-            device: A torch device; by default the best one that there is.
-
-        Raises:
-            RequestError: The method has no champion.
-            UnsafeModelError: A file of it is of no kind that is known to be safe.
-        """
-        from hooktune.evaluation.promotion import champion_of
-
-        return champion_of(self.tracker, method, device)
-
     def sync(self) -> Listing[Delivered]:
         """Bring to the store what waits on disk; what cannot be brought is named and kept."""
         return Listing(self.tracker.sync())
-
-    def iterations(self, method: str | None = None) -> Listing[Iteration]:
-        """Return all iterations, or those of one method, the oldest first."""
-        return Listing(self.tracker.iterations(method))
-
-    def runs(self, iteration: Iteration | str) -> Listing[RunRecord]:
-        """Return the runs of an iteration, the oldest first.
-
-        Args:
-            iteration: The iteration, its whole name, or the beginning of its batch id if that is no
-                other's as well.
-
-        Raises:
-            RequestError: There is no such iteration, or several.
-        """
-        if isinstance(iteration, str):
-            iteration = find_iteration(self.tracker.iterations(), iteration)
-        return Listing(self.tracker.runs(iteration))
-
-    def best(self, method: str) -> RunRecord:
-        """Return the run with a method's best model: what its next iteration starts from.
-
-        Raises:
-            RequestError: The method has no model yet.
-        """
-        return find_best(self.tracker, method)
-
-    def load_model(self, run: RunRecord | str, device: str | None = None) -> "SentenceTransformer":
-        """Load the model of a run.
-
-        Args:
-            run: The run, or its id.
-            device: A torch device; by default the best one that there is.
-
-        Raises:
-            RequestError: There is no such run, or it has no model.
-        """
-        return self.tracker.load_model(self._found(run), device)
-
-    def query_figures(self, run: RunRecord | str) -> "QueryFigures":
-        """Return the metrics of each test query of a run, before tuning and after it.
-
-        Raises:
-            RequestError: There is no such run, or it has kept none, as those of earlier versions.
-        """
-        from hooktune.evaluation.query_figures import query_figures_of
-
-        return query_figures_of(self.tracker, self._found(run))
-
-    def report(self, run_or_iteration: str) -> str:
-        """Return the report of a run, or of an iteration's best one, as a page of HTML.
-
-        Raises:
-            RequestError: There is no such run or iteration, or nothing to tell of it.
-        """
-        from hooktune.iteration.reporting import make_report
-
-        return make_report(self.tracker, self._plugins, run_or_iteration)
-
-    def export(self, run: RunRecord | str, to: str | Path) -> None:
-        """Copy a run's model into a new folder that sentence-transformers loads.
-
-        Args:
-            run: The run, or its id.
-            to: The folder to make.
-
-        Raises:
-            RequestError: There is no such run, it has no model, or the folder is not empty.
-        """
-        self.tracker.export_model(self._found(run), Path(to))
 
     @property
     def _group(self) -> "ProcessGroup":
@@ -309,9 +221,6 @@ class Runner:
             tell_promoted(self.tracker, self._plugins.open_host(method), promotion)
         except HooktuneError as error:
             logger.warning("no plugin is told of the promotion: %s", error)
-
-    def _found(self, run: RunRecord | str) -> RunRecord:
-        return self.tracker.run(run) if isinstance(run, str) else run
 
     @contextmanager
     def _working(self) -> Iterator[Event]:
