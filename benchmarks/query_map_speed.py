@@ -17,9 +17,9 @@ import torch
 from torch.nn.functional import normalize
 
 from hooktune import Sessions
+from hooktune_default.targets import click_targets
 from hooktune_query_map.losses import Evidence
 from hooktune_query_map.params import Params
-from hooktune_query_map.targets import click_targets
 from hooktune_query_map.tuning import learn_map
 from measuring import now, print_machine, print_table
 from silent_run import SilentRun

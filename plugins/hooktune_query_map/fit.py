@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from hooktune_default.targets import Ints
 from hooktune_query_map.losses import (
     Evidence,
     collection_loss,
@@ -16,7 +17,6 @@ from hooktune_query_map.losses import (
     pair_loss,
     shown_loss,
 )
-from hooktune_query_map.targets import Ints
 
 MOST_STEPS: Final = 300
 """What a part's training takes at most, however many queries there are."""

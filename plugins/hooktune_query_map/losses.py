@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from hooktune import Sessions
 from hooktune_default.loss import ranking_loss
 from hooktune_default.params import Params as PairParams
-from hooktune_query_map.targets import ClickTargets, Floats, Ints
+from hooktune_default.targets import ClickTargets, Floats, Ints
 
 CANDIDATES: Final = 10_000
 """So many items of a larger collection stand for all of it in a step."""

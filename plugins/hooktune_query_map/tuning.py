@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from hooktune import ActiveRun, PluginError, Sessions
+from hooktune_default.targets import click_targets
 from hooktune_query_map.fit import OnEpoch, Part, Stopped, fit_map, parts_of
 from hooktune_query_map.losses import Evidence
 from hooktune_query_map.params import Params
 from hooktune_query_map.router import map_of, put_map, without_map
-from hooktune_query_map.targets import click_targets
 from hooktune_query_map.validation import FIXED_STEP, Fit, cross_validate
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from hooktune import Sessions
+from hooktune_default.targets import EXAMINATION_DECAY, Floats, Ints
 from hooktune_query_map.losses import Evidence, mapped
-from hooktune_query_map.targets import EXAMINATION_DECAY, Floats, Ints
 
 STEPS: Final = (0.25, 0.5, 0.75, 1.0)
 FIXED_STEP: Final = 0.75

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from hooktune.contract.sessions import Sessions
 from hooktune.testing import made_up_sessions
+from hooktune_default.targets import click_targets
 from hooktune_query_map.losses import (
     CANDIDATES,
     Evidence,
@@ -18,7 +19,6 @@ from hooktune_query_map.losses import (
     shown_loss,
 )
 from hooktune_query_map.params import Params
-from hooktune_query_map.targets import click_targets
 from hooktune_query_map.tuning import learn_map
 from hooktune_query_map.validation import (
     FIXED_STEP,
