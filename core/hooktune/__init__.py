@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hooktune.contract.encoding import Encoder as Encoder
     from hooktune.contract.encoding import Reader as Reader
     from hooktune.contract.encoding import Task as Task
+    from hooktune.contract.event_weight import EventWeight as EventWeight
     from hooktune.contract.files import open_file as open_file
     from hooktune.contract.files import plain_name as plain_name
     from hooktune.contract.hooks import hookimpl as hookimpl
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from hooktune.training.state import restore_state as restore_state
 
 _HOME: Final = {
+    "EventWeight": "contract.event_weight",
     "open_file": "contract.files",
     "plain_name": "contract.files",
     "LogPart": "contract.long_form",

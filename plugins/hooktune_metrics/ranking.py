@@ -19,8 +19,8 @@ def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, Floats]:
     """Measure the ranking of the clicked results, over not irrelevant sessions.
 
     - `ndcg_at_10`: normalised discounted cumulated gain (Järvelin & Kekäläinen, 2002), the gain
-      being 1 for a clicked result. The discount is 1 / log2(1 + rank), as has become usual; the
-      paper's own begins at the third rank only.
+      being the grade of a clicked result: 1, or the weight of what happened to it. The discount is
+      1 / log2(1 + rank), as has become usual; the paper's own begins at the third rank only.
     - `mrr`: the mean of 1 / rank of the clicked result that is ranked best.
 
     Results with one score stand in an arbitrary order that is drawn from the query and the item
@@ -42,12 +42,13 @@ def ranking_quality(sessions: "Sessions", scores: Floats) -> dict[str, Floats]:
     rank = _ranks(sessions, better, clicked)
 
     session = sessions.session_index[clicked]
-    ranked, first, place, counts = np.unique(
-        session, return_index=True, return_inverse=True, return_counts=True
-    )
+    ranked, first, place = np.unique(session, return_index=True, return_inverse=True)
     discount = np.append(1 / np.log2(np.arange(2, CUTOFF + 2)), 0)
-    gains = np.bincount(place, weights=discount[np.minimum(rank, CUTOFF + 1) - 1])
-    ideal = np.cumsum(discount)[np.minimum(counts, CUTOFF) - 1]
+    grade = sessions.grades[clicked]
+    gains = np.bincount(place, weights=grade * discount[np.minimum(rank, CUTOFF + 1) - 1])
+    best_rank = np.arange(len(clicked)) - first[place]
+    best = grade[np.lexsort((-grade, place))]
+    ideal = np.bincount(place, weights=best * discount[np.minimum(best_rank, CUTOFF)])
     quality = {"ndcg_at_10": gains / ideal, "mrr": 1 / np.minimum.reduceat(rank, first)}
     of_each = {name: np.full(len(sessions), np.nan) for name in quality}
     for name, values in quality.items():

@@ -37,6 +37,7 @@ def stated(block: SessionBlock) -> dict[str, Any]:
     listed = {
         name: column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
         for name, column in columns.items()
+        if column is not None
     }
     return {**listed, "rank": [None if rank != rank else rank for rank in listed["rank"]]}
 

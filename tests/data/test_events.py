@@ -125,7 +125,7 @@ def test_the_command_line_tells_kinds_and_warns(tmp_path):
     assert "  2 x view (counted as clicks)\n  1 x click (counted as clicks)\n" in shown
     assert "!" not in shown
     as_json = json.loads(CliRunner().invoke(cli, ["batch", "show", batch, "--json"]).stdout)
-    assert as_json["events"][0] == {"kind": "view", "count": 2, "is_click": True}
+    assert as_json["events"][0].items() >= {"kind": "view", "count": 2, "is_click": True}.items()
     assert as_json["warning"] is None
 
 

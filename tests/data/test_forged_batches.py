@@ -133,7 +133,9 @@ def test_a_session_that_shows_nothing_is_refused(released):
 def test_results_that_lack_something_are_refused(released, clicks):
     rows = pq.read_table(released / SESSIONS)["clicks"].to_pylist()
     put_column(released / SESSIONS, "clicks", [clicks, [0] * (16 - len(clicks)), *rows[2:]])
-    with pytest.raises(DataError, match=r"no item, position or clicks|are of different lengths"):
+    with pytest.raises(
+        DataError, match=r"no item, position, clicks or weight|are of different lengths"
+    ):
         open_batch(released)
 
 

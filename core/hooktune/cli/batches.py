@@ -7,9 +7,11 @@ import click
 
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.terminal import say
+from hooktune.errors import RequestError
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
+    from hooktune.contract.event_weight import EventWeight
     from hooktune.data.manifest import BatchManifest
 
 _BAR: Final = 40
@@ -49,6 +51,18 @@ def _stated_columns(
             raise click.BadParameter(f"{value!r} is not FIELD=NAME.", context, param)
         stated[field] = name
     return stated
+
+
+def _stated_weights(
+    context: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> "list[EventWeight]":
+    """Return what was stated as `KIND=WEIGHT` or `KIND=WEIGHT@VALUE`."""
+    from hooktune.contract.event_weight import EventWeight
+
+    try:
+        return [EventWeight.parse(value) for value in values]
+    except RequestError as error:
+        raise click.BadParameter(str(error), context, param) from None
 
 
 @cli.group()
@@ -97,6 +111,15 @@ def batch() -> None:
     help="A kind of event that counts as a click. May be repeated.",
 )
 @click.option(
+    "--event-weight",
+    "event_weights",
+    multiple=True,
+    metavar="KIND=WEIGHT[@VALUE]",
+    callback=_stated_weights,
+    help="What an event is worth beside a click, such as purchase=5, or visit=2@30 for visits "
+    "whose value, such as seconds, is at least 30. May be repeated.",
+)
+@click.option(
     "--tolerate",
     type=SHARE,
     default="0%",
@@ -122,6 +145,7 @@ def batch_release(
     sql: str | None,
     text: str,
     click_events: tuple[str, ...],
+    event_weights: "list[EventWeight]",
     tolerate: float,
     min_results: int,
 ) -> None:
@@ -147,6 +171,7 @@ def batch_release(
         to,
         text=text,
         click_events=click_events,
+        event_weights=event_weights,
         format=log_format,
         columns=columns,
         sql=sql,

@@ -6,7 +6,7 @@ sessions stand one after the other in flat arrays, and `offsets` says where each
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+_OF_RESULTS: Final = ("item_index", "clicks", "rank")
+_OF_RESULTS_OR_NONE: Final = ("shown_at", "weights")
 
 
 def read_only(values: _Array) -> _Array:
@@ -54,10 +57,13 @@ class Sessions:
     """For each result, the score that the search engine recorded; NaN where there is none."""
     shown_at: Ints | None = None
     """For each result, its position in the list that was shown; None where all of it is here."""
+    weights: Floats | None = None
+    """For each result, the greatest weight of an event on it, 0 where it had none; None where all
+    events count alike."""
 
     def __post_init__(self) -> None:
-        arrays = ["query_index", "offsets", "item_index", "clicks", "rank"]
-        for name in arrays if self.shown_at is None else [*arrays, "shown_at"]:
+        optional = [name for name in _OF_RESULTS_OR_NONE if getattr(self, name) is not None]
+        for name in ["query_index", "offsets", *_OF_RESULTS, *optional]:
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     def __repr__(self) -> str:
@@ -95,6 +101,12 @@ class Sessions:
         return read_only(self.clicks > 0)
 
     @cached_property
+    def grades(self) -> Floats:
+        """For each result, how much was made of it: its weight, or 1 if it had an event; else 0."""
+        weights = self.clicked if self.weights is None else self.weights
+        return read_only(weights.astype(np.float64))
+
+    @cached_property
     def not_irrelevant(self) -> Mask:
         """For each session, whether it has at least one event."""
         return read_only(self.sum_per_session(self.clicked) > 0)
@@ -127,10 +139,7 @@ class Sessions:
             session_ids=self.session_ids.take(pa.array(places)),
             query_index=self.query_index[places],
             offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
-            item_index=self.item_index[results],
-            clicks=self.clicks[results],
-            rank=self.rank[results],
-            shown_at=None if self.shown_at is None else self.shown_at[results],
+            **self._of_results(results),
         )
         return taken, tuple(value[results] for value in values)
 
@@ -160,12 +169,16 @@ class Sessions:
         left = replace(
             self,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
-            item_index=self.item_index[kept],
-            clicks=self.clicks[kept],
-            rank=self.rank[kept],
-            shown_at=self.positions[kept],
+            **{**self._of_results(kept), "shown_at": self.positions[kept]},
         )
         return left, tuple(value[kept] for value in values)
+
+    def _of_results(self, picked: Ints | Mask) -> dict[str, Any]:
+        """Return the columns that have an entry for each result, for some results."""
+        columns = {name: getattr(self, name) for name in (*_OF_RESULTS, *_OF_RESULTS_OR_NONE)}
+        return {
+            name: None if values is None else values[picked] for name, values in columns.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)

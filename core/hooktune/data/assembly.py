@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import EventCount
@@ -23,6 +24,9 @@ SESSION_WITH_CLICK_ON_UNSEEN: Final = "session with a click on a result that was
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
 RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
 REPEATED_RESULT: Final = "result repeated within its session"
+
+KindAndRule = tuple[str, int]
+"""A kind of event, and the place in what counts that it fits; -1 where it does not count."""
 
 _ITEMS_AT_ONCE: Final = 8_192
 # A log may name every event anew, or hold a page of text in the place of a name.
@@ -41,8 +45,8 @@ class Leftovers:
 
     sessions: int = 0
     """Sessions with a click on a result that was not shown."""
-    events: Counter[str] = field(default_factory=Counter)
-    """Events, by their kinds."""
+    events: "Counter[KindAndRule]" = field(default_factory=Counter)
+    """Events, by their kinds and by what of the counted they are."""
 
 
 @dataclass
@@ -68,9 +72,11 @@ class LogColumns:
     positions: "array[int]" = field(default_factory=lambda: array("i"))
     clicks: "array[int]" = field(default_factory=lambda: array("i"))
     rank: "array[float]" = field(default_factory=lambda: array("f"))
-    click_events: Collection[str] = (CLICK,)
-    """The kinds of event that count as clicks."""
-    events: Counter[str] = field(default_factory=Counter)
+    weights: "array[float]" = field(default_factory=lambda: array("f"))
+    """For each result, the greatest weight of an event on it; empty where all count alike."""
+    counted: Sequence[EventWeight] = (EventWeight(CLICK),)
+    """Which events count, the weightiest first."""
+    events: "Counter[KindAndRule]" = field(default_factory=Counter)
     """How many events of each kind there are, clicks and others."""
     min_results: int = 1
     """How many results whose items are known a session has at least."""
@@ -80,12 +86,15 @@ class LogColumns:
     def add_block(self, block: SessionBlock) -> None:
         """Append sessions; of a result that one of them repeats, only the first is taken."""
         first = block.is_first
-        kinds = block.kinds.to_pylist()
-        numbers = np.bincount(block.event_kind, minlength=len(kinds)).tolist()
-        self.events.update(dict(zip(kinds, numbers, strict=True)))
-        is_click = np.array([kind in self.click_events for kind in kinds], dtype=bool)
-        clicked = block.event_results[is_click[block.event_kind]]
+        rules = block.event_rules(self.counted)
+        self._count_events(block, rules)
+        clicked = block.event_results[rules >= 0]
         clicks = np.bincount(clicked, minlength=len(first))
+        if self.is_weighted:
+            worth = np.array([each.weight for each in self.counted], dtype=np.float32)
+            weights = np.zeros(len(first), dtype=np.float32)
+            np.maximum.at(weights, clicked, worth[rules[rules >= 0]])
+            append_numbers(self.weights, weights[first])
         session = np.repeat(np.arange(len(block.lengths)), block.lengths)
         lengths = np.bincount(session[first], minlength=len(block.lengths))
         places = self._places(block.object_ids.cast(pa.large_string()))
@@ -97,6 +106,19 @@ class LogColumns:
         append_numbers(self.positions, block.positions[first])
         append_numbers(self.clicks, clicks[first])
         append_numbers(self.rank, block.rank[first])
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether some events are worth more than others."""
+        return any(each.weight != 1 for each in self.counted)
+
+    def _count_events(self, block: SessionBlock, rules: Ints) -> None:
+        kinds = block.kinds.to_pylist()
+        width = len(self.counted) + 1
+        numbers = np.bincount(block.event_kind * width + rules + 1, minlength=len(kinds) * width)
+        for place in np.flatnonzero(numbers).tolist():
+            kind, rule = divmod(place, width)
+            self.events[kinds[kind], rule - 1] += int(numbers[place])
 
     def add_items(self, items: Iterable[Item]) -> None:
         """Keep the texts of the items that a session shows, each item being given once."""
@@ -114,10 +136,18 @@ class LogColumns:
 
     def event_counts(self) -> tuple[EventCount, ...]:
         """Return how many events of each kind there are: clicks first, then the most frequent."""
-        counts = [
-            EventCount(kind=kind[:_KIND_LENGTH], count=count, is_click=kind in self.click_events)
-            for kind, count in self.events.items()
-        ]
+        counts = []
+        for (kind, rule), count in self.events.items():
+            by = self.counted[rule] if rule >= 0 else None
+            counts.append(
+                EventCount(
+                    kind=kind[:_KIND_LENGTH],
+                    count=count,
+                    is_click=by is not None,
+                    weight=by.weight if by and self.is_weighted else None,
+                    at_least=by.at_least if by else None,
+                )
+            )
         counts.sort(key=lambda event: (not event.is_click, -event.count, event.kind))
         if len(counts) > _KINDS_TOLD:
             others = sum(event.count for event in counts[_KINDS_TOLD:])
@@ -171,6 +201,7 @@ class LogColumns:
             clicks=np.asarray(self.clicks),
             rank=np.asarray(self.rank),
             shown_at=np.asarray(self.positions),
+            weights=np.asarray(self.weights) if self.is_weighted else None,
         )
 
     def _in_canonical_order(

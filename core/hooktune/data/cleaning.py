@@ -4,8 +4,11 @@ The steps make tables of `shown` and `happened`, the long form: `searches`, whic
 `results`, of which each search shows an item once; `events`; and `sessions`, what is left of all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from hooktune.contract.event_weight import EventWeight
 
 # A result's place in its search: its position, and where two have one, its row in the log.
 _KEY: Final = "coalesce(position, 1000000) * (1::BIGINT << 40) + place"
@@ -37,7 +40,7 @@ STEPS: Final = (
     SELECT search_id, bool_or(position IS NULL) AS lacks_position FROM results
     GROUP BY search_id HAVING count(DISTINCT position) < count(*)""",
     """CREATE TABLE events AS
-    SELECT happened.*, kind IN (SELECT kind FROM clicks) AS is_click,
+    SELECT happened.*, rule_of(kind, value) AS rule, rule IS NOT NULL AS is_click,
         searches.search_id IS NOT NULL AS is_known, results.item IS NOT NULL AS is_shown,
         coalesce(results.is_returned, false) AS is_returned
     FROM (
@@ -59,23 +62,41 @@ STEPS: Final = (
     SELECT search_id, item, rank, row_number() OVER (PARTITION BY search_id ORDER BY key)
     FROM results SEMI JOIN unclear USING (search_id)""",
     """CREATE VIEW sessions AS
-    SELECT search_id, query, item, position, rank, kinds
+    SELECT search_id, query, item, position, rank, events
     FROM searches ANTI JOIN lost USING (search_id) LEFT JOIN placed USING (search_id)
-    LEFT JOIN (SELECT search_id, item, list(kind) AS kinds FROM kept GROUP BY search_id, item)
-    USING (search_id, item)""",
+    LEFT JOIN (
+        SELECT search_id, item, list({'kind': kind, 'value': value}) AS events
+        FROM kept GROUP BY search_id, item
+    ) USING (search_id, item)""",
 )
 """What is done to the long form, in order."""
 
 SESSIONS: Final = """
-    SELECT search_id, query, item, position, rank, kinds FROM sessions
+    SELECT search_id, query, item, position, rank, events FROM sessions
     ORDER BY search_id, position"""
-"""The results of all sessions, in order, with the kinds of events on each."""
+"""The results of all sessions, in order, with the events on each."""
 LOST_SESSIONS: Final = "SELECT count(*) FROM lost"
 LOST_EVENTS: Final = """
-    SELECT kind, count(*) - coalesce(any_value(kept.number), 0) FROM events
-    LEFT JOIN (SELECT kind, count(*) AS number FROM kept GROUP BY kind) AS kept USING (kind)
-    GROUP BY kind"""
-"""How many events of each kind no session has."""
+    SELECT kind, coalesce(rule, -1), sum(number)::BIGINT FROM (
+        SELECT kind, rule, count(*) AS number FROM events GROUP BY kind, rule
+        UNION ALL SELECT kind, rule, -count(*) FROM kept GROUP BY kind, rule
+    ) GROUP BY kind, rule"""
+"""How many events of each kind, and by which rule they count, no session has."""
+
+
+def rule_of(counted: Sequence[EventWeight]) -> str:
+    """Return the statement that tells by which of what counts an event does; null if by none."""
+    cases = "".join(
+        f" WHEN kind = {_quoted(each.kind)}"
+        + ("" if each.at_least is None else f" AND value >= {each.at_least!r}")
+        + f" THEN {place}"
+        for place, each in enumerate(counted)
+    )
+    return f"CREATE MACRO rule_of(kind, value) AS CASE{cases} END"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)

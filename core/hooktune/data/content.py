@@ -26,6 +26,10 @@ def first_fault(
     fault = _impossible(sessions, object_ids, last_position=len(manifest.clicks_by_position))
     if fault is not None:
         return fault
+    weights = sessions.weights
+    if weights is not None and not np.array_equal((weights > 0) & np.isfinite(weights),
+                                                  sessions.clicked):  # fmt: skip
+        return "a weight of a clicked result is none, or one of another is not 0"
     clicked = int(sessions.clicked.sum())
     if (
         counts_of(sessions) != manifest.counts
@@ -121,6 +125,9 @@ def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[by
         sessions.rank,
     ):
         yield from _with_length(numbers, "<f4" if numbers is sessions.rank else "<i8")
+    if sessions.weights is not None:
+        yield b"weights"
+        yield from _with_length(sessions.weights, "<f4")
 
 
 def _with_length(numbers: npt.NDArray[Any], kind: str) -> Iterator[bytes]:

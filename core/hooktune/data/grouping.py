@@ -4,7 +4,7 @@ DuckDB joins, sorts and, where memory does not suffice, spills to disk.
 """
 
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.log_source import Findings
 from hooktune.contract.long_form import MAX_NAME_LENGTH, MAX_POSITION, LogPart
 from hooktune.data.assembly import Leftovers
-from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS
+from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS, rule_of
 from hooktune.data.session_block import SessionBlock, block_of_part
 from hooktune.errors import DataError, HooktuneError, in_words
 from hooktune.progress import track
@@ -36,7 +37,7 @@ _HAPPENED_ROW: Final = (
 def session_blocks(
     parts: Iterable[LogPart],
     findings: Findings,
-    click_events: Collection[str],
+    counted: Sequence[EventWeight],
     leftovers: Leftovers,
 ) -> Iterator[SessionBlock]:
     """Turn the long form of a log into sessions.
@@ -47,7 +48,7 @@ def session_blocks(
     Args:
         parts: What a reader gave.
         findings: Takes what is counted.
-        click_events: The kinds of event that count as clicks.
+        counted: Which events count, as `counted_events` gives it.
         leftovers: Takes what is left over.
 
     Raises:
@@ -68,9 +69,10 @@ def session_blocks(
             _check(part)
             _insert(database, part, files.index(part.file))
         if database is not None:
-            _clean(database, files, findings, click_events)
+            _clean(database, files, findings, counted)
             leftovers.sessions = database.execute(LOST_SESSIONS).fetchall()[0][0]
-            leftovers.events.update(dict(database.execute(LOST_EVENTS).fetchall()))
+            for kind, rule, number in database.execute(LOST_EVENTS).fetchall():
+                leftovers.events[kind, rule] += number
             yield from _in_order(database)
 
 
@@ -137,12 +139,10 @@ def _clean(
     database: duckdb.DuckDBPyConnection,
     files: list[str],
     findings: Findings,
-    click_events: Collection[str],
+    counted: Sequence[EventWeight],
 ) -> None:
     """Join and clean what was gathered, and count what is set aside."""
-    database.execute(
-        "CREATE TABLE clicks AS SELECT unnest($1::VARCHAR[]) AS kind", [[*click_events]]
-    )
+    database.execute(rule_of(counted))
     database.execute("CREATE TABLE files (place INTEGER, name VARCHAR)")
     database.executemany("INSERT INTO files VALUES (?, ?)", [*enumerate(files)])
     for step in track(STEPS, [1] * len(STEPS), "joining and cleaning the log"):
@@ -173,12 +173,15 @@ def _in_order(database: duckdb.DuckDBPyConnection) -> Iterator[SessionBlock]:
 
 def _block(table: pa.Table) -> SessionBlock:
     """Return rows of results, ordered by session and position, as sessions."""
-    lists = table["kinds"].combine_chunks()
+    lists = table["events"].combine_chunks()
+    events = lists.flatten()
     ids = table["search_id"].combine_chunks().dictionary_encode()
     items = table["item"].combine_chunks()
     row = pa.array(np.repeat(np.arange(len(table)), lists.value_lengths().fill_null(0).to_numpy()))
     shown = {name: table[name] for name in ("query", "position", "rank")}
-    happened = {"search_id": ids.take(row), "item": items.take(row), "kind": lists.flatten()}
+    happened = {"search_id": ids.take(row), "item": items.take(row)} | {
+        name: events.field(name) for name in ("kind", "value")
+    }
     return block_of_part(
         LogPart.of("", {"search_id": ids, "item": items, **shown}, happened, is_whole=True)
     )

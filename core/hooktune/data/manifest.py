@@ -18,6 +18,10 @@ MANIFEST_FILE: Final = "manifest.json"
 _MOST_BYTES: Final = 1 << 24
 
 
+OptionalColumn = Literal["weights"]
+"""What the sessions of a batch may hold beyond what all do."""
+
+
 class BatchCounts(BaseModel):
     """How much of everything a batch holds."""
 
@@ -42,12 +46,19 @@ class EventCount(BaseModel):
     """Empty for all events whose kind the log does not state as a text or a whole number."""
     count: int
     is_click: bool
+    weight: float | None = None
+    """What one of them is worth; None where all that count are worth the same."""
+    at_least: float | None = None
+    """The value that they have at least, by which they count; None where it plays no part."""
 
     @property
     def in_words(self) -> str:
         """How many there are, of what, and what became of them."""
         fate = "counted as clicks" if self.is_click else "not counted"
-        return f"{self.count} x {self.kind or 'without a name'} ({fate})"
+        if self.weight is not None:
+            fate = f"counted with the weight {self.weight:g}"
+        value = "" if self.at_least is None else f" with a value of at least {self.at_least:g}"
+        return f"{self.count} x {self.kind or 'without a name'}{value} ({fate})"
 
 
 class BatchManifest(BaseModel):
@@ -60,6 +71,8 @@ class BatchManifest(BaseModel):
     counts: BatchCounts
     clicks_by_position: tuple[int, ...]
     """How many clicks fell on the first shown position, the second, and so on."""
+    columns: tuple[OptionalColumn, ...] = ()
+    """What each session holds beyond what all batches do."""
     clicked_results: int | None = None
     """How many results have a click; None in a batch of a version that did not count them."""
     events: tuple[EventCount, ...] | None = None

@@ -1,7 +1,7 @@
 """The Parquet tables of a batch folder, written and read some thousands of rows at a time."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,22 +12,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hooktune.contract.sessions import Batch, Sessions
-from hooktune.data.manifest import BatchCounts
+from hooktune.data.manifest import BatchManifest, OptionalColumn
 from hooktune.errors import DataError
 
 SESSIONS_FILE: Final = "sessions.parquet"
 ITEMS_FILE: Final = "items.parquet"
 
-_SESSIONS_SCHEMA = pa.schema(
-    [
-        ("session_id", pa.string()),
-        ("query", pa.string()),
-        ("items", pa.list_(pa.int32())),
-        ("positions", pa.list_(pa.int32())),
-        ("clicks", pa.list_(pa.int32())),
-        ("ranks", pa.list_(pa.float32())),
-    ]
-)
+_SESSION_FIELDS: Final = [
+    ("session_id", pa.string()),
+    ("query", pa.string()),
+    ("items", pa.list_(pa.int32())),
+    ("positions", pa.list_(pa.int32())),
+    ("clicks", pa.list_(pa.int32())),
+    ("ranks", pa.list_(pa.float32())),
+]
+_OPTIONAL_FIELDS: Final[dict[OptionalColumn, pa.DataType]] = {"weights": pa.list_(pa.float32())}
 _ITEMS_SCHEMA = pa.schema([("object_id", pa.string()), ("text", pa.string())])
 # A row group is what is held in memory at once, and Arrow's short texts end at 2 GB.
 _SESSIONS_AT_ONCE: Final = 65_536
@@ -47,10 +46,11 @@ def changed_since_release(path: Path, what: str) -> DataError:
 def write_tables(batch: Batch, folder: Path) -> None:
     """Write the sessions and the items of a batch into a folder."""
     sessions = batch.sessions
-    with pq.ParquetWriter(folder / SESSIONS_FILE, _SESSIONS_SCHEMA, compression="zstd") as writer:
+    schema = _sessions_schema(columns_of(sessions))
+    with pq.ParquetWriter(folder / SESSIONS_FILE, schema, compression="zstd") as writer:
         for start in range(0, len(sessions), _SESSIONS_AT_ONCE):
             stop = min(start + _SESSIONS_AT_ONCE, len(sessions))
-            writer.write_table(_sessions_table(sessions, start, stop))
+            writer.write_table(_sessions_table(sessions, schema, start, stop))
     with pq.ParquetWriter(folder / ITEMS_FILE, _ITEMS_SCHEMA, compression="zstd") as writer:
         for start in range(0, len(sessions.items), _ITEMS_AT_ONCE):
             columns = (batch.object_ids, sessions.items)
@@ -58,27 +58,40 @@ def write_tables(batch: Batch, folder: Path) -> None:
             writer.write_table(pa.table(some, schema=_ITEMS_SCHEMA))
 
 
-def read_tables(folder: Path, counts: BatchCounts) -> tuple[Sessions, pa.LargeStringArray]:
+def columns_of(sessions: Sessions) -> tuple[OptionalColumn, ...]:
+    """Return which of the columns that a batch may lack some sessions have."""
+    return tuple(name for name in _OPTIONAL_FIELDS if getattr(sessions, name) is not None)
+
+
+def _sessions_schema(columns: Collection[OptionalColumn]) -> pa.Schema:
+    optional = [(name, kind) for name, kind in _OPTIONAL_FIELDS.items() if name in columns]
+    return pa.schema([*_SESSION_FIELDS, *optional])
+
+
+def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.LargeStringArray]:
     """Read the sessions of a batch folder and the names of their items.
 
     Args:
         folder: The batch folder.
-        counts: How much its manifest says that it holds; nothing else is read into memory.
+        manifest: Says what it holds, and how much; nothing else is read into memory.
 
     Raises:
         DataError: A table is missing, damaged or another one, or holds more or less than that.
     """
-    path = folder / SESSIONS_FILE
+    path, counts = folder / SESSIONS_FILE, manifest.counts
+    schema = _sessions_schema(manifest.columns)
+    lists = [name for name in schema.names if pa.types.is_list(schema.field(name).type)]
+    sizes = [counts.results if name in lists else counts.sessions for name in schema.names]
     session_ids, queries = [], []
     lengths, items, positions, clicks = (array("i") for _ in range(4))
-    rank = array("f")
-    for rows in _read_rows(path, _SESSIONS_SCHEMA, [counts.sessions] * 2 + [counts.results] * 4):
-        results = {name: rows[name] for name in rows.schema.names[2:]}
+    rank, weights = array("f"), array("f")
+    for rows in _read_rows(path, schema, sizes):
+        results = {name: rows[name] for name in lists}
         shown = results["items"].value_lengths()
-        values = {name: lists.flatten() for name, lists in results.items()}
-        if any(values[name].null_count for name in ("items", "positions", "clicks")):
-            raise changed_since_release(path, "a result has no item, position or clicks")
-        if not all(lists.value_lengths().equals(shown) for lists in results.values()):
+        values = {name: each.flatten() for name, each in results.items()}
+        if any(values[name].null_count for name in lists if name != "ranks"):
+            raise changed_since_release(path, "a result has no item, position, clicks or weight")
+        if not all(each.value_lengths().equals(shown) for each in results.values()):
             raise changed_since_release(path, "a session's columns are of different lengths")
         session_ids.append(rows["session_id"])
         queries.append(rows["query"])
@@ -87,6 +100,8 @@ def read_tables(folder: Path, counts: BatchCounts) -> tuple[Sessions, pa.LargeSt
         append_numbers(positions, values["positions"].to_numpy())
         append_numbers(clicks, values["clicks"].to_numpy())
         append_numbers(rank, values["ranks"].to_numpy(zero_copy_only=False))
+        if "weights" in lists:
+            append_numbers(weights, values["weights"].to_numpy())
     object_ids, texts = [], []
     for rows in _read_rows(folder / ITEMS_FILE, _ITEMS_SCHEMA, [counts.items] * 2):
         object_ids.append(rows["object_id"])
@@ -102,6 +117,7 @@ def read_tables(folder: Path, counts: BatchCounts) -> tuple[Sessions, pa.LargeSt
         clicks=np.asarray(clicks),
         rank=np.asarray(rank),
         shown_at=np.asarray(positions),
+        weights=np.asarray(weights) if "weights" in lists else None,
     )
     return sessions, joined_texts(object_ids)
 
@@ -117,7 +133,7 @@ def append_numbers(column: "array[Any]", numbers: npt.NDArray[Any]) -> None:
     column.frombytes(numbers.astype(column.typecode).tobytes())
 
 
-def _sessions_table(sessions: Sessions, start: int, stop: int) -> pa.Table:
+def _sessions_table(sessions: Sessions, schema: pa.Schema, start: int, stop: int) -> pa.Table:
     first, last = sessions.offsets[[start, stop]]
     offsets = pa.array(sessions.offsets[start : stop + 1] - first, pa.int32())
 
@@ -134,7 +150,9 @@ def _sessions_table(sessions: Sessions, start: int, stop: int) -> pa.Table:
         per_session(sessions.clicks, pa.int32()),
         per_session(sessions.rank, pa.float32()),
     ]
-    return pa.table(columns, schema=_SESSIONS_SCHEMA)
+    if sessions.weights is not None:
+        columns.append(per_session(sessions.weights, pa.float32()))
+    return pa.table(columns, schema=schema)
 
 
 def _read_rows(path: Path, schema: pa.Schema, counts: list[int]) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hooktune.contract.event_weight import EventWeight, counted_events
 from hooktune.contract.log_source import Findings
 from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Batch
@@ -17,7 +18,7 @@ from hooktune.data.grouping import session_blocks
 from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, read_manifest
-from hooktune.data.parquet import changed_since_release, read_tables, write_tables
+from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
 
@@ -45,19 +46,18 @@ def release_log(
     *,
     text: str = "{text}",
     click_events: Collection[str] = (CLICK,),
+    event_weights: Iterable[EventWeight] = (),
     min_results: int = 1,
 ) -> BatchManifest:
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
     items, to = Path(items), Path(to)
-    kinds = [click_events] if isinstance(click_events, str) else list(click_events)
-    if not kinds:
-        raise RequestError("No kind of event counts as a click. Name one, such as 'click'.")
+    counted = counted_events(click_events, event_weights)
     if to.exists() and not (to / MANIFEST_FILE).is_file():
         raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
-    columns = LogColumns(click_events=frozenset(kinds), min_results=min_results)
+    columns = LogColumns(counted=counted, min_results=min_results)
     leftovers = Leftovers()
     with phase("reading the log"):
-        for block in session_blocks(log.parts, log.findings, kinds, leftovers):
+        for block in session_blocks(log.parts, log.findings, counted, leftovers):
             columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
@@ -76,6 +76,7 @@ def release_log(
             batch_id=batch.batch_id,
             counts=counts_of(sessions),
             clicks_by_position=clicks_by_position(sessions),
+            columns=columns_of(sessions),
             clicked_results=int(sessions.clicked.sum()),
             events=columns.event_counts(),
             set_aside=set_aside,
@@ -106,7 +107,7 @@ def open_batch(folder: str | Path) -> Batch:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    sessions, object_ids = read_tables(folder, manifest.counts)
+    sessions, object_ids = read_tables(folder, manifest)
     fault = first_fault(sessions, object_ids, manifest)
     if fault is not None:
         raise changed_since_release(folder, fault)

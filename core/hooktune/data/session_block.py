@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Floats, Ints, Mask
 from hooktune.data.log_schema import Session
@@ -38,6 +39,8 @@ class SessionBlock:
     """The distinct kinds of event."""
     event_kind: Ints
     """For each of the E events, the place of its kind in `kinds`."""
+    event_value: Floats | None = None
+    """For each of the E events, its value, NaN where there is none; None where no event has one."""
 
     @cached_property
     def _first_showings(self) -> tuple[Ints, Ints]:
@@ -64,6 +67,18 @@ class SessionBlock:
         wanted = self._keys(self.event_counts, self.event_on)
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[place] == wanted, results[place], -1)
+
+    def event_rules(self, counted: Sequence[EventWeight]) -> Ints:
+        """For each of the E events, the first of what counts that it fits; -1 where none does."""
+        kinds = self.kinds.to_pylist()
+        rules = np.full(len(self.event_kind), -1)
+        for place, each in enumerate(counted):
+            if each.kind in kinds:
+                fits = (rules < 0) & (self.event_kind == kinds.index(each.kind))
+                if each.at_least is not None:
+                    fits &= self.event_value is not None and self.event_value >= each.at_least
+                rules[fits] = place
+        return rules
 
 
 def block_of(sessions: Sequence[Session]) -> SessionBlock:
@@ -198,6 +213,7 @@ def block_of_part(part: LogPart) -> SessionBlock:
         on[order],
         kinds.dictionary,
         _places(kinds)[order],
+        _values(happened["value"], order),
     )
 
 
@@ -211,6 +227,13 @@ def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
 def _places(array: pa.DictionaryArray) -> Ints:
     places: Ints = array.indices.fill_null(-1).to_numpy().astype(np.int64)
     return places
+
+
+def _values(column: pa.ChunkedArray, order: Ints) -> Floats | None:
+    if column.null_count == len(column):
+        return None
+    values: Floats = column.to_numpy()[order]
+    return values
 
 
 def _in_names(names: pa.StringArray, other: pa.DictionaryArray) -> tuple[pa.StringArray, Ints]:

@@ -177,7 +177,8 @@ class Collection:
         measured = np.flatnonzero(is_measured)
         clicks = np.flatnonzero(sessions.clicked & is_measured[sessions.session_index])
         row = np.searchsorted(measured, sessions.session_index[clicks])
-        clicked = Relevance(len(measured), row, sessions.item_index[clicks], np.ones(len(clicks)))
+        item, grade = sessions.item_index[clicks], sessions.grades[clicks]
+        clicked = Relevance(len(measured), row, item, grade)
         top = top[np.searchsorted(self.queries, sessions.query_index[measured])]
         values = {
             RECALL_AT_10: recall(top, clicked, 10),

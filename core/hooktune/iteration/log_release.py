@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.files import find_files
 from hooktune.contract.log_source import Findings, LogSource
 from hooktune.data.log_schema import CLICK
@@ -23,6 +24,7 @@ def release_batch(
     *,
     text: str = "{text}",
     click_events: Collection[str] = (CLICK,),
+    event_weights: Iterable[EventWeight] = (),
     format: str | None = None,  # noqa: A002 - what everybody calls it
     columns: Mapping[str, str] | None = None,
     sql: str | None = None,
@@ -44,6 +46,9 @@ def release_batch(
         click_events: The kinds of event that count as clicks; the others are counted and told in
             the manifest, and have no other effect. An event for which the log states no kind is
             of the kind `click`.
+        event_weights: What events are worth, such as `[EventWeight("purchase", 5)]`; they count
+            besides clicks, which are worth 1 unless they are named here. A result is worth what
+            the weightiest event on it is.
         format: The name of the reader, such as `ubi`; by default the one that recognises the log.
         columns: For fields of a table, such as `query`, the columns that hold them.
         sql: The query to be asked, where `log` is a database.
@@ -68,7 +73,13 @@ def release_batch(
         logger.info("%s is read as %s: %s.", name, reader.plugin.name, reader.why)
     opened = Log(name, reader.plugin.name, reader.read(source), source.findings)
     return release_log(
-        opened, items, to, text=text, click_events=click_events, min_results=min_results
+        opened,
+        items,
+        to,
+        text=text,
+        click_events=click_events,
+        event_weights=event_weights,
+        min_results=min_results,
     )
 
 
