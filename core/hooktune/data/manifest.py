@@ -18,10 +18,6 @@ MANIFEST_FILE: Final = "manifest.json"
 _MOST_BYTES: Final = 1 << 24
 
 
-OptionalColumn = Literal["weights"]
-"""What the sessions of a batch may hold beyond what all do."""
-
-
 class BatchCounts(BaseModel):
     """How much of everything a batch holds."""
 
@@ -71,7 +67,7 @@ class BatchManifest(BaseModel):
     counts: BatchCounts
     clicks_by_position: tuple[int, ...]
     """How many clicks fell on the first shown position, the second, and so on."""
-    columns: tuple[OptionalColumn, ...] = ()
+    columns: tuple[Literal["weights"], ...] = ()
     """What each session holds beyond what all batches do."""
     clicked_results: int | None = None
     """How many results have a click; None in a batch of a version that did not count them."""

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hooktune.contract.sessions import Batch, Sessions
-from hooktune.data.manifest import BatchManifest, OptionalColumn
+from hooktune.data.manifest import BatchManifest
 from hooktune.errors import DataError
 
 SESSIONS_FILE: Final = "sessions.parquet"
@@ -26,7 +26,7 @@ _SESSION_FIELDS: Final = [
     ("clicks", pa.list_(pa.int32())),
     ("ranks", pa.list_(pa.float32())),
 ]
-_OPTIONAL_FIELDS: Final[dict[OptionalColumn, pa.DataType]] = {"weights": pa.list_(pa.float32())}
+_OPTIONAL_FIELDS: Final[dict[Literal["weights"], pa.DataType]] = {"weights": pa.list_(pa.float32())}
 _ITEMS_SCHEMA = pa.schema([("object_id", pa.string()), ("text", pa.string())])
 # A row group is what is held in memory at once, and Arrow's short texts end at 2 GB.
 _SESSIONS_AT_ONCE: Final = 65_536
@@ -58,12 +58,12 @@ def write_tables(batch: Batch, folder: Path) -> None:
             writer.write_table(pa.table(some, schema=_ITEMS_SCHEMA))
 
 
-def columns_of(sessions: Sessions) -> tuple[OptionalColumn, ...]:
+def columns_of(sessions: Sessions) -> tuple[Literal["weights"], ...]:
     """Return which of the columns that a batch may lack some sessions have."""
     return tuple(name for name in _OPTIONAL_FIELDS if getattr(sessions, name) is not None)
 
 
-def _sessions_schema(columns: Collection[OptionalColumn]) -> pa.Schema:
+def _sessions_schema(columns: Collection[str]) -> pa.Schema:
     optional = [(name, kind) for name, kind in _OPTIONAL_FIELDS.items() if name in columns]
     return pa.schema([*_SESSION_FIELDS, *optional])
 
