@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hooktune.contract.json_lines import line_error as line_error
     from hooktune.contract.json_lines import read_objects as read_objects
     from hooktune.contract.json_lines import shortened as shortened
+    from hooktune.contract.launching import Resources as Resources
+    from hooktune.contract.launching import Worker as Worker
+    from hooktune.contract.launching import WorkerCommand as WorkerCommand
     from hooktune.contract.listing import Listing as Listing
     from hooktune.contract.log_source import Finding as Finding
     from hooktune.contract.log_source import Findings as Findings
@@ -186,6 +189,7 @@ _HOME: Final = {
     "ReportSection": "contract.report",
     "RequestError": "errors",
     "Rollback": "evaluation.promotion",
+    "Resources": "contract.launching",
     "RunOptions": "iteration.request",
     "RunRecord": "tracking.records",
     "Runner": "iteration.runner",
@@ -205,6 +209,8 @@ _HOME: Final = {
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",
     "UnsafeModelError": "errors",
+    "Worker": "contract.launching",
+    "WorkerCommand": "contract.launching",
     "adam_w": "training.optimizer",
     "gather_state": "training.state",
     "gradient_step": "training.optimizer",

@@ -12,12 +12,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 logger = logging.getLogger(__name__)
 
+WORKER_VARIABLE: Final = "HOOKTUNE_WORKER"
+"""Holds the number of a worker that somebody launched."""
+
 
 def describe_process(pid: int | None = None) -> str:
-    """Describe a process, by default this one: its machine, its id, and when it began."""
+    """Describe a process, by default this one: its machine, its id, and when it began.
+
+    Of this process it is also told which worker it is, where it is one.
+    """
+    worker = os.environ.get(WORKER_VARIABLE) if pid is None else None
     pid = os.getpid() if pid is None else pid
     return json.dumps(
         {
@@ -25,6 +33,7 @@ def describe_process(pid: int | None = None) -> str:
             "pid_space": _pid_space(),
             "pid": pid,
             "began": _beginning(pid),
+            **({"worker": worker} if worker else {}),
         },
         sort_keys=True,
     )

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +15,7 @@ from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.launching import launch
 from hooktune.cli.listings import print_runs
 from hooktune.cli.settings import CommandWithSettings
+from hooktune.cli.workers import Workers, begin_work, is_worker, run_workers, worker_options
 from hooktune.errors import FailedAloneError, HooktuneError, RequestError
 from hooktune.plain_text import printable_lines
 from hooktune.progress import phase
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hooktune.iteration.request import RunOptions
     from hooktune.iteration.result import IterationResult, MethodOutcome
     from hooktune.iteration.runner import Runner
+    from hooktune.plugin.choice import PluginChoice
     from hooktune.tracking import Tracker
 
 ALL_METHODS = "all"
@@ -61,6 +64,7 @@ What to do next:
     metavar="SECONDS",
     help="How often a run keeps its state, to be gone on with if it dies.  [default: 300]",
 )
+@worker_options
 @json_option
 @click.pass_obj
 def run(
@@ -71,6 +75,7 @@ def run(
     max_runs: int | None,
     params: Sequence[str],
     devices: int,
+    workers: Workers,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -89,10 +94,20 @@ def run(
         given["max_runs"] = max_runs
     given["params"] = _pairs(params)
     # A wrong request is not to wait for the imports of all that follows.
-    make_request(cast("RunOptions", given))
-    if methods != (ALL_METHODS,):
-        PluginChoice(context.block, only=None, given=()).check_names(methods)
-    read_manifest(folder)
+    request = make_request(cast("RunOptions", given))
+    names = None if methods == (ALL_METHODS,) else methods
+    plugins = PluginChoice(context.block, only=None, given=())
+    if names is not None:
+        plugins.check_names(names)
+    manifest = read_manifest(folder)
+    if is_worker():
+        begin_work(context, names)
+    if workers.are_wanted:
+        began = time.time()
+        if status := run_workers(context, workers, names, request.max_runs):
+            raise SystemExit(status)
+        _print_stored(context.runner(), plugins, names, manifest.batch_id, began, as_json)
+        return
     with phase("loading torch and the libraries built on it"):
         from hooktune.iteration.methods import usable_device
         from hooktune.training.process_group import is_launched, join_process_group
@@ -105,10 +120,9 @@ def run(
     if not group.leads:
         # What there is to say, the leading process says.
         logging.getLogger("hooktune").setLevel(logging.CRITICAL)
-    several = methods == (ALL_METHODS,) or len(methods) > 1
+    several = names is None or len(names) > 1
     try:
         if several:
-            names = None if methods == (ALL_METHODS,) else methods
             outcomes = runner.run_all(names, folder, **given)
         else:
             result = runner.run(methods[0], folder, **given)
@@ -116,7 +130,7 @@ def run(
         if group.leads or isinstance(error, FailedAloneError):
             raise
         return
-    if not group.leads:
+    if not group.leads or is_worker():
         return
     if several:
         _print_outcomes(runner, outcomes, as_json)
@@ -158,6 +172,27 @@ def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int
         params="".join(f" --param {name}={value}" for name, value in DEMO_PARAMS.items()),
     )
     click.echo(printable_lines(steps))
+
+
+def _print_stored(
+    runner: "Runner",
+    plugins: "PluginChoice",
+    methods: Sequence[str] | None,
+    batch_id: str,
+    began: float,
+    as_json: bool,
+) -> None:
+    """Print what workers have come to, as if this process had done the runs."""
+    from hooktune.iteration.stored_results import stored_results
+
+    outcomes = stored_results(runner.tracker, plugins, methods, batch_id, began)
+    if methods is None or len(methods) > 1:
+        _print_outcomes(runner, outcomes, as_json)
+        return
+    (outcome,) = outcomes
+    if outcome.result is None:
+        raise outcome.error or HooktuneError(f"Nothing came of {outcome.method}.")
+    _print_result(runner.tracker, outcome.result, as_json)
 
 
 def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:

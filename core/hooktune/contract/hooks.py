@@ -4,34 +4,32 @@ An implementation is a function or a method marked with `@hooktune.hookimpl`. It
 of a hook's arguments that it needs, by name. Later versions may add arguments to a hook and never
 remove one.
 
-Any plugin may put a wrapper around any hook but those of log readers, marked with
+Any plugin may put a wrapper around any hook but those of log readers and launchers, marked with
 `@hooktune.hookimpl(wrapper=True)`. It observes: the hook's result goes on unchanged, whatever the
 wrapper returns or raises. Around `compute_metrics` it runs once for each plugin that implements the
 hook.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import pluggy
+from hooktune.contract.hook_markers import PROJECT_NAME as PROJECT_NAME
+from hooktune.contract.hook_markers import hookimpl as hookimpl
+from hooktune.contract.hook_markers import hookspec as hookspec
+from hooktune.contract.launch_hooks import launch as launch
+from hooktune.contract.log_hooks import guess_columns as guess_columns
+from hooktune.contract.log_hooks import read_log as read_log
+from hooktune.contract.log_hooks import recognise_log as recognise_log
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from sentence_transformers import SentenceTransformer
 
     from hooktune.contract.active_run import ActiveRun
-    from hooktune.contract.log_source import LogSource
-    from hooktune.contract.long_form import LogPart
     from hooktune.contract.metric import MainMetric, MetricDescription
     from hooktune.contract.outcome import Addresses
     from hooktune.contract.report import ReportFacts, ReportSection
     from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
     from hooktune.contract.settings import MethodSettings
-
-PROJECT_NAME: Final = "hooktune"
-
-hookspec = pluggy.HookspecMarker(PROJECT_NAME)
-hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
 
 
 @hookspec(firstresult=True)
@@ -259,58 +257,4 @@ def promoted(
         Nothing that is looked at.
 
     Since 0.1. Implemented by any plugin.
-    """
-
-
-@hookspec(firstresult=True)
-def recognise_log(source: "LogSource") -> "str | None":
-    """Tell whether a log is of the format that the plugin reads, and by what that is known.
-
-    Called before `read_log` where the user names no format, for each reader that is installed. It
-    should look at names and at `source.head()`, and not read the whole log.
-
-    Args:
-        source: The log's files, and what the user stated about them.
-
-    Returns:
-        A few words that end "because", such as `its first line has a "query_id"`; None where the
-        log is of another format, or cannot be read.
-
-    Since 0.1. Implemented by a log reader that can tell.
-    """
-
-
-@hookspec(firstresult=True)
-def guess_columns(source: "LogSource") -> dict[str, str]:  # type: ignore[empty-body]
-    """Guess which columns of a log hold what, so that a user need only correct it.
-
-    Called by `hooktune batch release --guess`, which writes the guess beside the log.
-
-    Args:
-        source: The log's files, and what the user stated about them.
-
-    Returns:
-        For each field, such as `query`, the name of a column; an empty text for a field of which
-        none is known.
-
-    Since 0.1. Implemented by a log reader whose logs have columns of any name.
-    """
-
-
-@hookspec(firstresult=True)
-def read_log(source: "LogSource") -> "Iterable[LogPart]":  # type: ignore[empty-body]
-    """Read a log into the long form: what was shown, and what happened.
-
-    Called once for each release of a batch. The parts are asked for one after the other, so that a
-    generator never needs to hold the whole log.
-
-    Args:
-        source: The log's files, what the user stated about them, and `source.findings`, which takes
-            what is counted and what is set aside.
-
-    Returns:
-        The parts, in any order. The reader raises a `DataError` that names file and line for what
-        it cannot use, by `source.findings.set_aside` where a user may tolerate it.
-
-    Since 0.1. Implemented by a log reader; required.
     """

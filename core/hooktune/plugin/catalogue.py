@@ -2,8 +2,9 @@
 
 A plugin stands under an entry-point group: a method under `hooktune.methods`, where the entry
 point's name is the method's display name, a log reader under `hooktune.logs`, where it is the name
-of the format, and everything else under `hooktune.extensions`. Names,
-distributions and versions come from metadata alone; only `load_plugin` imports.
+of the format, a launcher under `hooktune.launchers`, and everything else under
+`hooktune.extensions`. Names, distributions and versions come from metadata alone; only
+`load_plugin` imports.
 """
 
 import logging
@@ -27,7 +28,7 @@ from hooktune.naming import check_method_name
 
 logger = logging.getLogger(__name__)
 
-PluginKind = Literal["method", "extension", "log reader"]
+PluginKind = Literal["method", "extension", "log reader", "launcher"]
 PluginStatus = Literal["available", "blocked", "refused"]
 
 BLOCK_VARIABLE: Final = "HOOKTUNE_BLOCK"
@@ -36,6 +37,7 @@ GROUPS: Final[dict[str, PluginKind]] = {
     "hooktune.methods": "method",
     "hooktune.extensions": "extension",
     "hooktune.logs": "log reader",
+    "hooktune.launchers": "launcher",
 }
 _ORDER: Final = tuple(GROUPS.values())
 

@@ -20,6 +20,7 @@ from hooktune.errors import PluginRequestError, did_you_mean
 from hooktune.naming import problem_of_key
 from hooktune.plain_text import kind_of
 from hooktune.plugin.catalogue import (
+    GROUPS,
     PluginEntry,
     PluginKind,
     load_plugin,
@@ -29,15 +30,22 @@ from hooktune.plugin.catalogue import (
 
 logger = logging.getLogger(__name__)
 
-REQUIRED_HOOKS: Final[dict[str, PluginKind]] = {"fit_batch": "method", "read_log": "log reader"}
+REQUIRED_HOOKS: Final[dict[str, PluginKind]] = {
+    "fit_batch": "method",
+    "read_log": "log reader",
+    "launch": "launcher",
+}
 """The hooks without which a plugin of some kind is none."""
 ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
 OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
 SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", "report_sections", *OBSERVER_HOOKS)
 """The hooks that an extension may implement too; all others it may only wrap."""
-LOG_HOOKS: Final = ("recognise_log", "guess_columns", "read_log")
-"""The hooks of a log reader, which are nobody else's."""
+OWN_HOOKS: Final[dict[PluginKind, tuple[str, ...]]] = {
+    "log reader": ("recognise_log", "guess_columns", "read_log"),
+    "launcher": ("launch",),
+}
+"""The hooks of the kinds of plugins that have no others, and whose hooks are nobody else's."""
 
 RESERVED_PREFIX: Final = "hooktune."
 """What the names of the host's own params begin with."""
@@ -215,10 +223,13 @@ def _problems_of(impl: Implementation, kind: PluginKind) -> Iterator[str]:
         if not impl.options.get("optionalhook"):
             yield f"{impl.hook!r} is no hook. {did_you_mean(impl.hook, HOOKS)}"
         return
-    if (kind == "log reader") != (impl.hook in LOG_HOOKS):
+    owner = next((each for each, hooks in OWN_HOOKS.items() if impl.hook in hooks), None)
+    one_of_them = owner or (kind if kind in OWN_HOOKS else None)
+    if one_of_them is not None and kind != owner:
+        group = next(group for group, each in GROUPS.items() if each == one_of_them)
         yield (
-            f"{impl.hook!r} is no hook of a {kind}. A log reader, under the entry-point group "
-            f"hooktune.logs, has these hooks and no others: {', '.join(LOG_HOOKS)}."
+            f"{impl.hook!r} is no hook of a {kind}. A {one_of_them}, under the entry-point group "
+            f"{group}, has these hooks and no others: {', '.join(OWN_HOOKS[one_of_them])}."
         )
     elif kind == "extension" and not impl.is_wrapper and impl.hook not in SHARED_HOOKS:
         yield (

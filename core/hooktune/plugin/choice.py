@@ -61,6 +61,14 @@ class PluginChoice:
             else:
                 catalogue.method(method, names)
 
+    def name_of(self, method: str) -> str:
+        """Return the display name of a method that is given by its name or its file.
+
+        Raises:
+            RequestError: There is no such file, or it cannot be imported.
+        """
+        return plugin_from_file(method, "method").name if method.endswith(SUFFIX) else method
+
     def open_host(self, method: str) -> Host:
         """Import a method and the extensions; those of others not before they are checked.
 
