@@ -10,7 +10,17 @@ from typing import Final, NoReturn
 
 import click
 
-from hooktune.cli import batches, comparison, listings, models, params, plugins, running, server
+from hooktune.cli import (
+    batches,
+    comparison,
+    follow,
+    listings,
+    models,
+    params,
+    plugins,
+    running,
+    server,
+)
 from hooktune.cli.group import cli
 from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
 from hooktune.plain_text import without_secrets
@@ -19,6 +29,7 @@ __all__ = [
     "batches",
     "cli",
     "comparison",
+    "follow",
     "listings",
     "main",
     "models",

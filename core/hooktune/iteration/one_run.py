@@ -27,6 +27,7 @@ from hooktune.evaluation.stored_model import check_stored_model
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
+from hooktune.iteration.runs_at_work import RecordedSteps
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines
@@ -96,7 +97,7 @@ def run_once(
                 settings.main_metric,
                 start.evaluator,
                 metric_log,
-                steps,
+                RecordedSteps(steps, partial(tracker.tag, run)),
                 stop,
                 claim.check,
                 tracker.checkpoints(run, checkpoint_every),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     from hooktune.tracking.records import RunRecord
 
@@ -49,3 +50,9 @@ class StoredPoints:
             else:
                 new[name] = value
         return new
+
+
+def last_point(client: "MlflowClient", run_id: str, name: str) -> "Metric | None":
+    """Return the point of a run's metric at its highest step, with its time; None without any."""
+    points = client.get_metric_history(run_id, name)
+    return max(points, key=lambda point: (point.step, point.timestamp), default=None)
