@@ -27,9 +27,11 @@ class LocalWorker:
     def poll(self) -> int | None:
         """Return its exit status; None while it runs."""
         status = self.process.poll()
-        if status is not None:
+        if status is not None and self.process.stdin is not None:
             # The last thing that it says comes before its end is told.
             self._reader.join(timeout=1)
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
         return status
 
     def stop(self, *, by_force: bool) -> None:
@@ -48,8 +50,9 @@ class LocalWorker:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
+        with self.process.stdout as said:
+            for line in said:
+                self._lines.put(line.rstrip("\n"))
 
 
 @hookimpl

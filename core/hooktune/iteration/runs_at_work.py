@@ -108,9 +108,9 @@ def _at_work(tracker: Tracker, run: RunRecord, now: float) -> RunAtWork:
         run.name,
         run.status,
         _worker_in_words(run),
-        point and point.step,
+        None if point is None else point.step,
         total,
-        point and point.value,
+        None if point is None else point.value,
         run.seconds if run.seconds is not None else max(now - began, 0.0),
         left,
     )
