@@ -65,6 +65,7 @@ What to do next:
     help="How often a run keeps its state, to be gone on with if it dies.  [default: 300]",
 )
 @worker_options
+@click.option("--dry-run", is_flag=True, help="Tell what would be done and take; store nothing.")
 @json_option
 @click.pass_obj
 def run(
@@ -76,6 +77,7 @@ def run(
     params: Sequence[str],
     devices: int,
     workers: Workers,
+    dry_run: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -100,6 +102,11 @@ def run(
     if names is not None:
         plugins.check_names(names)
     manifest = read_manifest(folder)
+    if dry_run:
+        from hooktune.cli.forecast import print_forecasts
+
+        print_forecasts(context.tracker(), plugins, names, folder, request, workers.count, as_json)
+        return
     if is_worker():
         begin_work(context, names)
     if workers.are_wanted:

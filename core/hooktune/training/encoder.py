@@ -83,6 +83,11 @@ class TextEncoder:
         self._parts = split_model(model, frozen_layers)
         self._columns: dict[tuple[int, Task], _Column] = {}
 
+    @property
+    def kept_width(self) -> int:
+        """How many numbers are kept of each token for the frozen layers; 0 where none are."""
+        return 0 if self._parts is None else self._parts.width
+
     def reader(
         self,
         model: "SentenceTransformer",
