@@ -115,6 +115,12 @@ def sign_in_page_after(asked: Asked, forward: Forward) -> Reply | None:
     return Reply(200, (("Content-Type", "text/html"),), _HTML)
 
 
+def falsified(asked: Asked, forward: Forward) -> Reply | None:
+    """It is done, and of what comes back one byte is another."""
+    reply = forward(asked)
+    return Reply(reply.status, reply.headers, reply.body[:-1] + bytes([reply.body[-1] ^ 1]))
+
+
 def _status(code: int, *, done: bool) -> Fault:
     def fault(asked: Asked, forward: Forward) -> Reply | None:
         if done:

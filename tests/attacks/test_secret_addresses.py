@@ -13,7 +13,7 @@ from hooktune import Runner
 from hooktune.cli import main
 from hooktune.errors import StoreError
 from hooktune.tracking import Tracker
-from hooktune.tracking.connection import repository_at
+from hooktune.tracking.file_transfer import repository_at
 from hooktune.tracking.store_address import read_store_address, without_password
 
 ODD = "#/?]@:%[&+=' \\\"é"

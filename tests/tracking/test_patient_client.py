@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fault_proxy import FAULTS, FaultProxy, Rule
+from fault_proxy import FAULTS, FaultProxy, Rule, falsified
 from mlflow import MlflowClient
 from servers import MlflowServer
 from sqlalchemy import event
@@ -17,7 +17,9 @@ from tracked import begin, start_run
 
 from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.testing import tiny_model
-from hooktune.tracking import Tracker, failures, patient_client
+from hooktune.tracking import Tracker, artifacts, failures, patient_client
+from hooktune.tracking.file_transfer import repository_at
+from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.uploading import upload_model
 
 HOLDS_THE_LOCK = """
@@ -152,6 +154,67 @@ def test_a_gateway_that_stays_in_the_way_is_an_error_in_words(
     proxy.rules = [Rule("GET experiments/get", FAULTS[fault], times=9)]
     with pytest.raises(error, match=words):
         tracker.client.get_experiment(iteration.experiment_id)
+
+
+PAGES = ("page with status 200", "done, page with status 200", "reply cut", "401")
+
+
+@pytest.mark.parametrize("fault", PAGES)
+def test_a_file_arrives_and_comes_back_whatever_a_gateway_says(
+    fault: str, proxy: FaultProxy, tracker: Tracker
+):
+    """A page with status 200 passes for the storing of a file, and for the file."""
+    run = start_run(tracker, made(tracker, f"File, {fault}"), 0.1)
+    proxy.rules = [Rule(f"{verb} artifacts a.json", FAULTS[fault]) for verb in ("PUT", "GET")]
+    artifacts.write_artifact(tracker.client, run.run_id, b'{"a": 1}', "folder/a.json")
+    assert artifacts.read_artifact(tracker.client, run.run_id, "folder/a.json") == b'{"a": 1}'
+    assert [rule.happened for rule in proxy.rules] == [1, 1]
+
+
+MODEL_FILES = (
+    "MLmodel", "README.md", "checksums.txt", "conda.yaml", "config.json",
+    "config_sentence_transformers.json", "model.safetensors", "modules.json", "python_env.yaml",
+    "requirements.txt", "sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [*PAGES, "falsified"])
+def test_a_model_arrives_and_comes_back_though_each_of_its_files_is_harmed(
+    fault: str, proxy: FaultProxy, tracker: Tracker
+):
+    harm = {**FAULTS, "falsified": falsified}[fault]
+    run = start_run(tracker, made(tracker, f"Model, {fault}"), 0.1)
+    stored = [Rule(f"PUT artifacts of a model, {file}", FAULTS[PAGES[0]]) for file in MODEL_FILES]
+    fetched = [Rule(f"GET artifacts of a model, {file}", harm) for file in MODEL_FILES]
+    # A refusal ends an upload or a download, which is begun anew and meets the next one.
+    times = 2 if fault == "401" else len(MODEL_FILES)
+    proxy.rules = [*stored, *fetched[:times]]
+    model_id = upload_model(tracker.client, run, tiny_model(0))
+    assert [rule.happened for rule in proxy.rules] == [1] * len(proxy.rules)
+    proxy.rules = fetched[:times]
+    tracker.load_model(tracker.run(run.run_id), "cpu")
+    proxy.rules = [Rule("DELETE artifacts of a model, ", FAULTS["page with status 200"])]
+    place = tracker.client.get_logged_model(model_id).artifact_location
+    assert delete_model(tracker.client, model_id)
+    assert proxy.rules[0].happened == 1
+    assert repository_at(tracker.tracking_uri, place).list_artifacts() == []
+
+
+def test_an_initial_model_that_never_arrived_is_an_error_in_words_and_then_taken_over(
+    proxy: FaultProxy, tracker: Tracker
+):
+    swallowed = FAULTS["page with status 200"]
+    proxy.rules = [Rule("PUT artifacts of a model, MLmodel", swallowed, times=9)]
+    with pytest.raises(StoreAwayError, match="did not arrive whole in the store: MLmodel"):
+        tracker.upload_initial_model("Swallowed", tiny_model(0), {})
+    proxy.rules = []
+    run = tracker.upload_initial_model("Swallowed", tiny_model(0), {"a": "new tag"})
+    assert (run.status, run.tags["a"]) == ("FINISHED", "new tag")
+    client = MlflowClient(tracker.tracking_uri)
+    found = client.search_runs([run.experiment_id], "tags.`hooktune.method` = 'Swallowed'")
+    assert [each.info.run_id for each in found] == [run.run_id]
+    models = client.search_logged_models([run.experiment_id])
+    assert [model.status for model in models if model.source_run_id == run.run_id] == ["READY"]
 
 
 def test_a_locked_file_is_told_from_a_full_disk():

@@ -1,11 +1,11 @@
 """The files among the artifacts of a run that hooktune reads again."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hooktune.processes import scratch_folder
-from hooktune.tracking.connection import repository_at
 from hooktune.tracking.failures import insist
+from hooktune.tracking.file_transfer import fetch, local_folder, repository_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,27 +21,29 @@ def write_artifact(client: "MlflowClient", run_id: str, content: bytes, file: st
 
 def has_artifact(client: "MlflowClient", run_id: str, file: str) -> bool:
     """Tell whether a run has a file among its artifacts."""
-    return _has(_repository_of(client, run_id), file)
+    return file in _sizes_beside(_repository_of(client, run_id), file)
 
 
 def read_artifact(client: "MlflowClient", run_id: str, file: str) -> bytes | None:
     """Return a file among the artifacts of a run; None where it has no such file."""
     repository = _repository_of(client, run_id)
-    if not _has(repository, file):
+    size = _sizes_beside(repository, file).get(file)
+    if size is None:
         return None
-    if local := getattr(repository, "artifact_dir", None):
-        return Path(local, file).read_bytes()
+    if local := local_folder(repository):
+        return (local / file).read_bytes()
     with scratch_folder() as folder:
-        return Path(insist(repository.download_artifacts, file, dst_path=str(folder))).read_bytes()
+        return insist(fetch, repository, file, {file: size}, folder).read_bytes()
 
 
 def _repository_of(client: "MlflowClient", run_id: str) -> Any:
     return repository_at(client.tracking_uri, client.get_run(run_id).info.artifact_uri)
 
 
-def _has(repository: Any, file: str) -> bool:
+def _sizes_beside(repository: Any, file: str) -> dict[str, int]:
+    """Return the sizes in bytes of the files in a file's folder, by their paths."""
     listed = insist(repository.list_artifacts, _folder_of(file))
-    return any(entry.path == file for entry in listed)
+    return {entry.path: entry.file_size for entry in listed if not entry.is_dir}
 
 
 def _folder_of(file: str) -> str | None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from hooktune.contract.checkpoint import Checkpoint
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
-from hooktune.tracking.connection import answers, repository_at
-from hooktune.tracking.failures import insist
+from hooktune.tracking.connection import answers
+from hooktune.tracking.failures import NotWholeError, insist
+from hooktune.tracking.file_transfer import local_folder, remove, repository_at
 from hooktune.tracking.records import CHECKPOINT_TAG, RunRecord
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Checkpoints:
             return None
         for name in self._names():
             try:
-                return self._read(name)
+                return insist(self._read, name)
             except Exception as error:
                 logger.info(
                     "the checkpoint %s of run %s is not whole: %s", name, self._run_id, error
@@ -78,7 +79,7 @@ class Checkpoints:
         if not self._is_tagged:
             return
         try:
-            self._repository().delete_artifacts(_FOLDER)
+            insist(remove, self._repository(), _FOLDER)
             self._client.delete_tag(self._run_id, CHECKPOINT_TAG)
         except Exception as error:
             logger.warning("a checkpoint of run %s stays for now: %s", self._run_id, error)
@@ -103,24 +104,24 @@ class Checkpoints:
             self._client.log_artifact(self._run_id, path, f"{_FOLDER}/{name}")
         for old in self._names():
             if old != name:
-                self._repository().delete_artifacts(f"{_FOLDER}/{old}")
+                insist(remove, self._repository(), f"{_FOLDER}/{old}")
 
     def _read(self, name: str) -> Checkpoint:
         from safetensors.torch import load_file
 
         with scratch_folder() as folder:
-            manifest = json.loads(self._fetch(name, _MANIFEST, folder).read_text(encoding="utf-8"))
+            manifest = _read_manifest(self._fetch(name, _MANIFEST, folder))
             files = {file: self._fetch(name, file, folder) for file in (_TENSORS, _FACTS)}
             for file, path in files.items():
                 if _proof(path) != manifest[file]:
-                    raise ValueError(f"{file} is not what the manifest says")
+                    raise NotWholeError(f"{file} is not what the manifest says")
             facts: Mapping[str, Any] = json.loads(files[_FACTS].read_text(encoding="utf-8"))
             return Checkpoint(int(name), load_file(files[_TENSORS]), facts)
 
     def _fetch(self, name: str, file: str, folder: Path) -> Path:
         repository, path = self._repository(), f"{_FOLDER}/{name}/{file}"
-        if local := getattr(repository, "artifact_dir", None):
-            return Path(local, path)
+        if local := local_folder(repository):
+            return local / path
         return Path(insist(repository.download_artifacts, path, dst_path=str(folder)))
 
     def _names(self) -> list[str]:
@@ -133,6 +134,14 @@ class Checkpoints:
     def _repository(self) -> Any:
         address = self._client.get_run(self._run_id).info.artifact_uri
         return repository_at(self._client.tracking_uri, address)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise NotWholeError(f"its manifest is none: {error}") from error
+    return manifest
 
 
 def _proof(path: Path) -> dict[str, Any]:

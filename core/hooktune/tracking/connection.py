@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import StoreError
 from hooktune.processes import FileLock
@@ -148,13 +148,6 @@ def answers(uri: str) -> bool:
     except StoreError:
         return False
     return True
-
-
-def repository_at(tracking_uri: str, address: str) -> Any:
-    """Return MLflow's access to the files at an address of a store."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    return get_artifact_repository(address, tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
 def _resolve_file(uri: str) -> str:

@@ -28,10 +28,16 @@ _NO_JSON: Final = "response body was not in a valid JSON format"
 _DOWNLOAD: Final = "failures occurred while downloading"
 """How MLflow begins a list of what became of each file, of which it keeps the texts alone."""
 
+_CUT: Final = re.compile("IncompleteRead|Connection broken|Response ended prematurely")
+
 _PRIMARY_CODE: Final = 0xFF
 """What SQLite's extended codes have in common with the code that they are a kind of."""
 
 _LOCKED: Final = (5, 6)  # SQLITE_BUSY and SQLITE_LOCKED
+
+
+class NotWholeError(StoreAwayError):
+    """Files are not in the store, or did not come out of it, as they should: a gateway has them."""
 
 
 def is_away(error: BaseException | None) -> bool:
@@ -107,6 +113,8 @@ def insist(call: Callable[Given, Answer], /, *given: Given.args, **named: Given.
     try:
         return call(*given, **named)
     except Exception as error:
+        if isinstance(error, NotWholeError):
+            raise
         if is_bad_answer(error):
             raise StoreAwayError(
                 "What answers at the tracking store's address is not MLflow, or its answers are "
@@ -123,8 +131,8 @@ def _is_nonsense(error: BaseException) -> bool:
     from requests.exceptions import JSONDecodeError
 
     said = str(error)
-    is_cut = _DOWNLOAD in said and "IncompleteRead" in said
-    return isinstance(error, JSONDecodeError) or _NO_JSON in said or is_cut
+    is_cut = _DOWNLOAD in said and _CUT.search(said) is not None
+    return isinstance(error, JSONDecodeError | NotWholeError) or _NO_JSON in said or is_cut
 
 
 def _is_lock(error: BaseException | None) -> bool:

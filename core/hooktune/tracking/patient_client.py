@@ -1,14 +1,16 @@
 """MLflow's client, which is not put off by one bad answer, nor by a local store that is locked."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from mlflow import MlflowClient
 
 from hooktune.errors import StoreAwayError
 from hooktune.tracking.failures import insist, is_locked
+from hooktune.tracking.file_transfer import check_arrived, repository_at, sizes_of
 
 LOCK_PATIENCE: Final = 120.0
 """For how many seconds a local store that is locked is waited for, as a server that is away is."""
@@ -64,6 +66,21 @@ class PatientClient(MlflowClient):
             return value
         call = partial(_unlocked, value)
         return partial(insist, call) if name in _REPEATED else call
+
+    def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
+        """Store a file with a run, and make sure that it arrived whole."""
+        super().log_artifact(run_id, local_path, artifact_path)
+        path = Path(local_path)
+        self._check_arrived(run_id, {path.name: path.stat().st_size}, artifact_path)
+
+    def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
+        """Store a folder's files with a run, and make sure that they arrived whole."""
+        super().log_artifacts(run_id, local_dir, artifact_path)
+        self._check_arrived(run_id, sizes_of(Path(local_dir)), artifact_path)
+
+    def _check_arrived(self, run_id: str, sizes: Mapping[str, int], to: str | None) -> None:
+        address = self.get_run(run_id).info.artifact_uri
+        check_arrived(repository_at(self.tracking_uri, address), sizes, to)
 
 
 def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hooktune.tracking.failures import insist
+from hooktune.tracking.file_transfer import local_folder, remove
 from hooktune.tracking.models.files import MODEL_NAME, find_model, repository_of
 from hooktune.tracking.queries import find_run, or_none, search_iterations
 from hooktune.tracking.records import Iteration
@@ -34,9 +35,9 @@ def delete_model(client: "MlflowClient", model_id: str) -> bool:
         return False
     # The files first: once the record is deleted, nobody can find them any more.
     repository = repository_of(client, logged)
-    insist(repository.delete_artifacts)
-    if local := getattr(repository, "artifact_dir", None):
-        _remove_if_empty(Path(local).parent)
+    insist(remove, repository)
+    if local := local_folder(repository):
+        _remove_if_empty(local.parent)
     # Gone already where this is done again, because the answer was lost.
     insist(or_none, lambda: client.delete_logged_model(model_id))
     return True

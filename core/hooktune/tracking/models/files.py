@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.tracking.connection import repository_at
 from hooktune.tracking.failures import insist
+from hooktune.tracking.file_transfer import repository_at
 from hooktune.tracking.models.safe_files import problem_of_path, refuse_unsafe
 from hooktune.tracking.queries import all_pages, or_none
 from hooktune.tracking.records import RunRecord

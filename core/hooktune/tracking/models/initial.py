@@ -40,7 +40,6 @@ def upload_initial_model(
         present = find_initial_run(client, method)
         if present is not None:
             return present.run_id
-        _remove_dead_uploads(client, method)
         return _upload(client, experiment_id, method, model, tags)
 
 
@@ -56,7 +55,9 @@ def _upload(
         **notes.note_tags(f"The initial model of {markdown(method)}."),
         records.PROCESS_TAG: describe_process(),
     }
-    run = queries.create_only_run(client, experiment_id, INITIAL_RUN, {**tags, **own})
+    run = _reopened(client, method, {**tags, **own}) or queries.create_only_run(
+        client, experiment_id, INITIAL_RUN, {**tags, **own}
+    )
     try:
         upload_model(client, run, model)
     except BaseException:
@@ -74,14 +75,19 @@ def _initial_runs(client: "MlflowClient", method: str) -> list[RunRecord]:
     return [run for run in found if run.method == method]
 
 
-def _remove_dead_uploads(client: "MlflowClient", method: str) -> None:
-    """Delete what processes that died while they uploaded an initial model have left.
+def _reopened(client: "MlflowClient", method: str, tags: Mapping[str, str]) -> RunRecord | None:
+    """Take over the run of an upload that failed or whose process died, without what it stored.
 
     Nobody else is at work on it while this process claims the method.
     """
-    for run in _initial_runs(client, method):
-        if run.status == "RUNNING":
-            stored = files.models_by_run(client, [run.experiment_id])
-            for model in stored.get(run.run_id, []):
-                delete_model(client, model.model_id)
-            client.set_terminated(run.run_id, "KILLED")
+    from mlflow.entities import RunTag
+
+    left = [run for run in _initial_runs(client, method) if run.status != "FINISHED"]
+    if not left:
+        return None
+    run = left[0]
+    for model in files.models_by_run(client, [run.experiment_id]).get(run.run_id, []):
+        delete_model(client, model.model_id)
+    client.update_run(run.run_id, status="RUNNING")
+    client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+    return run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.processes import scratch_folder
-from hooktune.tracking.connection import repository_at
 from hooktune.tracking.failures import insist
+from hooktune.tracking.file_transfer import fetch, local_folder, repository_at
 from hooktune.tracking.models.digests import copy_with_digests, digests_of, problem_of_digests
 from hooktune.tracking.models.files import find_model, stored_files
 from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_names, refuse_unsafe
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOADING: Final = RLock()
+_FETCHES: Final = 3
 _WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
 
 
@@ -166,17 +167,21 @@ def checked_weights(
         HooktuneError: It is not there, or not as it was uploaded.
     """
     repository = repository_at(tracking_uri, address)
-    local = getattr(repository, "artifact_dir", None)
-    if local is not None:
-        with _private_copy(Path(local), owner) as (folder, digests):
+    if local := local_folder(repository):
+        with _private_copy(local, owner) as (folder, digests):
             yield _whole(folder, owner, digests, digest)
         return
     with scratch_folder() as scratch:
-        names = [name for name, _ in stored_files(repository)]
-        refuse_unsafe(owner, problem_of_names(names))
-        folder = Path(insist(repository.download_artifacts, "", dst_path=str(scratch)))
-        refuse_unsafe(owner, problem_of_folder(folder))
-        yield _whole(folder, owner, digests_of(folder), digest)
+        sizes = dict(stored_files(repository))
+        refuse_unsafe(owner, problem_of_names(list(sizes)))
+        for _ in range(_FETCHES):
+            folder = insist(fetch, repository, "", sizes, scratch)
+            refuse_unsafe(owner, problem_of_folder(folder))
+            digests = digests_of(folder)
+            # What was harmed on its way is no damage of the store's.
+            if problem_of_digests(folder, digests, digest) is None:
+                break
+        yield _whole(folder, owner, digests, digest)
 
 
 @contextmanager

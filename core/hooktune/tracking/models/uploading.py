@@ -5,18 +5,18 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hooktune.errors import HooktuneError
 from hooktune.processes import scratch_folder
 from hooktune.tracking.failures import insist, is_away
+from hooktune.tracking.file_transfer import check_arrived, sizes_of
 from hooktune.tracking.models.deletion import delete_model
 from hooktune.tracking.models.digests import write_checksums
 from hooktune.tracking.models.files import (
     MODEL_NAME,
     models_by_run,
     repository_of,
-    stored_files,
 )
 from hooktune.tracking.models.loading import checked_weights, load_model_at, quiet_loading
 from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
@@ -81,8 +81,7 @@ def upload_model(
             if problem := problem_of_weights(files):
                 raise HooktuneError(f"The model of run {run.run_id} is not stored: {problem}.")
             digest = write_checksums(files)
-            client.log_model_artifacts(logged.model_id, str(files))
-            size = _check_whole(files, repository_of(client, logged), run.run_id)
+            size = insist(_send, client, logged, files)
         _verify(client, logged, digest, str(model.device), verify)
         _record_output(client, run.run_id, logged.model_id, step)
         client.set_tag(run.run_id, MODEL_BYTES_TAG, str(size))
@@ -177,18 +176,9 @@ def _save(model: "SentenceTransformer", folder: Path, logged: "LoggedModel", run
         description.save(str(folder / "MLmodel"))
 
 
-def _check_whole(folder: Path, repository: Any, run_id: str) -> int:
-    """Check that the files of a folder are in the store, and return how many bytes they take."""
-    sent = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    stored = dict(stored_files(repository))
-    wrong = sorted(name for name, size in sent.items() if stored.get(name) != size)
-    if wrong:
-        raise HooktuneError(
-            f"The model of run {run_id} did not arrive whole in the store: {', '.join(wrong)}. "
-            "Check the artifact store's free space and permissions, and run the iteration again."
-        )
-    return sum(sent.values())
+def _send(client: "MlflowClient", logged: "LoggedModel", folder: Path) -> int:
+    """Store a model's files, make sure that they arrived, and return how many bytes they take."""
+    sizes = sizes_of(folder)
+    client.log_model_artifacts(logged.model_id, str(folder))
+    check_arrived(repository_of(client, logged), sizes)
+    return sum(sizes.values())
