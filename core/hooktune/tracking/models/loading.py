@@ -176,11 +176,11 @@ def checked_weights(
         refuse_unsafe(owner, problem_of_names(list(sizes)))
         for _ in range(_FETCHES):
             folder = insist(fetch, repository, "", sizes, scratch)
-            refuse_unsafe(owner, problem_of_folder(folder))
             digests = digests_of(folder)
             # What was harmed on its way is no damage of the store's.
             if problem_of_digests(folder, digests, digest) is None:
                 break
+        refuse_unsafe(owner, problem_of_folder(folder))
         yield _whole(folder, owner, digests, digest)
 
 
