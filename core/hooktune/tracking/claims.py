@@ -34,6 +34,9 @@ RENEWED_EVERY: Final = 15.0  # seconds
 STALE_AFTER: Final = 120.0  # seconds
 
 _ATTEMPTS: Final = 8
+_LEFT: Final[set[str]] = set()
+"""Claims that this process has given up and could not remove, which are nobody's."""
+
 _LONGEST_STEP_BACK: Final = 0.4  # seconds
 
 
@@ -134,8 +137,12 @@ class Claim:
     ) -> None:
         self._over.set()
         with self._lock:
-            if not self._lost.is_set() and answers(self._client.tracking_uri):
+            if self._lost.is_set():
+                return
+            if answers(self._client.tracking_uri):
                 remove_claim(self._client, self._experiment_id, self._tag)
+            else:
+                _LEFT.add(self._tag)
 
     def _keep_renewing(self) -> None:
         while not self._over.wait(RENEWED_EVERY):
@@ -215,7 +222,7 @@ class Claims:
     def sweep(self) -> None:
         """Remove the claims of all processes of this machine that are gone."""
         for tag, value in read_claims(self._client, self._experiment_id).items():
-            if has_died(_process(value)):
+            if tag in _LEFT or has_died(_process(value)):
                 remove_claim(self._client, self._experiment_id, tag)
 
     def _is_dead(self, tag: str, value: str) -> bool:
@@ -233,7 +240,7 @@ class Claims:
             seen.unchanged += min(now - seen.at, RENEWED_EVERY)
             seen.at = now
         process = _process(value)
-        is_left = process is not None and process == self._left_by
+        is_left = tag in _LEFT or (process is not None and process == self._left_by)
         return is_left or has_died(process) or self._seen[tag].unchanged > STALE_AFTER
 
 
@@ -248,13 +255,13 @@ def read_claims(
 
 def remove_claim(client: "MlflowClient", experiment_id: str, tag: str) -> None:
     """Remove a claim; where that fails it is left to whoever meets it once it is stale."""
-    from mlflow.exceptions import MlflowException
-
     try:
         client.delete_experiment_tag(experiment_id, tag)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody else was quicker
+    except Exception as error:
+        # Where it is not there, somebody else was quicker, or only the answer had been lost.
+        if getattr(error, "error_code", None) != "RESOURCE_DOES_NOT_EXIST":
             logger.warning("the claim %s could not be removed now: %s", tag, error)
+            _LEFT.add(tag)
 
 
 def _description() -> str:
