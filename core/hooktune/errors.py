@@ -60,6 +60,10 @@ class ClaimLostError(HooktuneError):
     """Another process took this one for dead, and took over what it was doing."""
 
 
+class RunDeletedError(HooktuneError):
+    """Somebody deleted a run in MLflow while it was at work."""
+
+
 class PluginError(HooktuneError):
     """A plugin raised, or broke the contract of a hook, while it was at work."""
 

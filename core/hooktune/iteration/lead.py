@@ -11,6 +11,7 @@ from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.evaluation.report.report import keep_report
+from hooktune.iteration.deleted import refusing_deleted
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import run_once
@@ -65,7 +66,8 @@ def run_iteration(
         start = _measure_start(tracker, plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
         if iteration is not None:
-            return _do_runs(tracker, batch, iteration, plan, start, request, stop)
+            with refusing_deleted(tracker, iteration):
+                return _do_runs(tracker, batch, iteration, plan, start, request, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
     return _finish(tracker, host, batch, plan, plan.existing, request, attempted=0)

@@ -24,6 +24,7 @@ from hooktune.evaluation.judged import JUDGED_FILE, judged_figures, judged_inter
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
+from hooktune.iteration.deleted import refuse_deleted
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
@@ -67,6 +68,7 @@ def run_once(
 
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
+        RunDeletedError: Somebody deleted it in MLflow.
     """
     params, title = planned.params, planned.title
     host, settings = start.evaluator.host, iteration.settings
@@ -131,6 +133,7 @@ def run_once(
     except Exception as error:
         metric_log.close()
         claim.confirm()
+        refuse_deleted(tracker, iteration, run)
         logger.error("%s failed (%s): %s", title, run.name, error)
         logger.debug("the traceback of %s", title, exc_info=True)
         _store_traceback(tracker, run, error)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Final, TypeVar
 
-from hooktune.errors import ClaimLostError
+from hooktune.errors import ClaimLostError, RunDeletedError
 from hooktune.iteration.takeover import RECORDED_KEY, KeyOf
 from hooktune.tracking import Iteration, Tracker
 from hooktune.tracking.claims import Claim
@@ -72,6 +72,8 @@ def share_out(
                     except ClaimLostError as error:
                         logger.warning("a run was given up: %s", error)
                         continue
+                    except RunDeletedError as error:
+                        logger.error("%s", error)
                     done += 1
             del left[key]
         if not left:

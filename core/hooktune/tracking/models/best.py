@@ -104,7 +104,11 @@ def read_again(client: "MlflowClient", iteration: Iteration) -> Iteration:
     """
     found = find_iteration(client, iteration.name)
     if found is None:
-        raise HooktuneError(f"The experiment {iteration.name} was deleted in the meantime.")
+        raise HooktuneError(
+            f"The experiment {iteration.name} was deleted in the meantime. Restore it by `mlflow "
+            "experiments restore`, or remove it for good by `mlflow gc`, and give the same command "
+            "again."
+        )
     return found
 
 
