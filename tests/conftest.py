@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,16 @@ def write_log(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     def write(seed: int = 0, **sizes: Any) -> tuple[Path, Path]:
         folder = tmp_path / f"log-{seed}"
         folder.mkdir(exist_ok=True)
-        paths = folder / "sessions.jsonl", folder / "items.jsonl"
-        for path, rows in zip(paths, made_up_log(seed, **sizes), strict=True):
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return paths
+        return _write_rows(folder, made_up_log(seed, **sizes))
 
     return write
+
+
+def _write_rows(folder: Path, log: Iterable[Iterable[dict]]) -> tuple[Path, Path]:
+    paths = folder / "sessions.jsonl", folder / "items.jsonl"
+    for path, rows in zip(paths, log, strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return paths
 
 
 @pytest.fixture
@@ -56,6 +60,17 @@ def make_batch(tmp_path: Path, write_log: Callable[..., tuple[Path, Path]]) -> M
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def released_batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a released batch, for tests of which each would only make the same one."""
+    from hooktune.iteration.log_release import release_batch
+    from hooktune.testing import made_up_log
+
+    folder = tmp_path_factory.mktemp("released")
+    release_batch(*_write_rows(folder, made_up_log(0)), folder / "batch")
+    return folder / "batch"
 
 
 @pytest.fixture(scope="session")

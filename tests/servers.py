@@ -33,10 +33,16 @@ class MlflowServer:
         artifacts: Where it keeps artifacts: a folder or an s3:// address.
         log: The file for what it says.
         environment: What else its environment holds.
+        app: The app of MLflow that guards it, such as `basic-auth`; by default none does.
     """
 
     def __init__(
-        self, backend: str, artifacts: str, log: Path, environment: dict[str, str] | None = None
+        self,
+        backend: str,
+        artifacts: str,
+        log: Path,
+        environment: dict[str, str] | None = None,
+        app: str | None = None,
     ) -> None:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
@@ -45,6 +51,7 @@ class MlflowServer:
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
             "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", backend, "--artifacts-destination", artifacts,
+            *(["--app-name", app] if app else []),
         ]  # fmt: skip
         inherited = {key: value for key, value in os.environ.items() if key[:6] != "PYTEST"}
         self._environment = {
