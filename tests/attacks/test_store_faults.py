@@ -1,10 +1,10 @@
 """Requests of a whole iteration meet faults, and nothing is lost, doubled or left over.
 
 In each round every kind of request meets one fault, another one in each round: after as many rounds
-as there are faults, every kind has met all of them. `HOOKTUNE_LONG_TESTS=1` does all rounds.
+as there are faults, every kind has met all of them. `HOOKTUNE_LONG_TESTS=1` does all rounds, and
+with `-s` the table of docs/reliability.md is printed.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -31,6 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
 MOST_COMMANDS = 12
 """So many commands may end in an error before one meets no fault any more."""
+
+RIGHT, REPEATED, NOT_MET = "+", "again", "-"
 
 Pair = tuple[str, str]
 """A kind of request and the name of a fault."""
@@ -67,8 +69,13 @@ class Attacked:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[MlflowServer]:
-    folder = tmp_path_factory.mktemp("attacked")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is the server's."""
+    return tmp_path_factory.mktemp("attacked")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, empty_store: Path) -> Iterator[MlflowServer]:
     shutil.copy(empty_store, folder / "server.db")
     with MlflowServer(
         f"sqlite:///{folder / 'server.db'}", str(folder / "artifacts"), folder / "server.log"
@@ -80,19 +87,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
 def proxy(server: MlflowServer) -> Iterator[FaultProxy]:
     with FaultProxy(server.uri) as standing:
         yield standing
-
-
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from hooktune.iteration.log_release import release_batch
-    from hooktune.testing import made_up_log
-
-    folder = tmp_path_factory.mktemp("log")
-    paths = folder / "sessions.jsonl", folder / "items.jsonl"
-    for path, rows in zip(paths, made_up_log(0), strict=True):
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    release_batch(*paths, folder / "batch")
-    return folder / "batch"
 
 
 def points(client: MlflowClient, run_id: str) -> Counter[tuple[str, int, float]]:
@@ -139,12 +133,23 @@ def state(uri: str, method: str) -> dict:
             for run in runs
             for point, count in points(client, run.run_id).items()
         ),
-        "artifacts": sorted(
-            (run.name, artifact.path)
-            for run in runs
-            for artifact in client.list_artifacts(run.run_id)
-        ),
+        "artifacts": sorted((run.name, path) for run in runs for path in files(client, run.run_id)),
     }
+
+
+def files(client: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:
+    """The artifacts of a run, with those in folders."""
+    for artifact in client.list_artifacts(run_id, folder):
+        yield from files(client, run_id, artifact.path) if artifact.is_dir else [artifact.path]
+
+
+def orphans(server: MlflowServer, artifacts: Path) -> set[str]:
+    """The models that have files on the server's disk and no record."""
+    client = MlflowClient(server.uri)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    known = {model.model_id for model in client.search_logged_models(experiments, max_results=1000)}
+    there = {path.parents[1].name for path in artifacts.glob("*/models/*/artifacts/MLmodel")}
+    return there - known
 
 
 def iterate(uri: str, method: str, batch: Path, spool: Path) -> None:
@@ -153,16 +158,18 @@ def iterate(uri: str, method: str, batch: Path, spool: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server, proxy, batch, tmp_path_factory) -> tuple[list[str], dict]:
+def undisturbed(server, proxy, released_batch, tmp_path_factory) -> tuple[list[str], dict]:
     """The kinds of requests that an iteration makes, and what it leaves."""
     spool = tmp_path_factory.mktemp("spool") / "spool"
-    iterate(server.uri, "Not first", batch, spool)  # the experiment of initial models is there
+    iterate(
+        server.uri, "Not first", released_batch, spool
+    )  # the experiment of initial models is there
     began = len(proxy.seen)
-    iterate(proxy.uri, "Undisturbed", batch, spool)
+    iterate(proxy.uri, "Undisturbed", released_batch, spool)
     return list(dict.fromkeys(proxy.seen[began:])), state(server.uri, "Undisturbed")
 
 
-def attack(proxy, server, batch, spool: Path, number: int, kinds: list[str]) -> dict[Pair, str]:
+def attack(proxy, batch, spool: Path, number: int, kinds: list[str]) -> dict[Pair, str]:
     """Do an iteration in which each kind of request meets a fault; say what came of each pair."""
     method, names = f"Round {number}", list(FAULTS)
     pairs = {kind: names[(at + number) % len(names)] for at, kind in enumerate(kinds)}
@@ -179,26 +186,41 @@ def attack(proxy, server, batch, spool: Path, number: int, kinds: list[str]) -> 
     proxy.rules = []
     iterate(proxy.uri, method, batch, spool)
     return {
-        (kind, fault): "not met" if kind not in met
-        else "right when repeated" if kind in stopped else "right"
+        (kind, fault): NOT_MET if kind not in met
+        else REPEATED if kind in stopped else RIGHT
         for kind, fault in pairs.items()
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[dict[Pair, str]]:
+    """What came of each pair so far; at the end it is printed as a table."""
+    found: dict[Pair, str] = {}
+    yield found
+    print(f"\n{dict(Counter(found.values()))}\n")
+    print("| request |", " | ".join(FAULTS), "|")
+    print("|---|" + ":-:|" * len(FAULTS))
+    for kind in dict.fromkeys(kind for kind, _ in found):
+        print(f"| `{kind.strip(', ')}` |", *(f"{found.get((kind, each), '')} |" for each in FAULTS))
 
 
 def difference(found: dict, expected: dict) -> dict:
     return {key: (found[key], expected[key]) for key in expected if found[key] != expected[key]}
 
 
-@pytest.mark.parametrize("number", range(len(FAULTS)) if LONG else (0,))
-def test_an_iteration_survives_a_fault_of_each_kind_of_request(
-    number: int, server, proxy, batch, undisturbed, tmp_path: Path, monkeypatch, caplog
-):
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
     monkeypatch.setattr(failures, "_PAUSES", (0.05, 0.05))
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)) if LONG else (0,))
+def test_an_iteration_survives_a_fault_of_each_kind_of_request(
+    number: int, folder, server, proxy, released_batch, undisturbed, outcomes, tmp_path: Path
+):
     kinds, expected = undisturbed
-    outcomes = attack(proxy, server, batch, tmp_path / "spool", number, kinds)
-    for (kind, fault), outcome in outcomes.items():
-        print(f"{fault:<26} {kind:<60} {outcome}")
+    outcomes |= attack(proxy, released_batch, tmp_path / "spool", number, kinds)
     assert difference(state(server.uri, f"Round {number}"), expected) == {}
+    assert orphans(server, folder / "artifacts") == set()
     assert not (tmp_path / "spool").exists()
