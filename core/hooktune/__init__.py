@@ -101,8 +101,11 @@ if TYPE_CHECKING:
     from hooktune.tracking.records import Iteration as Iteration
     from hooktune.tracking.records import RunRecord as RunRecord
     from hooktune.training.best_weights import BestWeights as BestWeights
+    from hooktune.training.loop import LearnedStep as LearnedStep
+    from hooktune.training.loop import StepLoss as StepLoss
     from hooktune.training.loop import make_reader as make_reader
     from hooktune.training.loop import train as train
+    from hooktune.training.loop import train_steps as train_steps
     from hooktune.training.losses import Loss as Loss
     from hooktune.training.losses import learned_loss as learned_loss
     from hooktune.training.losses import loss_of_scores as loss_of_scores
@@ -162,6 +165,7 @@ _HOME: Final = {
     "IterationName": "naming",
     "IterationResult": "iteration.result",
     "IterationSettings": "contract.settings",
+    "LearnedStep": "training.loop",
     "Listing": "contract.listing",
     "Loss": "training.losses",
     "MainMetric": "contract.metric",
@@ -201,6 +205,7 @@ _HOME: Final = {
     "StartingWeights": "training.starting_weights",
     "State": "contract.checkpoint",
     "StateGiver": "contract.checkpoint",
+    "StepLoss": "training.loop",
     "StepProgress": "progress",
     "StoreAwayError": "errors",
     "StoreError": "errors",
@@ -229,6 +234,7 @@ _HOME: Final = {
     "seeded": "contract.seeding",
     "set_learning_rate": "training.optimizer",
     "train": "training.loop",
+    "train_steps": "training.loop",
     "training_mode": "training.optimizer",
 }
 

@@ -5,6 +5,8 @@ It consists of public parts, which a method with a loop of its own puts together
 
 import logging
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +16,11 @@ from hooktune.contract.active_run import ActiveRun
 from hooktune.contract.encoding import Reader
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.seeding import seeded
-from hooktune.contract.sessions import TrainingBatch
+from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.errors import PluginError
 from hooktune.training.best_weights import BestWeights
 from hooktune.training.losses import Loss, learned_loss, loss_of_scores
-from hooktune.training.mini_batches import MiniBatchLoader
+from hooktune.training.mini_batches import MiniBatch, MiniBatchLoader
 from hooktune.training.optimizer import (
     adam_w,
     frozen_layer_count,
@@ -35,6 +37,24 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedStep:
+    """What a training step comes to: its loss, and what it has scored on the way."""
+
+    loss: torch.Tensor
+    """One number, with its gradient."""
+    sessions: Sessions
+    """The sessions of which metrics are tracked; they show R results altogether."""
+    scores: torch.Tensor
+    """R similarities, as they were before the step's change."""
+    baseline: Floats
+    """R similarities before tuning."""
+
+
+StepLoss = Callable[[Reader, MiniBatch], LearnedStep]
+"""Encodes a mini-batch by the model in training, and returns what the step comes to."""
 
 
 def train(
@@ -67,10 +87,42 @@ def train(
         PluginError: The loss became NaN or infinite, or is not one number.
     """
     loader = MiniBatchLoader(batch, params, run.seed)
+    run.use_loss(loss_of_scores(loss, params))
+    return train_steps(run, model, loader, partial(_loss_of_mini_batch, loss), params)
+
+
+def _loss_of_mini_batch(loss: Loss, reader: Reader, mini_batch: MiniBatch) -> LearnedStep:
+    scores = mini_batch_scores(reader, mini_batch)
+    value = learned_loss(loss, mini_batch, scores)
+    return LearnedStep(value, mini_batch.sessions, scores, mini_batch.baseline)
+
+
+def train_steps(
+    run: ActiveRun,
+    model: "SentenceTransformer",
+    loader: MiniBatchLoader,
+    step_loss: StepLoss,
+    params: TrainingParams,
+) -> "SentenceTransformer":
+    """Do what `train` does with a loss that needs more than the scores: embeddings.
+
+    Args:
+        run: As for `train`; the loss of evaluations is left to the caller (`run.use_loss`).
+        model: Is changed in place.
+        loader: The mini-batches.
+        step_loss: Makes the loss of each, and the scores that are tracked.
+        params: The hyper-parameters of the loop.
+
+    Returns:
+        The model, as from `train`.
+
+    Raises:
+        RequestError: A parameter does not fit the model.
+        PluginError: The loss became NaN or infinite.
+    """
     steps = len(loader)
     best = BestWeights(run.main_metric)
     run.expect_steps(steps)
-    run.use_loss(loss_of_scores(loss, params))
     with training_mode(model, params), seeded(run.seed):
         optimizer = adam_w(model, params)
         start = StartingWeights(model, params.weights_kept)
@@ -79,18 +131,17 @@ def train(
         for step, mini_batch in loader.steps(after=done):
             if run.should_stop():
                 break
-            scores = mini_batch_scores(reader, mini_batch)
-            value = learned_loss(loss, mini_batch, scores)
-            run.log({"train_loss": _finite(value, step)}, step)
+            learned = step_loss(reader, mini_batch)
+            run.log({"train_loss": _finite(learned.loss, step)}, step)
             run.log_scores(
                 model,
-                mini_batch.sessions,
-                scores.detach().float().cpu().numpy(),
-                mini_batch.baseline,
+                learned.sessions,
+                learned.scores.detach().float().cpu().numpy(),
+                learned.baseline,
                 step,
             )
             set_learning_rate(optimizer, step, steps, params.warmup_ratio)
-            gradient_step(run, optimizer, value, step, steps, params)
+            gradient_step(run, optimizer, learned.loss, step, steps, params)
             if loader.is_evaluated(step):
                 with start.partly_back(model):
                     best.consider(model, run.evaluate(model, step))
