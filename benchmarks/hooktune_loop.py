@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 METHOD = "Default Fine Tuning Method"
 ALL_LAYERS: Mapping[str, Any] = {
+    "loss": "pairs",
     "frozen_layers": 0,
     "negatives_per_session": None,
     "evaluations_per_epoch": 0,

@@ -42,11 +42,20 @@ def ranking_loss(params: Params, sessions: Sessions, scores: torch.Tensor) -> to
     return (
         _pairs_term(params, sessions, scores)
         + params.attraction * _mean_of_picked(sessions, 1 - scores, sessions.clicked)
-        + params.irrelevant_weight
-        * _mean_of_picked(
-            sessions, scores.clamp(min=0), ~sessions.not_irrelevant[sessions.session_index]
-        )
+        + irrelevant_term(params, sessions, scores)
     )
+
+
+def irrelevant_term(params: Params, sessions: Sessions, scores: torch.Tensor) -> torch.Tensor:
+    """Return the term of the sessions without a click, as `ranking_loss` describes it.
+
+    Args:
+        params: `irrelevant_weight` is read.
+        sessions: Sessions that show R results altogether.
+        scores: R cosine similarities.
+    """
+    irrelevant = ~sessions.not_irrelevant[sessions.session_index]
+    return params.irrelevant_weight * _mean_of_picked(sessions, scores.clamp(min=0), irrelevant)
 
 
 def _pairs_term(params: Params, sessions: Sessions, scores: torch.Tensor) -> torch.Tensor:

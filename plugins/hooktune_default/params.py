@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from hooktune import SearchChoices, TrainingParams
 
 Confidence = Literal["constant", "position", "neighbours"]
+LossName = Literal["softmax", "pairs"]
 
 
 class Params(
@@ -16,6 +17,27 @@ class Params(
 ):
     """The parameters of the training loop and those of the loss."""
 
+    loss: LossName = Field(
+        default="pairs",
+        description="What is learned. 'softmax': each query is to find what its searchers clicked, "
+        "by all of its sessions, among all items of a step and among those that it showed. "
+        "'pairs': in each session the clicked results are to be ranked above the others; margin, "
+        "scale, the confidence of a pair and what bounds it act here alone.",
+    )
+    temperature: float = Field(
+        default=0.1,
+        ge=0.03,
+        le=10,
+        description="With loss 'softmax': how large differences of similarities are that matter. "
+        "A low one heeds the items nearest to a query alone.",
+    )
+    sessions_per_query: int = Field(
+        default=2,
+        ge=1,
+        le=1_000_000,
+        description="With loss 'softmax': of how many clicked sessions of each query the results "
+        "take part; they are drawn once. What is to be found follows from all sessions anyway.",
+    )
     margin: float = Field(
         default=0.1,
         ge=0,

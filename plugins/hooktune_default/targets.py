@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hooktune import Sessions
+from hooktune import Mask, Sessions
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
@@ -44,6 +44,31 @@ class ClickTargets:
             self.item_index[entries],
             self.shares[entries],
         )
+
+    def among(self, query_index: Ints, item_index: Ints) -> tuple[Floats, Mask]:
+        """Return the shares of some queries among some items.
+
+        Args:
+            query_index: N places in `Sessions.queries`.
+            item_index: M places in `Sessions.items`, each once, in rising order.
+
+        Returns:
+            N x M shares, float32, of which each row adds up to 1, or is 0 where none of the items
+            is a target of the query; and which of the items each query showed, N x M.
+        """
+        queries = np.searchsorted(self.query_index, query_index)
+        row = np.flatnonzero(np.isin(query_index, self.query_index))
+        entries = self.entries(queries[row])
+        row = np.repeat(row, np.diff(self.offsets)[queries[row]])
+        column = np.searchsorted(item_index, self.item_index[entries])
+        is_there = np.isin(self.item_index[entries], item_index)
+        place = row[is_there], column[is_there]
+        shares = np.zeros((len(query_index), len(item_index)), dtype=np.float32)
+        shares[place] = self.shares[entries[is_there]]
+        shown = np.zeros(shares.shape, dtype=np.bool_)
+        shown[place] = True
+        total = shares.sum(axis=1, keepdims=True)
+        return shares / np.where(total > 0, total, 1), shown
 
     def entries(self, queries: Ints) -> Ints:
         """Return the places of the entries of some queries, query after query."""

@@ -152,4 +152,4 @@ def test_sessions_with_nothing_to_rank_are_refused():
     sessions = sessions_of([1, 1], [0, 0])
     batch = TrainingBatch("0" * 24, sessions, np.zeros(4, dtype=np.float32))
     with pytest.raises(RequestError, match="nothing to rank"):
-        fit_batch(None, tiny_model(), batch, Params())
+        fit_batch(None, tiny_model(), batch, Params(loss="pairs"))
