@@ -76,14 +76,14 @@ if TYPE_CHECKING:
     from hooktune.errors import StoreAwayError as StoreAwayError
     from hooktune.errors import StoreError as StoreError
     from hooktune.errors import UnsafeModelError as UnsafeModelError
+    from hooktune.evaluation.champion import Rollback as Rollback
+    from hooktune.evaluation.champion import load_champion as load_champion
     from hooktune.evaluation.comparison import Anchor as Anchor
     from hooktune.evaluation.comparison import Comparison as Comparison
     from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
     from hooktune.evaluation.pairs import MethodPair as MethodPair
     from hooktune.evaluation.promotion import Contest as Contest
     from hooktune.evaluation.promotion import Promotion as Promotion
-    from hooktune.evaluation.promotion import Rollback as Rollback
-    from hooktune.evaluation.promotion import load_champion as load_champion
     from hooktune.evaluation.query_figures import QueryFigures as QueryFigures
     from hooktune.evaluation.query_figures import QueryPairs as QueryPairs
     from hooktune.iteration.log_release import release_batch as release_batch
@@ -192,8 +192,8 @@ _HOME: Final = {
     "ReportPart": "contract.report",
     "ReportSection": "contract.report",
     "RequestError": "errors",
-    "Rollback": "evaluation.promotion",
     "Resources": "contract.launching",
+    "Rollback": "evaluation.champion",
     "RunOptions": "iteration.request",
     "RunRecord": "tracking.records",
     "Runner": "iteration.runner",
@@ -222,7 +222,7 @@ _HOME: Final = {
     "hookimpl": "contract.hooks",
     "join_process_group": "training.process_group",
     "learned_loss": "training.losses",
-    "load_champion": "evaluation.promotion",
+    "load_champion": "evaluation.champion",
     "loss_of_scores": "training.losses",
     "make_reader": "training.loop",
     "mean_over_sessions": "training.losses",

@@ -57,7 +57,15 @@ def has_died(process: str | None) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (ValueError, TypeError, KeyError, AttributeError, OSError):
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OSError,
+        OverflowError,
+        RecursionError,
+    ):
         return False
     # Ids come back soon in containers, where the same program gets the same one at every start.
     return began is not None and began != _beginning(pid)

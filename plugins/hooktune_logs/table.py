@@ -110,7 +110,7 @@ class _RowReader:
         for place, value in enumerate(distinct):
             try:
                 known.append(None if value is None or value == "" else convert(value))
-            except (ValueError, TypeError, OverflowError):
+            except (ValueError, TypeError, OverflowError, RecursionError):
                 known.append(None)
                 wrong[place] = value
         for row in np.flatnonzero(np.isin(places, list(wrong))).tolist() if wrong else ():

@@ -96,7 +96,7 @@ def stated_beside(log: str) -> dict[str, str]:
         return {}
     try:
         columns = tomllib.loads(path.read_text(encoding="utf-8")).get("columns", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not TOML: {error}. Mend it or take it away.") from None
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
         raise DataError(f'{path} should hold [columns], and lines such as query = "search_term".')

@@ -16,6 +16,8 @@ from hooktune import DataError, Findings, open_file, plain_name
 
 _ROWS: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 23
+_LONGEST_HEADER: Final = 1 << 20
+_MOST_IN_MEMORY: Final = 1 << 30
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
 _PARQUET: Final = (".parquet", ".pq")
 _ARROW: Final = (".arrow", ".feather", ".ipc")
@@ -67,9 +69,20 @@ def read_rows(address: str, sql: str | None, findings: Findings) -> Iterator[Row
         else:
             with open_file(address) as file:
                 whole = file if file.seekable() and plain_name(address) == address else None
-                yield from _arrow_rows(address, ending, whole or io.BytesIO(file.read()))
-    except (pa.ArrowException, duckdb.Error, UnicodeDecodeError) as error:
+                yield from _arrow_rows(address, ending, whole or _unpacked(address, file))
+    except (pa.ArrowException, duckdb.Error, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{address} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _unpacked(address: str, file: IO[bytes]) -> IO[bytes]:
+    """Return in memory what must be read out of order, unless it is too much for that."""
+    content = file.read(_MOST_IN_MEMORY + 1)
+    if len(content) > _MOST_IN_MEMORY:
+        raise DataError(
+            f"{address} holds more than {_MOST_IN_MEMORY >> 20:,} MiB. Unpack it, and name "
+            "the file that comes of it."
+        )
+    return io.BytesIO(content)
 
 
 def _arrow_rows(address: str, ending: str, file: IO[bytes]) -> Iterator[Rows]:
@@ -96,7 +109,7 @@ def _text_rows(address: str, separator: str, findings: Findings) -> Iterator[Row
         return "skip"
 
     with open_file(address) as file:
-        header = file.readline().decode("utf-8-sig").strip("\r\n")
+        header = file.readline(_LONGEST_HEADER).decode("utf-8-sig").strip("\r\n")
         if not header.strip():
             raise DataError(f"{address} is empty. Its first line should name the columns.")
         names = next(csv.reader([header], delimiter=separator))

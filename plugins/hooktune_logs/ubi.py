@@ -167,13 +167,11 @@ class _Rows:
                 },
             )  # fmt: skip
             return
-        value = attributes.get("dwell_time")
-        seconds = float(value) if isinstance(value, int | float) else None
         append_row(
             self._happened,
             {
                 "search_id": search_id, "item": item, "kind": kind, "time": time,
-                "value": seconds, "line": line,
+                "value": _seconds(attributes.get("dwell_time")), "line": line,
             },
         )  # fmt: skip
 
@@ -212,6 +210,14 @@ def _name(document: dict[str, Any], field: str) -> str | None:
 
 def _user(document: dict[str, Any]) -> str | None:
     return _name(document, "user_id") or _name(document, "client_id")
+
+
+def _seconds(stated: Any) -> float | None:
+    """Return for how long somebody stayed; None where that is no number."""
+    try:
+        return float(stated) if isinstance(stated, int | float) else None
+    except OverflowError:
+        return None
 
 
 def _ordinal(attributes: dict[str, Any]) -> int | None:

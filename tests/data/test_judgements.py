@@ -75,7 +75,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, name: str, text: st
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path):
     with pytest.raises(DataError, match="there is no such file"):
         read_judgements(tmp_path / "missing")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder"):
         read_judgements(tmp_path)
     (tmp_path / "latin").write_bytes(b"h\xe4t\t7\t1\n")
     with pytest.raises(DataError, match="is not UTF-8"):

@@ -14,7 +14,8 @@ from hooktune.contract.metric import RANKING_METRIC
 from hooktune.contract.sessions import held_out_sessions
 from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
-from hooktune.evaluation.promotion import promote, roll_back
+from hooktune.evaluation.champion import roll_back
+from hooktune.evaluation.promotion import promote
 from hooktune.naming import registered_model_name
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host

@@ -206,20 +206,31 @@ def test_a_server_that_is_down_is_told_quickly(hooktune, make_batch):
         (["No Such Method", "BATCH"], "no method 'No Such Method'"),
         ([METHOD, "no_such_folder"], "no_such_folder does not exist"),
         ([METHOD, __file__], "is not a folder"),
+        (["some_method.py"], "Name a METHOD and a DIR; only 'some_method.py' is named"),
     ],
 )
 def test_a_wrong_method_or_folder_is_told_before_torch_is_imported(
     make_batch, words: list[str], said: str
 ):
     arguments = [str(make_batch()) if word == "BATCH" else word for word in words]
+    assert said in refused_without_torch("run", *arguments)
+
+
+def test_a_method_without_a_champion_is_told_before_torch_is_imported(store_uri: str):
+    said = refused_without_torch("--tracking-uri", store_uri, "rollback", METHOD)
+    assert "has no champion" in said
+
+
+def refused_without_torch(*arguments: str) -> str:
+    """Refuse a request in a process of its own that does not import torch; return what it says."""
     script = (
         "import sys\nfrom hooktune.cli import main\n"
-        f"try:\n    main(['run', *{arguments!r}])\n"
+        f"try:\n    main({list(arguments)!r})\n"
         "except SystemExit as end:\n    print(end.code, 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "2 False\n"
-    assert said in done.stderr
+    return done.stderr
 
 
 @pytest.mark.parametrize("devices", ["1", "2"])
@@ -270,3 +281,13 @@ def test_no_such_iteration_run_or_folder(hooktune, tmp_path: Path):
     assert hooktune("export", "f" * 32, tmp_path / "out")[0] == 2
     assert hooktune("batch", "show", tmp_path / "nowhere")[0] == 2
     assert hooktune("best", METHOD)[0] == 2
+
+
+@pytest.mark.parametrize("command", [(), ("iterations",), ("best", METHOD), ("sync",)])
+def test_a_store_in_a_folder_that_is_not_there_is_refused_and_not_taken_for_empty(
+    hooktune, tmp_path: Path, command: tuple[str, ...]
+):
+    status, said = hooktune(*command, store=f"sqlite:///{tmp_path}/no/mlflow.db")
+    assert status == 2
+    assert f"there is no folder {tmp_path}/no" in said
+    assert not (tmp_path / "no").exists()

@@ -43,7 +43,7 @@ What to do next:
 
 
 @cli.command(cls=CommandWithSettings)
-@click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
+@click.argument("methods", metavar="METHOD...", nargs=-1)
 @click.argument("folder", metavar="DIR", type=PATH)
 @click.option("--max-runs", type=int, help="Sets of hyper-parameters at most.  [default: 4]")
 @click.option(
@@ -87,6 +87,8 @@ def run(
     path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
+    if not methods:
+        raise click.UsageError(f"Name a METHOD and a DIR; only {str(folder)!r} is named.")
     from hooktune.data.manifest import read_manifest
     from hooktune.iteration.request import make_request
     from hooktune.plugin.choice import PluginChoice

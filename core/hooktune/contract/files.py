@@ -5,6 +5,7 @@ import glob
 import gzip
 import io
 import lzma
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ def open_file(address: str | Path) -> Iterator[IO[bytes]]:
         address: A path, or an address that fsspec opens, such as `s3://bucket/log.jsonl.gz`.
 
     Raises:
-        DataError: The file is not there, is a folder, or cannot be read to its end.
+        DataError: The file is not there, is a folder or a pipe, or cannot be read to its end.
     """
     name = str(address)
     ending = name[len(plain_name(name)) :].lower()
@@ -96,7 +97,7 @@ def open_file(address: str | Path) -> Iterator[IO[bytes]]:
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such file.") from None
     except IsADirectoryError:
-        raise DataError(f"{name} is a folder. Name the file of the log in it.") from None
+        raise DataError(f"{name} is a folder. Name the file in it.") from None
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise _unreadable(name, error) from error
     except OSError as error:
@@ -106,6 +107,7 @@ def open_file(address: str | Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
     if "://" not in name:
+        check_is_no_pipe(name)
         with Path(name).open("rb") as file:
             yield file
         return
@@ -120,6 +122,23 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
         raise _unreadable(name, error) from error
     with opened as file:
         yield file
+
+
+def check_is_no_pipe(name: str | Path) -> None:
+    """Refuse a pipe, which may never end or begin, and of which a second look finds the rest.
+
+    Raises:
+        DataError: It is a pipe, a socket or a device.
+        OSError: It is not there, or may not be looked at.
+    """
+    if "\0" in str(name):
+        raise FileNotFoundError
+    kind = Path(name).stat().st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise DataError(
+            f"{name} is a pipe or a device, and files are read more than once. "
+            "Save what it gives as a file."
+        )
 
 
 def _unreadable(name: str, why: object) -> DataError:

@@ -1,10 +1,11 @@
 """How far a difference between two models can be trusted."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
+
+from pydantic_core import from_json
 
 LEVEL: Final = 0.95
 """How often the interval of a difference is to hold the true one."""
@@ -104,9 +105,9 @@ class Interval:
 def read_intervals(text: str | None) -> dict[str, Interval]:
     """Read intervals by metric from JSON; none where there is no text, or it was edited."""
     try:
-        found = json.loads(text or "{}")
+        found = from_json(text or "{}")
         return {name: Interval.from_json(values) for name, values in found.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return {}
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from pydantic import ValidationError
@@ -19,6 +19,9 @@ Lines = list[bytes]
 
 MAX_DEPTH: Final = 64
 """How many levels deep objects and lists may stand in each other on a line."""
+
+MAX_LINE_BYTES: Final = 1 << 24
+"""How long a line is at most; a file without line breaks would take all memory."""
 
 _BLOCK_BYTES: Final = 1 << 24
 _ESCAPED = re.compile(rb"\\.")
@@ -36,11 +39,12 @@ def read_line_blocks(path: Path | str) -> Iterator[tuple[int, Lines]]:
         path: A path, or an address that `open_file` takes; it may be compressed.
 
     Raises:
-        DataError: The file cannot be read, or holds no line that is not blank.
+        DataError: The file cannot be read, holds no line that is not blank, or one of more than
+            `MAX_LINE_BYTES`.
     """
     empty, number = True, 1
     with open_file(path) as file:
-        while lines := file.readlines(_BLOCK_BYTES):
+        for lines in _split(path, file):
             if number == 1:
                 lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
             if empty and stated_lines(lines):
@@ -49,6 +53,24 @@ def read_line_blocks(path: Path | str) -> Iterator[tuple[int, Lines]]:
             number += len(lines)
     if empty:
         raise DataError(f"{path} is empty. It should hold one JSON object a line.")
+
+
+def _split(path: Path | str, file: IO[bytes]) -> Iterator[Lines]:
+    """Yield the lines of a file without their line breaks, many at a time."""
+    before, rest = 0, b""
+    while content := file.read(_BLOCK_BYTES):
+        *lines, rest = (rest + content).split(b"\n")
+        before += len(lines)
+        if len(rest) > MAX_LINE_BYTES:
+            raise line_error(
+                path,
+                before + 1,
+                f"it is longer than {MAX_LINE_BYTES:,} bytes. Write one JSON object a line.",
+            )
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
 
 
 def stated_lines(lines: Lines) -> Lines:

@@ -19,6 +19,7 @@ from hooktune.contract.json_lines import (
     shortened,
     texts_of_lines,
 )
+from hooktune.contract.long_form import MAX_NAME_LENGTH
 from hooktune.data.log_schema import Item, Session
 from hooktune.errors import RequestError, did_you_mean
 
@@ -139,4 +140,6 @@ def _session_named_in(line: str) -> str:
         session_id = from_json(line)["session_id"]
     except (ValueError, TypeError, KeyError):
         return ""
+    if isinstance(session_id, str):
+        session_id = session_id[:MAX_NAME_LENGTH]
     return f"session {session_id!r}: " if isinstance(session_id, str | int) else ""

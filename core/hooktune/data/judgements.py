@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pydantic_core import from_json
-
-from hooktune.contract.json_lines import line_error
+from hooktune.contract.files import open_file, plain_name
+from hooktune.contract.json_lines import line_error, read_objects
+from hooktune.contract.log_source import Findings
 from hooktune.errors import DataError
 
 _COLUMNS: Final = ("query", "object_id", "grade")
@@ -57,26 +57,30 @@ def read_judgements(path: Path) -> Judgements:
         DataError: The file or one of its lines cannot be used, or an item has two grades for one
             query.
     """
+    suffix = Path(plain_name(path)).suffix.lower()
+    if suffix in _JSON_SUFFIXES:
+        return _checked(path, _json_lines(path), is_qrels=False)
+    lines = _text(path).split("\n")
+    if suffix == ".csv":
+        return _checked(path, _table(path, lines), is_qrels=False)
+    first = next((line for line in lines if line.strip()), "")
+    is_qrels = len(_fields(first)) == _FIELDS_OF_QRELS
+    return _checked(path, _plain_lines(path, lines), is_qrels)
+
+
+def _text(path: Path) -> str:
+    with open_file(path) as file:
+        content = file.read()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file.") from None
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8. Save it in UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    lines = text.split("\n")
-    suffix = path.suffix.lower()
-    if suffix in _JSON_SUFFIXES:
-        grades = _gathered(path, _json_lines(path, lines))
-    elif suffix == ".csv":
-        grades = _gathered(path, _table(path, lines))
-    else:
-        grades = _gathered(path, _plain_lines(path, lines))
+
+
+def _checked(path: Path, lines: Iterator[_Line], is_qrels: bool) -> Judgements:
+    grades = _gathered(path, lines)
     if not grades:
         raise DataError(f"{path} holds no judgement. A line is: query, object_id, grade.")
-    first = next((line for line in lines if line.strip()), "")
-    is_qrels = suffix not in (*_JSON_SUFFIXES, ".csv") and len(_fields(first)) == _FIELDS_OF_QRELS
     return Judgements(grades, is_qrels)
 
 
@@ -132,23 +136,18 @@ def _plain_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
 
 def _table(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
     rows = csv.DictReader(f"{line}\n" for line in lines)
-    if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
-        raise line_error(path, 1, f"the column {missing[0]!r} is missing; name it in the head.")
-    for row in rows:
-        query, object_id, grade = (row[name] or "" for name in _COLUMNS)
-        yield _Line(rows.line_num, query, object_id, grade)
+    try:
+        if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
+            raise line_error(path, 1, f"the column {missing[0]!r} is missing; name it in the head.")
+        for row in rows:
+            query, object_id, grade = (row[name] or "" for name in _COLUMNS)
+            yield _Line(rows.line_num, query, object_id, grade)
+    except csv.Error as error:
+        raise line_error(path, rows.line_num + 1, f"no line of a table: {error}.") from error
 
 
-def _json_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            stated = from_json(line)
-        except ValueError as error:
-            raise line_error(path, number, f"not JSON: {error}.") from None
-        if not isinstance(stated, dict):
-            raise line_error(path, number, "each line should be one JSON object.")
+def _json_lines(path: Path) -> Iterator[_Line]:
+    for number, stated in read_objects(path, Findings()):
         values = [stated.get(name) for name in _COLUMNS]
         for name, value in zip(_COLUMNS, values, strict=True):
             if isinstance(value, bool) or not isinstance(value, str | int | float):

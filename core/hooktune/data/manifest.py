@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from hooktune._version import __version__
+from hooktune.contract.files import check_is_no_pipe
 from hooktune.contract.json_lines import explain
 from hooktune.contract.log_source import Finding
 from hooktune.errors import DataError
@@ -131,6 +132,7 @@ def read_manifest(folder: str | Path) -> BatchManifest:
         what = "is not a folder" if exists else "does not exist"
         raise DataError(f"{folder} {what}. Name a folder that `hooktune batch release` made.")
     try:
+        check_is_no_pipe(path)
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path} is damaged: it is too large. Release the log again.")
         content = path.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hooktune.contract.files import check_is_no_pipe
 from hooktune.contract.sessions import Batch, Sessions
 from hooktune.data.manifest import BatchManifest
 from hooktune.errors import DataError
@@ -165,6 +166,7 @@ def _read_rows(path: Path, schema: pa.Schema, counts: list[int]) -> Iterator[pa.
     """
     texts = [field.name for field in schema if field.type == pa.string()]
     try:
+        check_is_no_pipe(path)
         with pq.ParquetFile(path) as file:
             _check_footer(path, file, schema, counts)
         decoded = 0

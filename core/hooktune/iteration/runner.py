@@ -21,8 +21,9 @@ from hooktune.progress import Progress, listening
 from hooktune.tracking import Delivered, Tracker
 
 if TYPE_CHECKING:
+    from hooktune.evaluation.champion import Rollback
     from hooktune.evaluation.comparison import Comparison
-    from hooktune.evaluation.promotion import Promotion, Rollback
+    from hooktune.evaluation.promotion import Promotion
     from hooktune.training.process_group import ProcessGroup
 
 logger = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ class Runner(StoreReader):
         Raises:
             RequestError: There is no champion, or none before it.
         """
-        from hooktune.evaluation.promotion import roll_back
+        from hooktune.evaluation.champion import roll_back
 
         return roll_back(self.tracker, method)
 

@@ -102,7 +102,7 @@ class StoreReader:
             RequestError: The method has no champion.
             UnsafeModelError: A file of it is of no kind that is known to be safe.
         """
-        from hooktune.evaluation.promotion import champion_of
+        from hooktune.evaluation.champion import champion_of
 
         return champion_of(self.tracker, method, device)
 

@@ -19,6 +19,8 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from pydantic_core import from_json
+
 from hooktune.errors import ClaimLostError, StoreAwayError
 from hooktune.processes import describe_process, has_died
 from hooktune.tracking.connection import answers
@@ -272,7 +274,7 @@ def _description() -> str:
 def _process(description: str) -> str | None:
     """Return a claim's process, as `describe_process` wrote it."""
     try:
-        return json.dumps(json.loads(description)["process"], sort_keys=True)
+        return json.dumps(from_json(description)["process"], sort_keys=True)
     except (ValueError, TypeError, KeyError):
         return None
 

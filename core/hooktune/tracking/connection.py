@@ -97,11 +97,8 @@ def open_client(address: StoreAddress) -> "MlflowClient":
 def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient":
     if database is None:
         _check_that_it_answers(address)
-    elif not database.parent.is_dir():
-        raise StoreError(
-            f"The tracking store {address} cannot be created: there is no folder "
-            f"{database.parent}. Make it, or name another store by --tracking-uri."
-        )
+    else:
+        _check_folder(database)
 
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -140,6 +137,19 @@ def _open_client(address: StoreAddress, database: Path | None) -> "MlflowClient"
         ) from error
 
 
+def is_yet_to_be_made(uri: str) -> bool:
+    """Tell whether this is a local store that does not exist yet, and so holds nothing.
+
+    Raises:
+        StoreError: It can't be made, as its folder is not there.
+    """
+    database = database_file(uri)
+    if database is None or database.exists():
+        return False
+    _check_folder(database)
+    return True
+
+
 def answers(uri: str) -> bool:
     """Tell within seconds whether a tracking store can be reached; a local one always can."""
     try:
@@ -176,6 +186,14 @@ def _opened_alone(database: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _check_folder(database: Path) -> None:
+    if not database.parent.is_dir():
+        raise StoreError(
+            f"The tracking store {database} cannot be opened: there is no folder "
+            f"{database.parent}. Make it, or name another store by --tracking-uri."
+        )
 
 
 def _check_artifact_root(database: Path) -> None:

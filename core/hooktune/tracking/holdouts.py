@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from pydantic_core import from_json
+
 from hooktune.contract.interval import Interval, read_intervals
 
 if TYPE_CHECKING:
@@ -32,10 +34,10 @@ class Holdout:
     def from_text(cls, text: str | None) -> Self | None:
         """Read what `as_text` returned; None where there is none, or it was edited."""
         try:
-            found = json.loads(text or "")
+            found = from_json(text or "")
             starting = {name: float(value) for name, value in found["starting"].items()}
             return cls(starting, read_intervals(json.dumps(found["intervals"])))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
 
 

@@ -16,6 +16,7 @@ from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.processes import describe_process
 from hooktune.tracking.holdouts import HOLDOUT_TAG, Holdout
+from hooktune.tracking.tag_values import json_object, metrics_in, whole_number
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -110,7 +111,7 @@ class RunRecord(Record):
     @property
     def own_starting_metrics(self) -> dict[str, float]:
         """What the starting model has under the run's own loss; empty where it gave none."""
-        return _json_object(self.tags.get(STARTING_METRICS_TAG)) or {}
+        return metrics_in(self.tags.get(STARTING_METRICS_TAG)) or {}
 
     @property
     def held_back(self) -> str | None:
@@ -145,8 +146,7 @@ class RunRecord(Record):
     @property
     def model_bytes(self) -> int | None:
         """How much the model's files took when they were uploaded; None for a run without any."""
-        text = self.tags.get(MODEL_BYTES_TAG, "")
-        return int(text) if text.isdecimal() else None
+        return whole_number(self.tags.get(MODEL_BYTES_TAG))
 
 
 @dataclass(frozen=True, repr=False)
@@ -217,7 +217,7 @@ def run_from_mlflow(run: "Run") -> RunRecord:
         status=info.status,
         method=tags.get(METHOD_TAG, ""),
         batch_id=tags.get(BATCH_TAG),
-        params=_json_object(tags.get(HYPER_PARAMETERS_TAG)) or {},
+        params=json_object(tags.get(HYPER_PARAMETERS_TAG)) or {},
         metrics={name: _finite(value) for name, value in run.data.metrics.items()},
         started_at=info.start_time,
         seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
@@ -235,7 +235,7 @@ def iteration_from_mlflow(experiment: "Experiment") -> Iteration | None:
     if name is None:
         return None
     tags = experiment.tags
-    starting_metrics = _json_object(tags.get(STARTING_METRICS_TAG))
+    starting_metrics = metrics_in(tags.get(STARTING_METRICS_TAG))
     settings = IterationSettings.from_tags(tags)
     if settings is None or starting_metrics is None or not tags.get(STARTING_RUN_TAG):
         return None
@@ -304,15 +304,6 @@ def named_tag(prefix: str, name: str) -> str:
 def to_json(values: Mapping[str, Any]) -> str:
     """Write values so that equal ones give equal text."""
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _json_object(text: str | None) -> dict[str, Any] | None:
-    """Read a JSON object; an empty one where there is no text, None where it is something else."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _finite(value: float) -> float:

@@ -15,7 +15,7 @@ from hooktune.plain_text import hide
 from hooktune.tracking import iterations, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.claims import Claims
-from hooktune.tracking.connection import database_file, open_client, resolve_tracking_uri
+from hooktune.tracking.connection import is_yet_to_be_made, open_client, resolve_tracking_uri
 from hooktune.tracking.logins import secrets_of_environment
 from hooktune.tracking.models import champions, files, initial, loading
 from hooktune.tracking.models.champions import ModelVersion
@@ -324,7 +324,4 @@ class Tracker:
 
     def _look(self, query: Callable[["MlflowClient"], Answer], nothing: Answer) -> Answer:
         """Look something up; a local store that does not exist yet has nothing, and is not made."""
-        database = database_file(self.tracking_uri)
-        if database is not None and not database.exists():
-            return nothing
-        return query(self.client)
+        return nothing if is_yet_to_be_made(self.tracking_uri) else query(self.client)

@@ -12,6 +12,7 @@ from hooktune.tracking.models.files import find_model
 from hooktune.tracking.models.loading import check_model, load_model_at
 from hooktune.tracking.queries import find_run, or_none
 from hooktune.tracking.records import METHOD_TAG, MODEL_DIGEST_TAG, TAG_LENGTH, RunRecord
+from hooktune.tracking.tag_values import whole_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,8 +41,7 @@ class ModelVersion(Record):
     @property
     def replaced(self) -> int | None:
         """The version that was the champion before; None for the first one."""
-        number = self.tags.get(REPLACED_TAG, "")
-        return int(number) if number.isdecimal() else None
+        return whole_number(self.tags.get(REPLACED_TAG))
 
 
 def find_champion(client: "MlflowClient", method: str) -> ModelVersion | None:

@@ -1,8 +1,15 @@
-"""Batch folders that were made by hand, with manifests that agree with them."""
+"""Batch folders that were made by hand, some with manifests that agree with them.
 
+A batch is opened as it was released, or refused by an error that names the folder or the file.
+"""
+
+import contextlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +21,9 @@ import pytest
 from hooktune.contract.sessions import Sessions
 from hooktune.data.content import content_id
 from hooktune.data.release import open_batch
-from hooktune.errors import DataError
+from hooktune.errors import DataError, RequestError
 from hooktune.iteration.log_release import release_batch
+from hooktune.processes import scratch_folder, sweep_scratch
 from hooktune.testing import made_up_log
 
 SESSIONS, ITEMS = "sessions.parquet", "items.parquet"
@@ -188,7 +196,7 @@ def test_an_immense_manifest_is_refused(released):
 OPEN_IN_2_GB = """
 import resource, sys
 from hooktune.data.release import open_batch
-from hooktune.errors import DataError
+from hooktune.errors import DataError, RequestError
 resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))
 try:
     open_batch(sys.argv[1])
@@ -233,3 +241,179 @@ def test_few_bytes_that_stand_for_a_long_text_many_times_are_refused(released):
     assert (released / ITEMS).stat().st_size < 20_000
     write_manifest(released, counts={"items": 1000})
     assert "and no released table is so empty" in said_in_little_memory(released)
+
+
+MANIFESTS: dict[str, Any] = {
+    "no object": [1],
+    "another format": {"format_version": 2},
+    "a format that is a list": {"format_version": [1]},
+    "a format of 400 digits": {"format_version": 10**400},
+    "an id that is a number": {"batch_id": 7},
+    "another id": {"batch_id": "0" * 24},
+    "an id that is a path": {"batch_id": "../../etc"},
+    "an id that is a terminal's": {"batch_id": "\x1b[2J"},
+    "no counts": {"counts": {}},
+    "counts that are a list": {"counts": [1]},
+    "counts that are true": {"clicked_results": {"a": True}},
+    "a count of 400 digits": {"counts": {"results": 10**400}},
+    "a count that is no whole number": {"counts": {"items": 0.5}},
+    "a count that is endless": {"counts": {"items": float("inf")}},
+    "a count that is none": {"counts": {"items": float("nan")}},
+    "positions that are texts": {"clicks_by_position": ["a"]},
+    "positions that are null": {"clicks_by_position": None},
+    "findings that are texts": {"found": ["a"]},
+    "findings below nothing": {"found": [{"what": "x", "count": -1}]},
+    "events that are an object": {"events": {"click": 1}},
+    "a time without a zone": {"released_at": "2024-01-01T00:00:00"},
+    "a time that never was": {"released_at": "2024-02-30T00:00:00Z"},
+    "set aside that is a text": {"set_aside": "all"},
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_that_says_something_else_is_refused(released, name):
+    path, changed = released / "manifest.json", MANIFESTS[name]
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | changed if isinstance(changed, dict) else changed))
+    with pytest.raises(DataError, match=str(released)) as refusal:
+        open_batch(released)
+    assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 100, b"\xff\xfe", b"{", b"null", b"{}" * 2, b'{"format_version": 1}',
+     b'{"format_version": ' + b"9" * 5000 + b"}", b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}",
+     b'{"format_version": 1, "batch_id": "\\ud800"}', "{}".encode("utf-16")],
+    ids=["nothing", "zeros", "a mark", "half", "null", "two", "a format alone", "digits", "deep",
+         "a surrogate", "UTF-16"],
+)  # fmt: skip
+def test_a_manifest_that_is_none_is_refused(released, content):
+    (released / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=str(released)):
+        open_batch(released)
+
+
+FILES = [SESSIONS, ITEMS, "manifest.json"]
+
+
+def nothing(path: Path) -> None:
+    path.unlink()
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_link_to(target: str) -> Any:
+    def make(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(target)
+
+    make.__name__ = f"a_link_to_{target}"
+    return make
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def without_its_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def twice(path: Path) -> None:
+    path.write_bytes(path.read_bytes() * 2)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "become",
+    [nothing, a_folder, a_pipe, half, without_its_end, zeros, a_link_to("/etc/passwd"),
+     a_link_to("/dev/zero"), a_link_to("/dev/null"), a_link_to("/nowhere"), a_link_to(SESSIONS)],
+    ids=lambda become: become.__name__,
+)  # fmt: skip
+def test_a_file_that_became_something_else_is_refused(released, file, become):
+    if file == SESSIONS and become.__name__ == f"a_link_to_{SESSIONS}":
+        become = a_link_to(ITEMS)
+    become(released / file)
+    if (file, become) == ("manifest.json", without_its_end):
+        assert open_batch(released)  # it was a line break
+        return
+    with pytest.raises(DataError, match=str(released)):
+        open_batch(released)
+
+
+def test_the_files_of_another_batch_are_refused(released, tmp_path):
+    for name, rows in zip(("log", "items"), made_up_log(1), strict=True):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    release_batch(tmp_path / "log", tmp_path / "items", tmp_path / "other")
+    for file in FILES:
+        mixed = tmp_path / f"with-{file}"
+        shutil.copytree(released, mixed)
+        (mixed / file).unlink()
+        (mixed / file).symlink_to(tmp_path / "other" / file)
+        with pytest.raises(DataError, match="was changed after its release"):
+            open_batch(mixed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_flipped_bits_are_refused_or_change_nothing(released, seed):
+    chance, before = np.random.default_rng(seed), open_batch(released)
+    path = released / FILES[seed % 2]
+    content = bytearray(path.read_bytes())
+    for place in chance.integers(0, len(content), 4):
+        content[place] ^= 1 << int(chance.integers(8))
+    path.write_bytes(bytes(content))
+    with contextlib.suppress(DataError):
+        after = open_batch(released)
+        assert after.batch_id == before.batch_id
+        assert after.sessions.item_index.tolist() == before.sessions.item_index.tolist()
+        assert after.sessions.clicks.tolist() == before.sessions.clicks.tolist()
+
+
+@pytest.mark.parametrize("laid", ["a link", "a dangling link", "a file", "a folder"])
+def test_what_lies_in_the_place_of_a_new_batch_is_left_alone(released, tmp_path, laid):
+    place, theirs = tmp_path / "new", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").write_text("theirs")
+    if laid.endswith("link"):
+        place.symlink_to(theirs if laid == "a link" else tmp_path / "nowhere")
+    elif laid == "a file":
+        place.write_text("theirs")
+    else:
+        shutil.copytree(theirs, place)
+    with pytest.raises(RequestError, match=str(place)):
+        release_batch(tmp_path / "log", tmp_path / "items", place)
+    assert (theirs / "file").read_text() == "theirs"
+    assert [path.name for path in theirs.iterdir()] == ["file"]
+    assert not list(tmp_path.glob(".new*"))
+
+
+def test_links_that_another_user_laid_among_the_temporary_files_lead_nowhere(tmp_path, monkeypatch):
+    """They are named like folders of processes that died, which are swept."""
+    victim, shared = tmp_path / "victim", tmp_path / "shared"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    shared.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    with scratch_folder() as mine:
+        beginning = mine.name.rpartition("-")[0].split("-")
+    dead = "-".join([*beginning[:2], "4194304", *beginning[3:]])
+    (shared / f"{dead}-link").symlink_to(victim)
+    (shared / f"{dead}-folder").mkdir()
+    (shared / f"{dead}-folder" / "link").symlink_to(victim)
+    (shared / f"{dead}-file").symlink_to(victim / "file")
+    sweep_scratch()
+    assert (victim / "file").read_text() == "mine"
+    assert not (shared / f"{dead}-folder").exists()
