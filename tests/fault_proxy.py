@@ -149,11 +149,12 @@ FAULTS: Final[dict[str, Fault]] = {
 
 @dataclass
 class Rule:
-    """What happens to which request, so many times."""
+    """What happens to which request, so many times, once so many of its kind have passed."""
 
     kind: str
     fault: Fault
     times: int = 1
+    after: int = 0
     happened: int = 0
 
 
@@ -229,12 +230,20 @@ class FaultProxy:
         kind = asked.kind
         with self._lock:
             self.seen.append(kind)
-            left = (rule for rule in self.rules if rule.kind == kind and rule.happened < rule.times)
-            rule = next(left, None)
-            if rule is not None:
-                rule.happened += 1
-                self.last = rule
+            rule = self._rule_of(kind)
         return self._forward(asked) if rule is None else rule.fault(asked, self._forward)
+
+    def _rule_of(self, kind: str) -> Rule | None:
+        left = (rule for rule in self.rules if rule.kind == kind and rule.happened < rule.times)
+        rule = next(left, None)
+        if rule is None:
+            return None
+        if rule.after:
+            rule.after -= 1
+            return None
+        rule.happened += 1
+        self.last = rule
+        return rule
 
     def _forward(self, asked: Asked) -> Reply:
         connection = HTTPConnection(self._server.hostname or "", self._server.port, timeout=60)
