@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_a_process_id_that_was_given_again_keeps_nothing(temp_folder: Path, monk
         folder = Path(tempfile.mkdtemp(prefix=processes._scratch_prefix(os.getpid())))
     sweep_scratch()
     assert not folder.exists()
+
+
+def test_a_process_of_another_version_keeps_its_folder_while_it_lives(monkeypatch):
+    """It names its folders otherwise, as by what it tells of a process."""
+    with ExitStack() as stack:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "describe_process", lambda pid: f"process {pid}")
+            folder = stack.enter_context(scratch_folder())
+        sweep_scratch()
+        assert folder.exists()
 
 
 def test_what_another_machine_or_container_has_there_stays(temp_folder: Path, monkeypatch):

@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -127,9 +127,18 @@ class FileLock:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give a folder among the temporary files, and delete it; its name tells whose it is."""
+    """Give a folder among the temporary files, and delete it; its name tells whose it is.
+
+    It is locked meanwhile, as a process of another version of hooktune may read its name otherwise.
+    """
     with tempfile.TemporaryDirectory(prefix=_scratch_prefix(os.getpid())) as folder:
-        yield Path(folder)
+        lock = FileLock(Path(folder))
+        with suppress(OSError):  # where the file system has no locks
+            lock.acquire(wait=False)
+        try:
+            yield Path(folder)
+        finally:
+            lock.release()
 
 
 def sweep_scratch() -> None:
@@ -137,9 +146,21 @@ def sweep_scratch() -> None:
     for folder in Path(tempfile.gettempdir()).glob("hooktune-*-*-*-*"):
         name = re.fullmatch(r"(hooktune-\w+-(\d+)-\w+-)\w+", folder.name)
         here = name and name[1].startswith(_here())
-        if name and here and not folder.is_symlink() and name[1] != _scratch_prefix(int(name[2])):
+        if not name or not here or folder.is_symlink() or not folder.is_dir():
+            continue
+        if name[1] != _scratch_prefix(int(name[2])) and not _is_locked(folder):
             logger.info("removing %s, which a process that is gone has left behind", folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_locked(folder: Path) -> bool:
+    lock = FileLock(folder)
+    try:
+        return not lock.acquire(wait=False)
+    except OSError:  # somebody else's
+        return True
+    finally:
+        lock.release()
 
 
 def _scratch_prefix(pid: int) -> str:
