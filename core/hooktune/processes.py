@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 WORKER_VARIABLE: Final = "HOOKTUNE_WORKER"
 """Holds the number of a worker that somebody launched."""
+SHARED_VARIABLE: Final = "HOOKTUNE_SHARED"
+"""Names a folder in which the workers of one machine keep what one computes for all."""
 
 
 def describe_process(pid: int | None = None) -> str:

@@ -17,7 +17,7 @@ import click
 from hooktune.cli.terminal import say
 from hooktune.contract.launching import Resources, Worker, WorkerCommand
 from hooktune.plain_text import without_secrets
-from hooktune.processes import WORKER_VARIABLE, scratch_folder
+from hooktune.processes import SHARED_VARIABLE, WORKER_VARIABLE, scratch_folder
 
 if TYPE_CHECKING:
     from hooktune.cli.group import Context
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 LOCAL: Final = "local"
 """The launcher where none is named."""
 VERSIONS_VARIABLE: Final = "HOOKTUNE_PLUGIN_VERSIONS"
-SHARED_VARIABLE: Final = "HOOKTUNE_SHARED"
-"""A folder of one machine in which its workers keep what one computes for all."""
 
 _OWN_VARIABLES: Final = ("HOOKTUNE_", "MLFLOW_", "HF_HUB_OFFLINE")
 _GRACE: Final = 20.0  # seconds: what a worker may take to end once it is told to

@@ -20,6 +20,7 @@ from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError, did_you_mean
 from hooktune.evaluation.collection import Collection, JudgedQueries
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.evaluation.shared_baseline import embed_at_start
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.encoder import TextEncoder
@@ -74,7 +75,7 @@ def measure_starting_point(
     _check_main_metric(host, settings.main_metric.name, model, probed)
     main = settings.main_metric.name
     collection = Collection(sessions.take(split.test), encoder, judged, settings.seed)
-    embedded = collection.embed(model, sessions, "the starting model")
+    embedded = embed_at_start(collection, encoder, sessions, batch.batch_id)
     scores = scores_of(sessions, embedded.queries, embedded.items)
     baseline = scores if settings.baseline == "starting" else sessions.rank
     test, (test_baseline, test_scores) = sessions.take_with(split.test, baseline, scores)

@@ -12,6 +12,7 @@ from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_s
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.evaluation.report.report import keep_report
 from hooktune.iteration.deleted import refusing_deleted
+from hooktune.iteration.fingerprint import fingerprint
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import run_once
@@ -29,6 +30,7 @@ from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import INITIAL_MODEL_TAG, starting_metrics_text
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ALONE, ProcessGroup
+from hooktune.training.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +144,8 @@ def _measure_start(
     depth = always_frozen(model, [*plan.todo])
     if group.size > 1:
         group.share(BeginIteration(packed_model(model), settings, depth, plan.judged))
-    encoder = TextEncoder(model, depth, group)
+    shelf = None if group.size > 1 else Shelf.given(lambda: fingerprint(model).hex())
+    encoder = TextEncoder(model, depth, group, shelf)
     start = measure_starting_point(host, batch, plan.split, settings, encoder, plan.judged)
     starting_metrics_text(start.evaluation.metrics)
     return start

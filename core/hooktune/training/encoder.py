@@ -1,5 +1,6 @@
 """The embeddings of a batch's texts: each is tokenised once, and encoded once for each purpose."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sized
 from contextlib import nullcontext
@@ -21,8 +22,9 @@ from hooktune.progress import phase, track
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
 from hooktune.training.process_group import ALONE, ProcessGroup
+from hooktune.training.shelf import Shelf
 from hooktune.training.token_table import TokenTable, trained_token_embeddings
-from hooktune.training.tokens import Tokens, encoded_texts, prompt, tokenise
+from hooktune.training.tokens import Tokens, encoded_texts, prompt, shared_tokens, tokenise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,14 +74,20 @@ class TextEncoder:
         frozen_layers: How many of its lowest layers stay as they are, so that their results are
             kept. A model in which they differ is served without them.
         group: The processes that encode together, each its share of the texts.
+        shelf: What workers of this machine share that have the same starting model, if they do.
     """
 
     def __init__(
-        self, model: "SentenceTransformer", frozen_layers: int = 0, group: ProcessGroup = ALONE
+        self,
+        model: "SentenceTransformer",
+        frozen_layers: int = 0,
+        group: ProcessGroup = ALONE,
+        shelf: Shelf | None = None,
     ) -> None:
         self.model = model
         self.group = group
         self.depth = frozen_layers
+        self.shelf = shelf
         self._parts = split_model(model, frozen_layers)
         self._columns: dict[tuple[int, Task], _Column] = {}
 
@@ -113,16 +121,25 @@ class TextEncoder:
             encoded = pc.dictionary_encode(texts)
             distinct, row_of = encoded.dictionary, encoded.indices.to_numpy()
             with phase(_TOKENISING[task], len(distinct)):
-                tokens = tokenise(self.model, distinct.to_pylist(), task)
+                tokens = self._tokenise(distinct, task)
             lengths = pc.utf8_length(distinct).to_numpy() if tokens is None else tokens.lengths
-            cache = None if tokens is None else self._cache(tokens)
+            cache = None if tokens is None else self._cache(tokens, task)
             self._columns[key] = _Column(texts, distinct, row_of, lengths, tokens, cache)
         return self._columns[key]
 
-    def _cache(self, tokens: Tokens) -> LayerCache | None:
+    def _tokenise(self, texts: pa.LargeStringArray, task: Task) -> Tokens | None:
+        if self.shelf is None:
+            return tokenise(self.model, texts.to_pylist(), task)
+        name = f"{task}-tokens-{_digest(texts)}"
+        return shared_tokens(self.shelf, name, self.model, texts, task)
+
+    def _cache(self, tokens: Tokens, task: Task) -> LayerCache | None:
         if self._parts is None:
             return None
         try:
+            if self.shelf is not None and self.model.device.type == "cpu":
+                name = f"{task}-states-{self.depth}-{tokens.digest()}"
+                return LayerCache.shared(tokens, self._parts.width, self.shelf, name)
             return LayerCache(tokens, self._parts.width, self.model.device)
         except OSError as error:
             logger.warning(
@@ -245,6 +262,13 @@ class TextReader:
         if self.parts is None:
             return TOKENS_HELD
         return TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
+
+
+def _digest(texts: pa.LargeStringArray) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for buffer in texts.buffers():
+        digest.update(buffer or b"")
+    return digest.hexdigest()
 
 
 def _reading(model: "SentenceTransformer") -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from torch import nn
 
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.training.optimizer import transformer_layers
+from hooktune.training.shelf import Shelf
 from hooktune.training.tokens import Tokens, tokenise
 
 if TYPE_CHECKING:
@@ -153,6 +154,31 @@ class LayerCache:
         with tempfile.TemporaryFile(prefix="hooktune-") as file:
             _reserve(file.fileno(), size)
             self._states = torch.from_numpy(np.memmap(file, np.float32, "r+", shape=shape))
+
+    @classmethod
+    def shared(cls, tokens: Tokens, width: int, shelf: Shelf, name: str) -> "LayerCache":
+        """Return one whose states all workers of this machine read, whoever has computed them.
+
+        Args:
+            tokens: The texts.
+            width: How many numbers there are for each token.
+            shelf: Where the states are kept.
+            name: Tells the texts and the depth.
+
+        Raises:
+            OSError: They do not fit the disk.
+        """
+        cache = cls.__new__(cls)
+        cache._tokens = tokens
+        shape = (max(int(tokens.offsets[-1]), 1), width)
+        with shelf.alone(name) as path, path.open("ab+") as states:
+            _reserve(states.fileno(), 4 * shape[0] * width)
+            known = path.with_suffix(".known")
+            with known.open("ab+") as file:
+                _reserve(file.fileno(), max(len(tokens.lengths), 1))
+        cache._states = torch.from_numpy(np.memmap(path, np.float32, "r+", shape=shape))
+        cache._is_known = np.memmap(known, np.bool_, "r+", shape=(max(len(tokens.lengths), 1),))
+        return cache
 
     def features(self, model: SplitModel, rows: Ints) -> dict[str, Any]:
         """Return some texts as the upper part of a split model takes them, on whatever device."""

@@ -1,19 +1,23 @@
 """Texts as the numbers that a model reads, each text being tokenised once."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from hooktune.contract.encoding import Task
 from hooktune.contract.sessions import Ints
+from hooktune.training.shelf import Shelf
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_OFFSETS: Final = "offsets of rows"
 _TEXTS_AT_ONCE: Final = 1_024
 _MASK: Final = "attention_mask"
 _SAMPLE: Final = ("", "one text is longer than the other")
@@ -36,6 +40,14 @@ class Tokens:
     pads_left: bool
     constants: dict[str, Any]
     """What the model is given beside these inputs, the same for all texts."""
+
+    def digest(self) -> str:
+        """Return what tells these tokens from others."""
+        digest = hashlib.blake2b(self.offsets.tobytes(), digest_size=8)
+        for name, values in sorted(self.columns.items()):
+            digest.update(name.encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def lengths(self) -> Ints:
@@ -78,6 +90,35 @@ class Tokens:
             features[name] = torch.from_numpy(filled)
         features[_MASK] = torch.from_numpy(is_token.astype(np.int64))
         return features
+
+
+def shared_tokens(
+    shelf: Shelf,
+    name: str,
+    model: "SentenceTransformer",
+    texts: pa.LargeStringArray,
+    task: Task,
+) -> Tokens | None:
+    """Tokenise texts as `tokenise` does, in one of the workers that share a shelf.
+
+    Args:
+        shelf: Where the tokens are kept.
+        name: Tells the texts.
+        model: The model.
+        texts: The texts.
+        task: By which prompt they are read.
+    """
+    empty = tokenise(model, [], task)
+    if empty is None:
+        return None
+
+    def make() -> dict[str, npt.NDArray[Any]]:
+        made = tokenise(model, texts.to_pylist(), task)
+        return {} if made is None else {**made.columns, _OFFSETS: made.offsets}
+
+    columns = {**shelf.arrays(name, make)}
+    offsets = columns.pop(_OFFSETS, None)
+    return None if offsets is None else replace(empty, columns=columns, offsets=offsets)
 
 
 def tokenise(model: "SentenceTransformer", texts: list[str], task: Task) -> Tokens | None:
