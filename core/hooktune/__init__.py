@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from hooktune.contract.metric import MetricDescription as MetricDescription
     from hooktune.contract.outcome import Addresses as Addresses
     from hooktune.contract.params import TrainingParams as TrainingParams
+    from hooktune.contract.proposal import Dimension as Dimension
+    from hooktune.contract.proposal import Proposal as Proposal
+    from hooktune.contract.proposal import Search as Search
+    from hooktune.contract.proposal import Trial as Trial
+    from hooktune.contract.proposal import TrialState as TrialState
     from hooktune.contract.report import Chart as Chart
     from hooktune.contract.report import ExampleQuery as ExampleQuery
     from hooktune.contract.report import ExampleResult as ExampleResult
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
     from hooktune.contract.report import SimilarityShares as SimilarityShares
     from hooktune.contract.report import Table as Table
     from hooktune.contract.search_space import SearchChoices as SearchChoices
+    from hooktune.contract.search_space import SearchMark as SearchMark
     from hooktune.contract.search_space import SearchRange as SearchRange
     from hooktune.contract.seeding import seeded as seeded
     from hooktune.contract.sessions import Batch as Batch
@@ -152,6 +158,7 @@ _HOME: Final = {
     "Contest": "evaluation.promotion",
     "DataError": "errors",
     "Delivered": "tracking.outbox.outbox",
+    "Dimension": "contract.proposal",
     "Encoder": "contract.encoding",
     "EventCount": "data.manifest",
     "ExampleQuery": "contract.report",
@@ -185,6 +192,7 @@ _HOME: Final = {
     "ProcessGroup": "training.process_group",
     "Progress": "progress",
     "Promotion": "evaluation.promotion",
+    "Proposal": "contract.proposal",
     "QueryFigures": "evaluation.query_figures",
     "QueryPairs": "evaluation.query_figures",
     "Reader": "contract.encoding",
@@ -197,7 +205,9 @@ _HOME: Final = {
     "RunOptions": "iteration.request",
     "RunRecord": "tracking.records",
     "Runner": "iteration.runner",
+    "Search": "contract.proposal",
     "SearchChoices": "contract.search_space",
+    "SearchMark": "contract.search_space",
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
     "SimilarityShares": "contract.report",
@@ -211,6 +221,8 @@ _HOME: Final = {
     "StoreError": "errors",
     "Table": "contract.report",
     "Task": "contract.encoding",
+    "Trial": "contract.proposal",
+    "TrialState": "contract.proposal",
     "TrainingBatch": "contract.sessions",
     "TrainingParams": "contract.params",
     "UnsafeModelError": "errors",

@@ -14,6 +14,7 @@ from made_records import dead_process
 from pydantic import BaseModel
 
 import hooktune_metrics
+import hooktune_search
 from hooktune import Runner, SearchRange, hookimpl
 from hooktune.contract.collection_metrics import COLLECTION_RANKING_METRIC
 from hooktune.contract.metric import JUDGED_METRIC, MainMetric
@@ -99,12 +100,15 @@ def tracker(store_uri: str, tmp_path: Path) -> Tracker:
 def work(tracker: Tracker, pusher: Pusher, make_batch):
     """Runs an iteration on the made-up batch of a seed."""
     method = Plugin("Pusher", "method", pusher, "pusher", "1.0")
-    extension = Plugin("metrics", "extension", hooktune_metrics)
+    extensions = [
+        Plugin("metrics", "extension", hooktune_metrics),
+        Plugin("search", "extension", hooktune_search),
+    ]
 
     def run(seed: int = 0, **asked):
         batch = open_batch(make_batch(seed))
         request = Request(**{"max_runs": 1, "device": "cpu", **asked})
-        return run_iteration(tracker, Host(method, [extension]), batch, request, pusher.stop)
+        return run_iteration(tracker, Host(method, extensions), batch, request, pusher.stop)
 
     return run
 

@@ -10,16 +10,14 @@ from conftest import MakeBatch
 from pydantic import BaseModel
 from tracked import METHOD, begin
 
+import hooktune_search
 from hooktune import SearchRange, hookimpl
 from hooktune.contract.metric import LOSS_DESCRIPTION, MainMetric
 from hooktune.contract.settings import IterationSettings
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
 from hooktune.iteration.plan import (
-    choose_params,
-    describe_params,
     make_plan,
-    run_name,
     settle_settings,
 )
 from hooktune.iteration.request import Request
@@ -57,7 +55,8 @@ def tracker(store_uri: str) -> Tracker:
 
 @pytest.fixture
 def host() -> Host:
-    return Host(Plugin(METHOD, "method", MethodWithParams()))
+    search = Plugin("search", "extension", hooktune_search)
+    return Host(Plugin(METHOD, "method", MethodWithParams()), [search])
 
 
 def asked(**settings: Any) -> Request:
@@ -127,57 +126,74 @@ def test_an_iteration_keeps_the_settings_it_was_begun_with(tracker: Tracker):
             settle_settings(other, None, existing)
 
 
-def test_first_the_search_space_then_the_best_sets_of_the_last_iteration(
-    tracker: Tracker, host: Host
+def test_first_the_search_space_then_what_earlier_iterations_found(
+    tracker: Tracker, host: Host, make_batch: MakeBatch
 ):
-    def chosen(previous=None, **asked):
-        return choose_params(tracker, host, Request(**asked), 0, previous)
+    batch = open_batch(make_batch())
 
-    first, second = chosen(max_runs=2)
-    assert first == Params()
-    assert second.rate != 0.5
-    assert [each.steps for each in chosen(max_runs=2, params={"steps": "3"})] == [3, 3]
+    def rates(**asked):
+        plan = make_plan(tracker, host, batch, Request(**asked))
+        return [chosen.params.rate for chosen in plan.preview()]
+
+    first, second = rates(max_runs=2)
+    assert first == 0.5 != second
+    assert rates(max_runs=2, params={"rate": "0.7"}) == [0.7], "there is nothing to search"
     with pytest.raises(RequestError, match=r"rat.*rate"):
-        chosen(params={"rat": 1})
+        rates(params={"rat": 1})
+    with pytest.raises(RequestError, match=r"no search 'gird'.*Did you mean 'grid'"):
+        rates(search="gird")
 
     iteration = begin(tracker)
-    for value, values in ((0.2, {"rate": 0.2}), (0.3, {"rate": 0.3}), (0.9, {"rate": "?"})):
-        run = tracker.start_run(iteration, "", str(value), values, {}, {})
+    average = {"hooktune.average_of": "two runs"}
+    for value, given, tags in (
+        (0.2, {"rate": 0.2}, {}),
+        (0.3, {"rate": 0.3, "steps": 3}, {}),
+        (0.4, {"rate": 0.4}, {"hooktune.held_back": "test_mrr"}),
+        (0.8, {"rate": 0.8}, average),
+        (0.9, {"rate": "?"}, {}),
+    ):
+        run = tracker.start_run(iteration, "", str(value), given, {}, tags)
         log = tracker.metric_log(run)
         log.add({"test_not_irrelevant_dist_shift": value}, 1)
         log.close()
         tracker.end_run(run, "FINISHED")
-    previous = tracker.runs(iteration)[0]
-    assert [each.rate for each in chosen(previous, max_runs=3)] == [0.3, 0.2]
-    assert [each.rate for each in chosen(previous, max_runs=3, params={"rate": 0.7})] == [0.7]
+    tracker.finish_iteration(iteration)
+    assert rates(max_runs=4) == [0.3, 0.5, 0.2, 0.4], "the defaults were not tried"
+    assert len(rates(max_runs=9)) == 9
+    assert rates(max_runs=2, params={"rate": 0.7}) == [0.7, 0.7], "one of them has other steps"
 
 
-def test_a_method_without_hyper_parameters_has_one_run(tracker: Tracker):
+def test_a_method_without_hyper_parameters_has_one_run(tracker: Tracker, make_batch: MakeBatch):
     host = Host(Plugin(METHOD, "method", Method()))
-    assert choose_params(tracker, host, Request(max_runs=5), 0, None) == [None]
+    plan = make_plan(tracker, host, open_batch(make_batch()), Request(max_runs=5))
+    assert [chosen.params for chosen in plan.preview()] == [None]
 
 
-def test_a_set_of_hyper_parameters_is_named_by_what_differs():
-    assert describe_params(None) == describe_params(Params()) == "defaults"
-    assert describe_params(Params(rate=0.25)) == "rate=0.25"
+def test_without_a_sampler_only_the_defaults_are_run(
+    tracker: Tracker, make_batch: MakeBatch, caplog
+):
+    host = Host(Plugin(METHOD, "method", MethodWithParams()))
+    plan = make_plan(tracker, host, open_batch(make_batch()), Request(max_runs=5))
+    assert [chosen.params for chosen in plan.preview()] == [Params()]
+    assert "only the defaults are run" in caplog.text
 
 
-def test_runs_of_two_versions_of_a_method_file_have_two_names(
+def test_runs_of_two_versions_of_a_method_file_are_told_apart(
     tracker: Tracker, make_batch: MakeBatch, tmp_path: Path
 ):
     batch, file = open_batch(make_batch()), tmp_path / "my_method.py"
-    names = []
+    keys = []
     for version in (1, 2):
         file.write_text(
             "import hooktune\n\n@hooktune.hookimpl\n"
             f"def fit_batch(model):\n    return model  # version {version}\n"
         )
         host = Host(plugin_from_file(file))
-        (planned,) = make_plan(tracker, host, batch, Request()).runs("any")
-        assert planned.name == f"defaults ({host.method.version})"
-        names.append(planned.name)
-    assert names[0] != names[1]
-    assert run_name(Params(rate=0.25), None) == "rate=0.25", "that of a package has its version"
+        plan = make_plan(tracker, host, batch, Request())
+        assert f"to run: defaults ({host.method.version}) (the defaults)" in str(plan)
+        (planned,) = plan.runs("any")
+        keys.append(planned.key)
+    assert keys[0] != keys[1]
 
 
 def test_a_plan_says_what_will_be_done_and_makes_no_store(
@@ -188,13 +204,14 @@ def test_a_plan_says_what_will_be_done_and_makes_no_store(
     plan = make_plan(
         tracker, host, batch, Request(max_runs=2, params={"steps": 3}, initial_model="some/model")
     )
-    first, second = plan.todo
+    first, second = (chosen.params for chosen in plan.preview())
     assert str(plan) == (
         f"iteration / {METHOD} / {batch.batch_id} is begun from an initial model, some/model.\n"
         f"{len(plan.split.train)} sessions are trained on, {len(plan.split.test)} tested with.\n"
         + "\n".join(plan.settings.in_words())
         + "\n"
-        f"to run: steps=3\nto run: rate={second.rate}, steps=3"
+        "to run: steps=3 (the defaults)\n"
+        f"to run: rate={second.rate}, steps=3 (a Sobol sequence)"
     )
     assert first.steps == 3
     assert not (tmp_path / "new.db").exists(), "making a plan only reads"
@@ -210,9 +227,9 @@ def test_a_plan_continues_what_is_there(tracker: Tracker, host: Host, make_batch
         iteration.name,
         iteration.starting_run,
     )
-    assert ([run.run_id for run in plan.done], len(plan.todo)) == ([done.run_id], 1)
+    assert ([run.run_id for run in plan.done], plan.todo) == ([done.run_id], (1,))
     (planned,) = plan.runs(iteration.starting_run)
-    assert (planned.title, planned.params) == ("run 1/1", plan.todo[0])
+    assert (planned.title, planned.number) == ("run 2/2", 1)
     assert f"is continued from the model of run {iteration.starting_run}." in str(plan)
 
 

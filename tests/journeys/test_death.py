@@ -32,7 +32,7 @@ SCRIPT = r"""
 import json, os, random, re, shutil, signal, sys, time, traceback
 from pathlib import Path
 import torch, mlflow.sentence_transformers, sentence_transformers
-import hooktune_default, hooktune_metrics
+import hooktune_default, hooktune_metrics, hooktune_search
 from mlflow import MlflowClient
 from hooktune.iteration.runner import Runner
 from hooktune.tracking import Tracker

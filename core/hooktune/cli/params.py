@@ -67,5 +67,7 @@ def _search_in_words(search: "SearchMark | None") -> str:
     if search is None:
         return ""
     if isinstance(search, SearchRange):
-        return f"{search.low} to {search.high}{', logarithmic' if search.log else ''}"
-    return "one of " + ", ".join(map(str, search.values))
+        words = f"{search.low} to {search.high}{', logarithmic' if search.log else ''}"
+    else:
+        words = "one of " + ", ".join(map(str, search.values))
+    return f"{words}, where {search.condition_in_words}" if search.when else words

@@ -93,6 +93,7 @@ def run_json(run: "RunRecord", iteration: "Iteration", has_model: bool) -> dict[
         "method": run.method,
         "batch_id": run.batch_id,
         "params": run.params,
+        "proposed_by": run.proposed_by,
         "metrics": run.metrics,
         "results": results_json(iteration, run),
         "holdout": holdout_json(run),
@@ -156,7 +157,9 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
 
     with_changes = any(run.intervals for run in ordered)
     before = metric_cells(shown, iteration.starting_metrics, {}, with_changes)
-    rows = [("start", "starting model", "", *before, None, iteration.starting_run)]
+    with_origins = any(run.proposed_by for run in ordered)
+    origin = ("",) if with_origins else ()
+    rows = [("start", "starting model", *origin, "", *before, None, iteration.starting_run)]
     for run in ordered:
         mark = "best" if run.run_id == iteration.best_run else ""
         mark = "held back" if run.held_back else mark
@@ -164,9 +167,11 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
         fit_seconds = run.metrics.get("fit_seconds")
         seconds = None if fit_seconds is None else f"{fit_seconds:.0f}"
         cells = metric_cells(shown, run.metrics, run.intervals, with_changes)
-        rows.append((mark, run.name, run.status, *cells, seconds, run.run_id))
+        origin = (run.proposed_by or "",) if with_origins else ()
+        rows.append((mark, run.name, *origin, run.status, *cells, seconds, run.run_id))
+    origins = (Column("they are", 0, is_prose=True),) if with_origins else ()
     columns = (
-        Column(""), Column("hyper-parameters", 5, is_prose=True), Column("status", 6),
+        Column(""), Column("hyper-parameters", 5, is_prose=True), *origins, Column("status", 6),
         *metric_columns(shown, with_changes), Column("seconds", 1), Column("run id"),
     )  # fmt: skip
     return Table(columns, rows)

@@ -52,6 +52,12 @@ What to do next:
     metavar="initial|last|RUN_ID",
     help="The model to tune.  [default: last, the best one of the last finished iteration]",
 )
+@click.option(
+    "--search",
+    metavar="NAME",
+    help="Who chooses hyper-parameters: warm, random, grid, sobol, tpe, gp, or that of a plugin.  "
+    "[default: warm]",
+)
 @click.option("--param", "params", metavar="K=V", multiple=True, help="Fix a hyper-parameter.")
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")

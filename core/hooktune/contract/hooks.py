@@ -19,6 +19,8 @@ from hooktune.contract.launch_hooks import launch as launch
 from hooktune.contract.log_hooks import guess_columns as guess_columns
 from hooktune.contract.log_hooks import read_log as read_log
 from hooktune.contract.log_hooks import recognise_log as recognise_log
+from hooktune.contract.search_hooks import propose as propose
+from hooktune.contract.search_hooks import samplers as samplers
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

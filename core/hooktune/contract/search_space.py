@@ -1,11 +1,12 @@
 """What of a class of hyper-parameters is worth searching, and the class as people read it."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from hooktune.contract.fields import accepts, bounds_in_words
+from hooktune.errors import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,6 +28,9 @@ class SearchRange:
     high: float
     log: bool = False
     """Draw the logarithm evenly, for a value whose order of magnitude matters."""
+    when: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What other hyper-parameters have to be, by name, for this one to be searched; otherwise it
+    stays at its default. A tuple holds several values, any of which will do."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
@@ -39,8 +43,18 @@ class SearchRange:
                 "out log=True."
             )
 
+    def applies(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether it is searched beside these hyper-parameters."""
+        return _applies(self.when, params)
+
+    @property
+    def condition_in_words(self) -> str:
+        """When it is searched, such as `kind is a or b`."""
+        return _in_words(self.when)
+
     def __str__(self) -> str:
-        return f"SearchRange({self.low}, {self.high}{', log=True' if self.log else ''})"
+        log, when = ", log=True" if self.log else "", _when_in_code(self.when)
+        return f"SearchRange({self.low}, {self.high}{log}{when})"
 
 
 @dataclass(frozen=True)
@@ -52,13 +66,24 @@ class SearchChoices:
     """
 
     values: tuple[Any, ...]
+    when: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """As that of a `SearchRange`."""
 
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError("SearchChoices has no values to choose among. Name one at least.")
 
+    def applies(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether it is searched beside these hyper-parameters."""
+        return _applies(self.when, params)
+
+    @property
+    def condition_in_words(self) -> str:
+        """When it is searched, such as `kind is a or b`."""
+        return _in_words(self.when)
+
     def __str__(self) -> str:
-        return f"SearchChoices({self.values})"
+        return f"SearchChoices({self.values}{_when_in_code(self.when)})"
 
 
 SearchMark = SearchRange | SearchChoices
@@ -90,34 +115,83 @@ def describe_hyper_parameters(space: "type[BaseModel] | None") -> list[HyperPara
     return [
         HyperParameter(
             name,
-            _type_in_words(field.annotation),
-            field.get_default(call_default_factory=True, validated_data={}),
-            bounds_in_words(field),
-            search_mark(field),
-            field.description or "",
+            _type_in_words(info.annotation),
+            info.get_default(call_default_factory=True, validated_data={}),
+            bounds_in_words(info),
+            search_mark(info),
+            info.description or "",
         )
-        for name, field in space.model_fields.items()
+        for name, info in space.model_fields.items()
     ]
 
 
-def search_mark(field: "FieldInfo") -> SearchMark | None:
+def search_mark(info: "FieldInfo") -> SearchMark | None:
     """Return what a field's values are drawn from; None where it is not searched."""
-    marks = [mark for mark in field.metadata if isinstance(mark, SearchMark)]
+    marks = [mark for mark in info.metadata if isinstance(mark, SearchMark)]
     return marks[-1] if marks else None
 
 
 def refused_draws(space: "type[BaseModel]") -> Iterator[str]:
-    """Say which search marks hold a value that their own fields refuse."""
-    for name, field in space.model_fields.items():
-        mark = search_mark(field)
-        values = (mark.low, mark.high) if isinstance(mark, SearchRange) else ()
-        values = mark.values if isinstance(mark, SearchChoices) else values
-        for value in values:
+    """Say what is wrong with the search marks of a class, which is told when it is declared."""
+    for name, info in space.model_fields.items():
+        mark = search_mark(info)
+        if mark is None:
+            continue
+        ends = (mark.low, mark.high) if isinstance(mark, SearchRange) else mark.values
+        for value in ends:
             if not accepts(space, name, value):
                 yield (
                     f"{name!r} is searched at {value!r}, which its own bounds refuse. Mark only "
                     "what is allowed with SearchRange or SearchChoices."
                 )
+        yield from _problems_of_condition(space, name, mark)
+
+
+def _problems_of_condition(space: "type[BaseModel]", name: str, mark: SearchMark) -> Iterator[str]:
+    for other, wanted in mark.when.items():
+        if other not in space.model_fields:
+            known = did_you_mean(other, space.model_fields)
+            yield f"{name!r} is searched depending on {other!r}, which is no field. {known}"
+            continue
+        for value in wanted if isinstance(wanted, tuple) else (wanted,):
+            if not accepts(space, other, value):
+                yield (
+                    f"{name!r} is searched where {other!r} is {value!r}, which that field refuses. "
+                    "Name values that it takes."
+                )
+        if name in _depends_on(space, other):
+            yield f"{name!r} is searched depending on {other!r}, which depends on it in turn."
+
+
+def _depends_on(space: "type[BaseModel]", name: str) -> set[str]:
+    """Return all that a field's being searched depends on, itself among them."""
+    found, left = set[str](), [name]
+    while left:
+        each = left.pop()
+        info = space.model_fields.get(each)
+        if each not in found and info is not None:
+            mark = search_mark(info)
+            left += [] if mark is None else list(mark.when)
+        found.add(each)
+    return found
+
+
+def _applies(when: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    return all(
+        params.get(name) in wanted if isinstance(wanted, tuple) else params.get(name) == wanted
+        for name, wanted in when.items()
+    )
+
+
+def _in_words(when: Mapping[str, Any]) -> str:
+    return " and ".join(
+        f"{name} is {' or '.join(map(str, wanted)) if isinstance(wanted, tuple) else wanted}"
+        for name, wanted in when.items()
+    )
+
+
+def _when_in_code(when: Mapping[str, Any]) -> str:
+    return f", when={dict(when)}" if when else ""
 
 
 def _type_in_words(annotation: Any) -> str:

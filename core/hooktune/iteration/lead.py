@@ -19,6 +19,7 @@ from hooktune.iteration.one_run import run_once
 from hooktune.iteration.plan import Plan, PlannedRun, make_plan
 from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult
+from hooktune.iteration.run_search import Chosen
 from hooktune.iteration.sharing import share_out
 from hooktune.iteration.starting_run import model_address
 from hooktune.iteration.takeover import end_dead_runs, sweep
@@ -141,7 +142,7 @@ def _measure_start(
             model = host.initial_model(
                 MethodSettings(plan.initial_model, settings.seed, request.device or "cpu")
             )
-    depth = always_frozen(model, [*plan.todo])
+    depth = always_frozen(model, plan.possible_sets())
     if group.size > 1:
         group.share(BeginIteration(packed_model(model), settings, depth, plan.judged))
     shelf = None if group.size > 1 else Shelf.given(lambda: fingerprint(model).hex())
@@ -184,16 +185,24 @@ def _do_runs(
 ) -> IterationResult:
     """Do the runs that are left to do, beside other processes that do the same."""
     works = {planned.key: planned for planned in plan.runs(iteration.starting_run)}
+    attempted = 0
 
     def do(planned: PlannedRun, claim: Claim) -> None:
+        nonlocal attempted
+
+        def choose() -> Chosen | None:
+            return plan.search.choose(planned.number, tracker.runs(iteration), iteration)
+
         with tracker.sending_rest():
             run = run_once(
-                tracker, iteration, start, planned, stop, claim, request.checkpoint_every
+                tracker, iteration, start, planned, choose, stop, claim, request.checkpoint_every
             )
-        tell_run_finished(tracker, host, iteration, run)
+        if run is not None:
+            attempted += 1
+            tell_run_finished(tracker, host, iteration, run)
 
     group, host = start.encoder.group, start.evaluator.host
-    attempted = share_out(
+    share_out(
         tracker,
         iteration,
         works,

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +29,8 @@ from hooktune.iteration.deleted import refuse_deleted
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
+from hooktune.iteration.run_search import Chosen
+from hooktune.iteration.search import run_name
 from hooktune.iteration.runs_at_work import RecordedSteps
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
@@ -40,6 +43,8 @@ from hooktune.tracking.records import STARTING_METRICS_TAG, EndStatus, to_json
 
 logger = logging.getLogger(__name__)
 
+_CHOICE: Final = "choice"
+"""What is claimed to choose a run's hyper-parameters."""
 _VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
 
 
@@ -48,40 +53,49 @@ def run_once(
     iteration: Iteration,
     start: StartingPoint,
     planned: PlannedRun,
+    choose: Callable[[], Chosen | None],
     stop: Event,
     claim: Claim,
     checkpoint_every: float,
-) -> RunRecord:
+) -> RunRecord | None:
     """Do one run, or the rest of one whose process died; what it has tracked stays.
 
     Args:
         tracker: The tracking store.
         iteration: The iteration, as the store has it.
         start: What the run starts from and is compared with.
-        planned: What is to be done.
+        planned: Which run it is.
+        choose: Chooses its hyper-parameters, from what other runs have come to.
         stop: Set from outside to end it.
         claim: That of the run's key, which this process holds.
         checkpoint_every: After how many seconds its state is kept.
 
     Returns:
-        The run as it ended.
+        The run as it ended; None where nothing is left to try.
 
     Raises:
         ClaimLostError: Another process took this one for dead, and has the run now.
         RunDeletedError: Somebody deleted it in MLflow.
     """
-    params, title = planned.params, planned.title
-    host, settings = start.evaluator.host, iteration.settings
-    values, facts = json_values(params), _facts(iteration, start)
-    run = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
-    if run is not None and run.status != "RUNNING":
-        return run
-    stored = None if run is None else tracker.stored_points(run)
-    if run is None:
-        run = tracker.start_run(
-            iteration, planned.name, planned.key, values, facts, plugin_tags(host)
-        )
-    logger.info("%s: %s", title, run.name)
+    title, host, settings = planned.title, start.evaluator.host, iteration.settings
+    facts = _facts(iteration, start)
+    # Two that choose at once would not know of each other, and might try the same.
+    with tracker.claims(iteration).claimed(_CHOICE):
+        chosen = choose()
+        if chosen is None:
+            logger.info("%s is not done: there is nothing more to try", title)
+            return None
+        params, values = chosen.params, json_values(chosen.params)
+        run = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
+        if run is not None and run.status != "RUNNING":
+            return run
+        stored = None if run is None else tracker.stored_points(run)
+        if run is None:
+            code = host.method.version if host.method.from_file else None
+            tags = {**plugin_tags(host), **chosen.tags}
+            name = run_name(params, code)
+            run = tracker.start_run(iteration, name, planned.key, values, facts, tags)
+    logger.info("%s: %s (%s)", title, run.name, chosen.origin)
     last_time = stored.last_time if stored else 0
     metric_log = tracker.metric_log(run, last_time, claim.check_before_writing)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,14 +28,16 @@ from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
 from hooktune.evaluation.judged import judged_queries
 from hooktune.iteration.request import Request
-from hooktune.iteration.run_keys import RunKeys, json_values
-from hooktune.iteration.search import first_params, parse_params
+from hooktune.iteration.run_keys import RunKeys
+from hooktune.iteration.run_search import Chosen, RunSearch
+from hooktune.iteration.search import parse_params, run_name
 from hooktune.iteration.starting_run import find_starting_run
 from hooktune.iteration.takeover import KeyOf
+from hooktune.iteration.trials import earlier_trials
 from hooktune.naming import IterationName, iteration_name
 from hooktune.plugin.host import Host
+from hooktune.plugin.samplers import DEFAULT_SAMPLER
 from hooktune.tracking import Iteration, RunRecord, Tracker
-from hooktune.tracking.models.best import top_params
 from hooktune.tracking.records import hyper_parameters_text
 
 if TYPE_CHECKING:
@@ -46,16 +48,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of an iteration that is to be done."""
+    """One run of an iteration that is to be done; what it tries is chosen when it begins."""
 
+    number: int
+    """Its number in its search, from 0."""
     key: str
     """Tells what it does: same key, same work."""
     title: str
     """What progress and messages call it."""
-    name: str
-    """What the store calls it: the hyper-parameters that differ, and a method file's digest."""
-    params: "BaseModel | None"
-    """Its hyper-parameters; None for a method without any."""
     key_of: KeyOf = field(repr=False)
     """Returns the key of a stored run."""
 
@@ -74,31 +74,41 @@ class Plan:
     """The folder or hub name to make the initial model of; None leaves it to the method."""
     split: Split = field(repr=False)
     """Which sessions of the batch are trained on, and which are tested with."""
-    todo: tuple["BaseModel | None", ...]
-    """The sets of hyper-parameters to run; one that is None for a method without any."""
-    keys: RunKeys
-    """Tells the runs apart."""
+    search: RunSearch
+    """Chooses what the runs try, and tells them apart."""
+    todo: tuple[int, ...]
+    """The numbers of the runs to do."""
     done: tuple[RunRecord, ...]
-    """The finished runs of the other sets that are asked for."""
+    """The finished runs among those that are asked for."""
+    runs_before: tuple[RunRecord, ...] = field(default=(), repr=False)
+    """All runs that the iteration has."""
     judged: JudgedQueries | None = field(default=None, repr=False)
     """What the judgements say of the batch's items, where there are any."""
 
     def runs(self, starting_run: str) -> list[PlannedRun]:
         """Return the runs to do, once it is known which run's model they start from."""
+        keys, total = self.search.keys, len(self.search.numbers)
         return [
             PlannedRun(
-                self.keys.of_params(params, starting_run),
-                f"run {number}/{len(self.todo)}",
-                run_name(params, self.keys.code),
-                params,
+                number,
+                keys.of_number(number, starting_run),
+                f"run {number + 1}/{total}",
                 self.key_of(starting_run),
             )
-            for number, params in enumerate(self.todo, start=1)
+            for number in self.todo
         ]
 
     def key_of(self, starting_run: str) -> KeyOf:
         """Return what gives the keys of stored runs, which started from this run's model."""
-        return partial(self.keys.of_run, starting_run=starting_run)
+        return partial(self.search.keys.of_run, starting_run=starting_run)
+
+    def possible_sets(self) -> "list[BaseModel | None]":
+        """Return sets that hold each value that any run to do may have."""
+        return self.search.possible_sets(self.runs_before)
+
+    def preview(self) -> list[Chosen]:
+        """Return what would be run, were no more known of any run than now."""
+        return [*self.search.preview(self.todo, self.runs_before, self.existing)]
 
     def __str__(self) -> str:
         if self.starting_run is not None:
@@ -110,7 +120,10 @@ class Plan:
             f"{len(self.split.train)} sessions are trained on, {len(self.split.test)} tested with"
             + (f", {len(held)} measured once." if len(held := self.split.holdout) else "."),
             *self.settings.in_words(),
-            *(f"to run: {run_name(params, self.keys.code)}" for params in self.todo),
+            *(
+                f"to run: {run_name(chosen.params, self.search.keys.code)} ({chosen.origin})"
+                for chosen in self.preview()
+            ),
             *(f"run before: {run.name}" for run in self.done),
         ]
         return "\n".join(lines)
@@ -143,26 +156,12 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     )
     if existing is None:
         tracker.check_is_free(name)
-        previous = tracker.starting_model(name.method)
-    else:
-        previous = tracker.run(existing.previous_run) if existing.previous_run else None
-    candidates = choose_params(tracker, host, request, settings.seed, previous)
-    keys = RunKeys.of_host(host)
-    finished = {
-        keys.of_run(run, existing.starting_run): run
-        for run in (tracker.runs(existing) if existing else ())
-        if existing and run.status == "FINISHED"
-    }
-    todo: list[BaseModel | None] = []
-    done: list[RunRecord] = []
-    for params in candidates:
-        key = keys.of_params(params, existing.starting_run) if existing else ""
-        if (run := finished.get(key)) is None:
-            hyper_parameters_text(json_values(params))
-            todo.append(params)
-        else:
-            done.append(run)
+    runs = tuple(tracker.runs(existing)) if existing else ()
+    search = _make_search(tracker, host, request, settings.seed, existing, runs)
+    finished = {search.keys.number_of(run): run for run in runs if run.status == "FINISHED"}
+    todo = tuple(number for number in search.numbers if number not in finished)
     if todo:
+        hyper_parameters_text(search.defaults)
         _check_judgements(name, settings, judged)
     if existing and todo and starting_run and not tracker.has_model(starting_run):
         raise RequestError(
@@ -170,10 +169,39 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
             "deleted when a better one replaced it, so that no further runs can be compared with "
             "the finished ones. Release another batch to go on."
         )
+    done = tuple(finished[number] for number in search.numbers if number in finished)
     return Plan(
-        name, settings, existing, starting_run, request.initial_model, split, tuple(todo), keys,
-        tuple(done), judged,
+        name, settings, existing, starting_run, request.initial_model, split, search, todo, done,
+        runs, judged,
     )  # fmt: skip
+
+
+def _make_search(
+    tracker: Tracker,
+    host: Host,
+    request: Request,
+    seed: int,
+    existing: Iteration | None,
+    runs: tuple[RunRecord, ...],
+) -> RunSearch:
+    """Settle which runs are asked for, and who chooses what they try.
+
+    Raises:
+        RequestError: A hyper-parameter that the user gave does not exist or has a wrong value, or
+            there is no such sampler.
+    """
+    space = host.hyper_parameters()
+    fixed = parse_params(space, request.params)
+    sampler = request.search
+    if sampler is not None:
+        host.samplers.check(sampler)
+    elif DEFAULT_SAMPLER in host.samplers.names():
+        sampler = DEFAULT_SAMPLER
+    elif space is not None:
+        logger.warning("no plugin chooses hyper-parameters, so that only the defaults are run")
+    keys = RunKeys.of_host(host, fixed).adopting(runs)
+    earlier = earlier_trials(tracker, existing, host.method.name, space, fixed)
+    return RunSearch(space, fixed, host.samplers, sampler, request.max_runs, seed, keys, earlier)
 
 
 def settle_settings(
@@ -228,54 +256,6 @@ def _with_holdout(settings: IterationSettings, batch: Batch) -> IterationSetting
     return settings.model_copy(update={"holdout_ratio": HOLDOUT_RATIO})
 
 
-def choose_params(
-    tracker: Tracker, host: Host, request: Request, seed: int, previous_run: RunRecord | None
-) -> list["BaseModel | None"]:
-    """Return the sets of hyper-parameters to run, the first one first.
-
-    They are drawn from the method's search space where there was no iteration before, and are
-    those of its best runs where there was one; what the user fixed holds in every case.
-
-    Raises:
-        RequestError: A hyper-parameter that the user gave does not exist or has a wrong value.
-    """
-    space = host.hyper_parameters()
-    fixed = parse_params(space, request.params)
-    if space is None:
-        return [None]
-    proven = []
-    if previous_run is not None and previous_run.batch_id is not None:
-        previous = tracker.iteration(iteration_name(previous_run.method, previous_run.batch_id))
-        if previous is not None and previous.name.method == host.method.name:
-            proven = _still_valid(
-                space, top_params(previous, tracker.runs(previous), request.max_runs), fixed
-            )
-    return [*(proven or first_params(space, request.max_runs, seed, fixed))]
-
-
-def run_name(params: "BaseModel | None", code: str | None) -> str:
-    """Name a run by what tells it apart from the others of its iteration.
-
-    Args:
-        params: Its hyper-parameters.
-        code: The digest of a method in a file, which changes with every edit; None for others.
-    """
-    return describe_params(params) + ("" if code is None else f" ({code})")
-
-
-def describe_params(params: "BaseModel | None") -> str:
-    """Name a set of hyper-parameters by what differs from the defaults."""
-    if params is None:
-        return "defaults"
-    fields = type(params).model_fields
-    changed = [
-        f"{name}={getattr(params, name)}"
-        for name, info in fields.items()
-        if getattr(params, name) != info.get_default(call_default_factory=True, validated_data={})
-    ]
-    return ", ".join(changed) or "defaults"
-
-
 def _check_judgements(
     name: IterationName, settings: IterationSettings, judged: JudgedQueries | None
 ) -> None:
@@ -295,21 +275,3 @@ def _check_recorded_scores(batch: Batch, settings: IterationSettings) -> None:
             f"{missing} of {batch.sessions.result_count} results of batch {batch.batch_id} have no "
             "recorded rank score. Measure from the starting model instead: --baseline starting."
         )
-
-
-def _still_valid(
-    space: "type[BaseModel]", recorded: list[dict[str, Any]], fixed: Mapping[str, Any]
-) -> "list[BaseModel]":
-    """Return recorded sets that today's version of the method still takes, without repetitions."""
-    from pydantic import ValidationError
-
-    valid: list[BaseModel] = []
-    for values in recorded:
-        try:
-            params = space.model_validate({**values, **fixed})
-        except ValidationError as error:
-            logger.warning("hyper-parameters of the last iteration do not fit any more: %s", error)
-            continue
-        if params not in valid:
-            valid.append(params)
-    return valid

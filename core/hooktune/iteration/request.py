@@ -23,6 +23,9 @@ class RunOptions(AskedSettings, total=False):
     """How many sets of hyper-parameters at most; 4 by default."""
     params: Mapping[str, Any] | None
     """Hyper-parameters that hold in all runs, by name."""
+    search: str | None
+    """Who chooses the hyper-parameters that are not fixed, such as `random` or `tpe`; `warm` by
+    default."""
     start: str | None
     """The model to tune: `initial`, `last` (the best one of the method's last finished iteration;
     the default) or the id of a run that has a model."""
@@ -42,6 +45,8 @@ class Request:
 
     max_runs: int = DEFAULT_MAX_RUNS
     params: Mapping[str, Any] = field(default_factory=dict)
+    search: str | None = None
+    """The name of a sampler."""
     start: str | None = None
     """`initial`, `last` or the id of a run."""
     settings: AskedSettings = field(default_factory=AskedSettings)

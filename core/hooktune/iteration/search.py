@@ -1,84 +1,13 @@
-"""The hyper-parameters of the next runs, and the reading of those that a user gives."""
+"""The hyper-parameters that a user gives, and the names of sets of them."""
 
 import json
-import logging
-import math
-import random
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
 from hooktune.contract.fields import allowed_in_words, reason_in_words
-from hooktune.contract.search_space import SearchChoices, SearchMark, search_mark
 from hooktune.errors import RequestError, did_you_mean
-
-logger = logging.getLogger(__name__)
-
-_SIGNIFICANT_DIGITS: Final = 3
-_DRAWS_PER_SET: Final = 50
-
-
-def first_params(
-    model_class: type[BaseModel], count: int, seed: int, fixed: Mapping[str, Any]
-) -> list[BaseModel]:
-    """Return the sets of hyper-parameters that an iteration tries when nothing is known yet.
-
-    The first one holds the defaults, the others random draws of what is marked `SearchRange` or
-    `SearchChoices`; a draw that a validator of the class refuses is made again. A longer list
-    begins with the shorter one of the same seed.
-
-    Args:
-        model_class: What a method's `hyper_parameters` returned.
-        count: How many sets.
-        seed: The seed of the draws.
-        fixed: Parameters that have the same value in every set, as `parse_params` returns them.
-
-    Returns:
-        Different sets; fewer than asked for where no more were found, in so many draws.
-    """
-    generator = random.Random(seed)
-    searched = {
-        name: mark
-        for name, field in model_class.model_fields.items()
-        if name not in fixed and (mark := search_mark(field)) is not None
-    }
-    found, refusal = [model_class(**fixed)][:count], ""
-    for _ in range(_DRAWS_PER_SET * count if searched else 0):
-        if len(found) == count:
-            break
-        drawn = {
-            name: _draw(mark, model_class.model_fields[name], generator)
-            for name, mark in searched.items()
-        }
-        try:
-            params = model_class(**fixed, **drawn)
-        except ValidationError as error:
-            refusal = "; ".join(reason_in_words(problem) for problem in error.errors())
-            continue
-        if params not in found:
-            found.append(params)
-    if refusal and len(found) < count:
-        logger.warning(
-            "only %d of %d sets of hyper-parameters were found, as %s refuses many draws, such as "
-            "one for this reason: %s. Narrow its search ranges to what fits together.",
-            len(found), count, model_class.__name__, refusal,
-        )  # fmt: skip
-    return found
-
-
-def _draw(mark: SearchMark, field: FieldInfo, generator: random.Random) -> Any:
-    if isinstance(mark, SearchChoices):
-        return generator.choice(mark.values)
-    if mark.log:
-        value = math.exp(generator.uniform(math.log(mark.low), math.log(mark.high)))
-    else:
-        value = generator.uniform(mark.low, mark.high)
-    if field.annotation is int or field.annotation == int | None:
-        return min(max(round(value), math.ceil(mark.low)), math.floor(mark.high))
-    rounded = float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
-    return min(max(rounded, mark.low), mark.high)
 
 
 def parse_params(model_class: type[BaseModel] | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,3 +72,26 @@ def _readings(given: Any) -> list[Any]:
 
 def _named(given: Mapping[str, Any]) -> str:
     return ", ".join(repr(name) for name in given)
+
+
+def run_name(params: BaseModel | None, code: str | None) -> str:
+    """Name a run by what tells it apart from the others of its iteration.
+
+    Args:
+        params: Its hyper-parameters.
+        code: The digest of a method in a file, which changes with every edit; None for others.
+    """
+    return describe_params(params) + ("" if code is None else f" ({code})")
+
+
+def describe_params(params: BaseModel | None) -> str:
+    """Name a set of hyper-parameters by what differs from the defaults."""
+    if params is None:
+        return "defaults"
+    fields = type(params).model_fields
+    changed = [
+        f"{name}={getattr(params, name)}"
+        for name, info in fields.items()
+        if getattr(params, name) != info.get_default(call_default_factory=True, validated_data={})
+    ]
+    return ", ".join(changed) or "defaults"

@@ -39,7 +39,10 @@ REQUIRED_HOOKS: Final[dict[str, PluginKind]] = {
 ObserverHook = Literal["run_finished", "iteration_finished", "promoted"]
 OBSERVER_HOOKS: Final[tuple[ObserverHook, ...]] = get_args(ObserverHook)
 """The hooks that are told of something; an implementation that fails stops nothing."""
-SHARED_HOOKS: Final = ("compute_metrics", "describe_metrics", "report_sections", *OBSERVER_HOOKS)
+SHARED_HOOKS: Final = (
+    "compute_metrics", "describe_metrics", "report_sections", "samplers", "propose",
+    *OBSERVER_HOOKS,
+)  # fmt: skip
 """The hooks that an extension may implement too; all others it may only wrap."""
 OWN_HOOKS: Final[dict[PluginKind, tuple[str, ...]]] = {
     "log reader": ("recognise_log", "guess_columns", "read_log"),

@@ -33,6 +33,7 @@ from hooktune.plugin.checks import (
 from hooktune.plugin.descriptions import problem_of_descriptions
 from hooktune.plugin.guard import broken_contract, guarded
 from hooktune.plugin.measured import Measured, problem_of_measured, read_measured
+from hooktune.plugin.samplers import Samplers
 from hooktune.plugin.sections import problem_of_sections
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_GIVING_HOOKS: Final = ("compute_metrics", "describe_metrics", "report_sections")
+_GIVING_HOOKS: Final = (
+    "compute_metrics", "describe_metrics", "report_sections", "samplers", "propose",
+)  # fmt: skip
 
 
 class Host:
@@ -112,6 +115,8 @@ class Host:
             }
             for hook, of_hook in givers.items()
         }
+        self.samplers = Samplers(self._callers["samplers"], self._callers["propose"])
+        """Propose the hyper-parameters of runs."""
 
     @property
     def failures(self) -> tuple[PluginFailure, ...]:

@@ -16,6 +16,7 @@ from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.processes import describe_process
 from hooktune.tracking.holdouts import HOLDOUT_TAG, Holdout
+from hooktune.tracking.search_tags import PROPOSED_BY_TAG
 from hooktune.tracking.tag_values import json_object, metrics_in, whole_number
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ class RunRecord(Record):
     def held_back(self) -> str | None:
         """Why a guard keeps the run from being the best; None where none does."""
         return self.tags.get(HELD_BACK_TAG)
+
+    @property
+    def proposed_by(self) -> str | None:
+        """Where its hyper-parameters come from; None for runs of earlier versions."""
+        return self.tags.get(PROPOSED_BY_TAG)
 
     @property
     def intervals(self) -> dict[str, Interval]:

@@ -1,0 +1,40 @@
+"""What a run's tags tell of the search that it belongs to."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+RUN_NUMBER_TAG: Final = "hooktune.run_number"
+SEARCHED_TAG: Final = "hooktune.searched"
+PROPOSED_BY_TAG: Final = "hooktune.proposed_by"
+AVERAGE_TAG: Final = "hooktune.average_of"
+"""Of a run whose model is the mean of others', and which so says nothing of its params."""
+
+
+def search_tags(number: int, searched: tuple[str, ...], proposed_by: str) -> dict[str, str]:
+    """Return the tags of a run that a search has proposed.
+
+    Args:
+        number: Its number in the search, from 0.
+        searched: The hyper-parameters that the search chose, whatever it chose.
+        proposed_by: Where they come from, in words.
+    """
+    return {
+        RUN_NUMBER_TAG: str(number),
+        SEARCHED_TAG: json.dumps(searched),
+        PROPOSED_BY_TAG: proposed_by,
+    }
+
+
+def run_number(tags: Mapping[str, str]) -> int | None:
+    """Return a run's number in its search; None for runs of earlier versions, and for averages."""
+    text = tags.get(RUN_NUMBER_TAG, "")
+    return int(text) if text.isdecimal() else None
+
+
+def searched_names(tags: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the hyper-parameters that a run's search has chosen."""
+    try:
+        return frozenset(map(str, json.loads(tags.get(SEARCHED_TAG, "[]"))))
+    except (ValueError, TypeError):
+        return frozenset()
