@@ -151,6 +151,8 @@ def iterations_table(iterations: Sequence["Iteration"]) -> Table:
 
 def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     """Lay out the runs of an iteration below its starting model, by its main metric."""
+    from hooktune.tracking.search_tags import pruned_after
+
     main = iteration.settings.main_metric
     shown = iteration.settings.shown_metrics
     ordered = sorted(runs, key=lambda run: (*main.sort_key(run.metrics.get(main.name)), run.run_id))
@@ -162,7 +164,8 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
     rows = [("start", "starting model", *origin, "", *before, None, iteration.starting_run)]
     for run in ordered:
         mark = "best" if run.run_id == iteration.best_run else ""
-        mark = "held back" if run.held_back else mark
+        if run.held_back:
+            mark = "held back" if pruned_after(run.tags) is None else "stopped"
         mark += " !" if run.warning else ""
         fit_seconds = run.metrics.get("fit_seconds")
         seconds = None if fit_seconds is None else f"{fit_seconds:.0f}"

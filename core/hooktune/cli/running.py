@@ -58,6 +58,14 @@ What to do next:
     help="Who chooses hyper-parameters: warm, random, grid, sobol, tpe, gp, or that of a plugin.  "
     "[default: warm]",
 )
+@click.option(
+    "--prune",
+    type=click.Choice(["none", "queries", "median"]),
+    help="Stop a run that falls behind: by the test queries, or the median of the others.  "
+    "[default: none]",
+)
+@click.option("--budget", metavar="TIME", help="Begin no run after so long, such as 90m or 2h.")
+@click.option("--patience", type=int, metavar="N", help="Stop after N runs without a better one.")
 @click.option("--param", "params", metavar="K=V", multiple=True, help="Fix a hyper-parameter.")
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")

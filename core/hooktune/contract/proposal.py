@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TrialState = Literal["finished", "running", "pruned", "failed"]
 
+STEPS_OF_A_RUN: Final = 1000
 _SIGNIFICANT_DIGITS: Final = 3
 
 
@@ -81,7 +82,7 @@ class Trial:
     """The main metric, turned so that more is better; known of a finished run, and of no other. A
     run that a guard holds back has no more than the starting model."""
     steps: dict[int, float] = field(default_factory=dict)
-    """Its values at steps in between, turned alike; of a pruned run."""
+    """Of a pruned run its value, turned alike, by how many thousandths of its training it had."""
     run_id: str = ""
 
 

@@ -1,6 +1,7 @@
 """The work of one iteration, from what was asked to the one model that is kept."""
 
 import logging
+from collections.abc import Iterable
 from threading import Event
 
 from hooktune.contract.listing import Listing
@@ -14,6 +15,7 @@ from hooktune.evaluation.report.report import keep_report
 from hooktune.iteration.deleted import refusing_deleted
 from hooktune.iteration.fingerprint import fingerprint
 from hooktune.iteration.holdout import measure_holdout
+from hooktune.iteration.limits import Limits, seconds_of
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
 from hooktune.iteration.one_run import run_once
 from hooktune.iteration.plan import Plan, PlannedRun, make_plan
@@ -26,7 +28,7 @@ from hooktune.iteration.takeover import end_dead_runs, sweep
 from hooktune.plugin.host import Host
 from hooktune.processes import sweep_scratch
 from hooktune.progress import phase
-from hooktune.tracking import Iteration, Tracker
+from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import INITIAL_MODEL_TAG, starting_metrics_text
 from hooktune.training.encoder import TextEncoder
@@ -65,15 +67,27 @@ def run_iteration(
         plan = make_plan(tracker, host, batch, request)
     for run in plan.done:
         logger.info("done before, and not run again: %s", run.name)
-    while plan.existing is None or plan.todo:
+    budget = None if request.budget is None else seconds_of(request.budget)
+    limits = Limits(budget, request.patience)
+    while plan.existing is None or (
+        plan.todo and not _is_enough(limits, plan, plan.existing, plan.runs_before)
+    ):
         start = _measure_start(tracker, plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
         if iteration is not None:
             with refusing_deleted(tracker, iteration):
-                return _do_runs(tracker, batch, iteration, plan, start, request, stop)
+                return _do_runs(tracker, batch, iteration, plan, start, request, limits, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
     return _finish(tracker, host, batch, plan, plan.existing, request, attempted=0)
+
+
+def _is_enough(limits: Limits, plan: Plan, iteration: Iteration, runs: Iterable[RunRecord]) -> bool:
+    """Tell whether no further run is to begin, and say why."""
+    reason = limits.reached(iteration, runs, plan.search.keys)
+    if reason:
+        logger.info("no further run begins: %s", reason)
+    return bool(reason)
 
 
 def plan_work(tracker: Tracker, host: Host, batch: Batch, request: Request) -> Plan:
@@ -181,6 +195,7 @@ def _do_runs(
     plan: Plan,
     start: StartingPoint,
     request: Request,
+    limits: Limits,
     stop: Event,
 ) -> IterationResult:
     """Do the runs that are left to do, beside other processes that do the same."""
@@ -195,8 +210,9 @@ def _do_runs(
 
         with tracker.sending_rest():
             run = run_once(
-                tracker, iteration, start, planned, choose, stop, claim, request.checkpoint_every
-            )
+                tracker, iteration, start, planned, choose, stop, claim,
+                request.checkpoint_every, request.prune,
+            )  # fmt: skip
         if run is not None:
             attempted += 1
             tell_run_finished(tracker, host, iteration, run)
@@ -210,6 +226,7 @@ def _do_runs(
         stop,
         on_wait=lambda: group.share(StillWaiting()),
         key_of=plan.key_of(iteration.starting_run),
+        is_enough=lambda: _is_enough(limits, plan, iteration, tracker.runs(iteration)),
     )
     if stop.is_set():
         result = _result(tracker, iteration, attempted)

@@ -25,6 +25,8 @@ from hooktune.evaluation.judged import JUDGED_FILE, judged_figures, judged_inter
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
+from hooktune.iteration.courses import RunCourse, keep_course, make_pruner, pruned_tags
+from hooktune.iteration.limits import NO_PRUNING, PruneKind
 from hooktune.iteration.deleted import refuse_deleted
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
@@ -57,6 +59,7 @@ def run_once(
     stop: Event,
     claim: Claim,
     checkpoint_every: float,
+    prune: PruneKind = NO_PRUNING,
 ) -> RunRecord | None:
     """Do one run, or the rest of one whose process died; what it has tracked stays.
 
@@ -69,6 +72,7 @@ def run_once(
         stop: Set from outside to end it.
         claim: That of the run's key, which this process holds.
         checkpoint_every: After how many seconds its state is kept.
+        prune: By what it is told whether it falls behind others and is stopped.
 
     Returns:
         The run as it ended; None where nothing is left to try.
@@ -108,6 +112,11 @@ def run_once(
             seeded_alone(settings.seed),
         ):
             group.share(BeginRun(None if params is None else values, work))
+            course = RunCourse(
+                settings.main_metric,
+                start.evaluator.sessions.query_index,
+                make_pruner(tracker, iteration, prune),
+            )
             active = TrackedRun(
                 settings.seed,
                 settings.main_metric,
@@ -120,6 +129,7 @@ def run_once(
                 stored,
                 group,
                 start.scores,
+                course,
             )
             model = host.fit_batch(
                 active, copy.deepcopy(start.encoder.model), start.training, params
@@ -132,6 +142,11 @@ def run_once(
         claim.confirm()
         if stop.is_set():
             return _end_run(tracker, run, host, claim, "KILLED", "stopped")
+        if active.is_pruned:
+            logger.info("%s was stopped: %s", title, course.reason)
+            tracker.tag(run, pruned_tags(course))
+            return _end_run(tracker, run, host, claim, "FINISHED")
+        keep_course(tracker, run, course.course)
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         _record_evidence(tracker, iteration, run, start, evaluation)

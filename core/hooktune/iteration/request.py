@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from hooktune.contract.settings import AskedSettings, IterationSettings, check_settings
 from hooktune.data.judgements import Judgements, read_judgements
 from hooktune.errors import RequestError, did_you_mean
+from hooktune.iteration.limits import NO_PRUNING, PruneKind, seconds_of
 
 DEFAULT_MAX_RUNS: Final = 4
 DEFAULT_CHECKPOINT_EVERY: Final = 300.0  # seconds: what may have to be done again
@@ -26,6 +27,13 @@ class RunOptions(AskedSettings, total=False):
     search: str | None
     """Who chooses the hyper-parameters that are not fixed, such as `random` or `tpe`; `warm` by
     default."""
+    prune: PruneKind | None
+    """How a run is stopped that falls behind: by the test `queries`, by the `median` of the other
+    runs, or not at all (`none`, the default)."""
+    budget: str | float | None
+    """After how much time no new run begins: seconds, or such as `90m` or `2h`."""
+    patience: int | None
+    """After how many runs without a better one no new run begins."""
     start: str | None
     """The model to tune: `initial`, `last` (the best one of the method's last finished iteration;
     the default) or the id of a run that has a model."""
@@ -47,6 +55,10 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     search: str | None = None
     """The name of a sampler."""
+    prune: PruneKind = NO_PRUNING
+    budget: str | float | None = None
+    """Seconds, or a text with a unit."""
+    patience: int | None = None
     start: str | None = None
     """`initial`, `last` or the id of a run."""
     settings: AskedSettings = field(default_factory=AskedSettings)
@@ -65,6 +77,16 @@ class Request:
             )
         if not isinstance(self.max_runs, int) or self.max_runs < 1:
             raise RequestError(f"At least one run is needed, and {self.max_runs!r} is asked for.")
+        kinds = get_args(PruneKind)
+        if self.prune not in kinds:
+            known = did_you_mean(str(self.prune), kinds)
+            raise RequestError(f"There is no pruning {self.prune!r}. {known}")
+        if self.budget is not None:
+            seconds_of(self.budget)
+        if self.patience is not None and (not isinstance(self.patience, int) or self.patience < 1):
+            raise RequestError(
+                f"Patience is a number of runs, 1 at least, and not {self.patience!r}."
+            )
         if not isinstance(self.params, Mapping):
             raise RequestError(f"Hyper-parameters are values by name, and not {self.params!r}.")
         check_settings(self.settings)

@@ -25,6 +25,7 @@ def share_out(
     stop: Event,
     on_wait: Callable[[], object] = lambda: None,
     key_of: KeyOf = RECORDED_KEY,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> int:
     """Do what no other process does, and wait for what others do, until all of it is over.
 
@@ -39,6 +40,7 @@ def share_out(
         stop: Set from outside to end soon.
         on_wait: Called again and again while other processes are waited for.
         key_of: Returns the key of a stored run; by default the one that is recorded on it.
+        is_enough: Tells before each of them whether no further one is to begin.
 
     Returns:
         How many of them this process has done.
@@ -60,7 +62,7 @@ def share_out(
             del left[key]
         done_before = done
         for key, work in list(left.items()):
-            if stop.is_set():
+            if stop.is_set() or is_enough():
                 return done
             claim = claims.try_claim(key)
             if claim is None:

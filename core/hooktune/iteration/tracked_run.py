@@ -1,6 +1,5 @@
 """The run that a method is at work for: where its metrics go, and what it goes on from."""
 
-import hashlib
 import logging
 import math
 import time
@@ -24,6 +23,8 @@ from hooktune.contract.metric import (
 from hooktune.contract.sessions import Floats, Sessions
 from hooktune.errors import HooktuneError, PluginError
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.iteration.courses import RunCourse
+from hooktune.iteration.fingerprint import fingerprint
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.process_group import ALONE, ProcessGroup
 
@@ -95,6 +96,8 @@ class TrackedRun(RunOfProcess):
     group: ProcessGroup = ALONE
     starting_scores: Floats | None = None
     """The starting model's similarity for each result of the test sessions, where it is known."""
+    course: RunCourse | None = None
+    """Follows how the run comes along, and stops it where it falls behind."""
     starting_metrics: dict[str, float] = field(default_factory=dict)
     """What the starting model has under the run's own loss."""
     last_step: int = 0
@@ -108,6 +111,8 @@ class TrackedRun(RunOfProcess):
     def expect_steps(self, count: int) -> None:
         """See `ActiveRun.expect_steps`."""
         self.progress.expect(count)
+        if self.course is not None:
+            self.course.steps = count
 
     def use_loss(self, loss: Callable[[Sessions, Floats], float]) -> None:
         """See `ActiveRun.use_loss`."""
@@ -174,7 +179,7 @@ class TrackedRun(RunOfProcess):
                 those over the whole collection. A checkpoint does not keep the former, so that a
                 model evaluated before it is encoded again.
         """
-        key = _fingerprint(model)
+        key = fingerprint(model)
 
         def known() -> Evaluation | None:
             found = self._evaluations.get(key)
@@ -184,7 +189,7 @@ class TrackedRun(RunOfProcess):
         embedded = None
         if self.evaluator.has_to_search(evaluation, is_last=is_last):
             # What has to end soon is not to begin what is dear.
-            is_stopped = self._lead(self.stop.is_set)
+            is_stopped = self._lead(lambda: self.stop.is_set() or self.is_pruned)
             embedded = None if is_stopped else self.evaluator.embed(model)
         if evaluation is None:
             scores = self.evaluator.scores(model, embedded)
@@ -196,6 +201,8 @@ class TrackedRun(RunOfProcess):
         self.last_step = max(self.last_step, step)
         with self._keeping_failure():
             self._add(evaluation.metrics, step)
+            if self.course is not None and not is_last:
+                self.course.look(step, evaluation.per_session or {})
         return evaluation
 
     @property
@@ -220,6 +227,7 @@ class TrackedRun(RunOfProcess):
                 key.hex(): evaluation.as_json() for key, evaluation in self._evaluations.items()
             },
             "logged_until": self._logged_until(),
+            "course": None if self.course is None else self.course.state(),
         }
         try:
             # Whoever goes on from here does not log again what came before.
@@ -247,6 +255,8 @@ class TrackedRun(RunOfProcess):
             for key, value in own["measured"].items()
             if "sample" in value  # not in checkpoints of earlier versions; measured anew then
         }
+        if self.course is not None:
+            self.course.restore(own.get("course"))
         if self.stored is not None:
             self.stored.expect_after(own["logged_until"])
         logger.info("going on after step %d", found.step)
@@ -254,7 +264,12 @@ class TrackedRun(RunOfProcess):
 
     def should_stop(self) -> bool:
         """See `ActiveRun.should_stop`."""
-        return bool(self._lead(self.stop.is_set))
+        return bool(self._lead(lambda: self.stop.is_set() or self.is_pruned))
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the run has fallen behind others and is to end."""
+        return self.course is not None and self.course.reason is not None
 
     def _lead(self, work: Callable[[], Any]) -> Any:
         """Do what the processes that follow wait for, and tell them what has failed till then."""
@@ -296,27 +311,3 @@ def check_point(metrics: Mapping[str, float], step: int) -> None:
     """
     if problem := problem_of_point(metrics, step):
         raise PluginError(f"The run cannot track this: {problem}.")
-
-
-def _fingerprint(model: "SentenceTransformer") -> bytes:
-    """Return a digest of all that decides a model's embeddings: weights, modules, how it reads."""
-    import torch
-
-    digest = hashlib.blake2b(digest_size=16)
-    settings = [model.prompts, model.default_prompt_name, model.max_seq_length, model.truncate_dim]
-    digest.update(repr(settings).encode())
-    for path, module in model.named_modules():
-        # What torch prints of a module tells its kind and sizes; what it is made of follows.
-        own = "" if any(module.children()) else module.extra_repr()
-        read = {
-            key: value
-            for key, value in vars(module).items()
-            if not key.startswith("_")
-            and key not in ("training", "name_or_path")
-            and isinstance(value, str | int | float | bool | None)
-        }
-        digest.update(f"{path} {type(module).__qualname__} {own} {read}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.digest()

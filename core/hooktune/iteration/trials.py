@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from hooktune.contract.proposal import Trial, TrialState
+from hooktune.contract.proposal import STEPS_OF_A_RUN, Trial, TrialState
 from hooktune.iteration.run_keys import json_values
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models.best import rank
-from hooktune.tracking.search_tags import AVERAGE_TAG
+from hooktune.tracking.search_tags import AVERAGE_TAG, pruned_after
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -22,14 +22,19 @@ _ITERATIONS: Final = 3
 
 def trial_of(iteration: Iteration, run: RunRecord) -> Trial:
     """Return a run of an iteration as a sampler sees it."""
-    value = _value(iteration, run) if run.status == "FINISHED" else None
-    state: TrialState = "running" if run.status == "RUNNING" else "failed"
-    if value is not None:
-        state = "finished"
-    return Trial(run.params, state, value, run_id=run.run_id)
+    if run.status == "RUNNING":
+        return Trial(run.params, "running", run_id=run.run_id)
+    share = pruned_after(run.tags)
+    value = _value(iteration, run, is_whole=share is None) if run.status == "FINISHED" else None
+    if value is None:
+        return Trial(run.params, "failed", run_id=run.run_id)
+    if share is not None:
+        steps = {round(share * STEPS_OF_A_RUN): value}
+        return Trial(run.params, "pruned", steps=steps, run_id=run.run_id)
+    return Trial(run.params, "finished", value, run_id=run.run_id)
 
 
-def _value(iteration: Iteration, run: RunRecord) -> float | None:
+def _value(iteration: Iteration, run: RunRecord, *, is_whole: bool) -> float | None:
     """Return a run's main metric, turned so that more is better; None where it has none."""
     main = iteration.settings.main_metric
     sign = 1 if main.greater_is_better else -1
@@ -37,7 +42,7 @@ def _value(iteration: Iteration, run: RunRecord) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     start = iteration.starting_metrics_of(run).get(main.name)
-    if run.held_back and start is not None:
+    if is_whole and run.held_back and start is not None:
         return min(sign * value, sign * start)
     return sign * value
 
@@ -92,4 +97,5 @@ def _with_fixed(space: "type[BaseModel]", run: RunRecord, fixed: Mapping[str, An
     except ValidationError as error:
         logger.warning("hyper-parameters of run %s do not fit any more: %s", run.run_id, error)
         return None
-    return Trial(json_values(params), "finished", run_id=run.run_id)
+    state: TrialState = "finished" if pruned_after(run.tags) is None else "pruned"
+    return Trial(json_values(params), state, run_id=run.run_id)

@@ -7,6 +7,8 @@ from typing import Final
 RUN_NUMBER_TAG: Final = "hooktune.run_number"
 SEARCHED_TAG: Final = "hooktune.searched"
 PROPOSED_BY_TAG: Final = "hooktune.proposed_by"
+PRUNED_TAG: Final = "hooktune.pruned"
+"""Of a run that was stopped as it fell behind others: the share of its training that it had."""
 AVERAGE_TAG: Final = "hooktune.average_of"
 """Of a run whose model is the mean of others', and which so says nothing of its params."""
 
@@ -30,6 +32,14 @@ def run_number(tags: Mapping[str, str]) -> int | None:
     """Return a run's number in its search; None for runs of earlier versions, and for averages."""
     text = tags.get(RUN_NUMBER_TAG, "")
     return int(text) if text.isdecimal() else None
+
+
+def pruned_after(tags: Mapping[str, str]) -> float | None:
+    """Return after which share of its training a run was stopped; None for one that was not."""
+    try:
+        return float(tags[PRUNED_TAG])
+    except (KeyError, ValueError):
+        return None
 
 
 def searched_names(tags: Mapping[str, str]) -> frozenset[str]:
