@@ -14,9 +14,10 @@ import numpy as np
 from hooktune.contract.params import TrainingParams
 from hooktune.contract.sessions import Batch, Sessions, TrainingBatch
 from hooktune.errors import RequestError
-from hooktune.iteration.plan import Plan, make_plan, run_name
+from hooktune.iteration.plan import Plan, make_plan
 from hooktune.iteration.probe import Probe, Rate, probe
 from hooktune.iteration.request import Request
+from hooktune.iteration.search import run_name
 from hooktune.plugin.host import Host
 from hooktune.tracking import Tracker
 from hooktune.tracking.connection import database_file
@@ -85,7 +86,9 @@ class Forecast:
             "initial_model": plan.initial_model,
             "settings": plan.settings.model_dump(mode="json"),
             "sessions": {name: len(part) for name, part in plan.split._asdict().items()},
-            "to_run": [run_name(params, plan.keys.code) for params in plan.todo],
+            "to_run": [
+                run_name(chosen.params, plan.search.keys.code) for chosen in plan.preview()
+            ],
             "done": [run.run_id for run in plan.done],
             "seconds": {
                 name: rate and {"mean": rate.mean, "low": rate.low, "high": rate.high}
@@ -162,7 +165,7 @@ def _each_run(tried: Probe, sessions: Sessions, plan: Plan) -> Rate:
     if tried.step is None:
         return Rate.of([tried.fit]).times(share).plus(last)
     steps, evaluations = math.ceil(tried.steps * share), 0
-    params = plan.todo[0]
+    params = plan.first_set
     if isinstance(params, TrainingParams):
         train = sessions.take(plan.split.train)
         nothing = np.zeros(train.result_count, np.float32)

@@ -32,8 +32,8 @@ from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
 from hooktune.iteration.run_search import Chosen
-from hooktune.iteration.search import run_name
 from hooktune.iteration.runs_at_work import RecordedSteps
+from hooktune.iteration.search import run_name
 from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines

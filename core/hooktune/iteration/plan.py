@@ -106,6 +106,11 @@ class Plan:
         """Return sets that hold each value that any run to do may have."""
         return self.search.possible_sets(self.runs_before)
 
+    @property
+    def first_set(self) -> "BaseModel | None":
+        """The set of the first run to do, were no more known of any run than now."""
+        return next((chosen.params for chosen in self.preview()), self.possible_sets()[0])
+
     def preview(self) -> list[Chosen]:
         """Return what would be run, were no more known of any run than now."""
         return [*self.search.preview(self.todo, self.runs_before, self.existing)]

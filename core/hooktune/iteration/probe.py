@@ -159,7 +159,7 @@ def probe(tracker: Tracker, host: Host, sessions: Sessions, plan: Plan, device: 
                 MethodSettings(plan.initial_model, settings.seed, device)
             )  # fmt: skip
     loading = time.monotonic() - began
-    depth = always_frozen(model, [*plan.todo])
+    depth = always_frozen(model, plan.possible_sets())
     some = _some_sessions(sessions.take(plan.split.train), random)
     encoder = TextEncoder(model, depth)
     first: dict[Task, Rate] = {}
@@ -202,7 +202,7 @@ def _try_method(
         _Deadline(watch.at),
     )
     _fill(encoder, some)
-    params: BaseModel | None = plan.todo[0]
+    params: BaseModel | None = plan.first_set
     began = time.monotonic()
     host.fit_batch(
         run, deepcopy(encoder.model), TrainingBatch(plan.name.batch_id, some, baseline), params
