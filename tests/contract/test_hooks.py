@@ -20,6 +20,9 @@ def test_the_hooks_are_those_that_the_design_names():
         "compute_metrics": ("model", "sessions", "scores", "baseline"),
         "describe_metrics": (),
         "report_sections": ("report",),
+        "samplers": (),
+        "propose": ("sampler", "search"),
+        "launch": ("command", "resources"),
         **dict.fromkeys(("run_finished", "iteration_finished", "promoted"), TOLD),
         **dict.fromkeys(("recognise_log", "guess_columns", "read_log"), ("source",)),
     } == HOOKS

@@ -172,7 +172,7 @@ def runs_table(iteration: "Iteration", runs: Iterable["RunRecord"]) -> Table:
         cells = metric_cells(shown, run.metrics, run.intervals, with_changes)
         origin = (run.proposed_by or "",) if with_origins else ()
         rows.append((mark, run.name, *origin, run.status, *cells, seconds, run.run_id))
-    origins = (Column("they are", 0, is_prose=True),) if with_origins else ()
+    origins = (Column("come from", 0, is_prose=True),) if with_origins else ()
     columns = (
         Column(""), Column("hyper-parameters", 5, is_prose=True), *origins, Column("status", 6),
         *metric_columns(shown, with_changes), Column("seconds", 1), Column("run id"),

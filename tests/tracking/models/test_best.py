@@ -30,7 +30,7 @@ from hooktune.naming import IterationName
 from hooktune.testing import tiny_model
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.models import files as models
-from hooktune.tracking.models.best import choose_best, rank, top_params
+from hooktune.tracking.models.best import choose_best, rank
 from hooktune.tracking.models.uploading import upload_model
 
 
@@ -118,10 +118,6 @@ def test_lower_is_better_where_the_main_metric_says_so(tracker: Tracker):
     settings = IterationSettings(main_metric=MainMetric("test_loss", False))
     iteration = finish(tracker, 1, 0.7, 0.5, 0.9, settings=settings, starting_value=0.8)
     assert tracker.best(iteration).metrics == {"test_loss": 0.5}
-    assert [values["value"] for values in top_params(iteration, tracker.runs(iteration), 2)] == [
-        "0.5",
-        "0.7",
-    ]
 
 
 def test_a_loss_competes_with_the_starting_models_own(tracker: Tracker):
@@ -136,14 +132,6 @@ def test_a_loss_competes_with_the_starting_models_own(tracker: Tracker):
     iteration = tracker.finish_iteration(iteration)
     assert tracker.best(iteration).metrics == {"test_loss": 1.5}, "the others do not beat theirs"
     assert iteration.starting_metrics_of(tracker.best(iteration)) == {"test_loss": 2.0}
-
-
-def test_top_params_are_those_of_finished_runs_the_best_first(tracker: Tracker):
-    iteration = begin(tracker)
-    for value in (0.1, 0.3, 0.2):
-        do_run(tracker, iteration, value)
-    tracker.end_run(start_run(tracker, iteration, 0.9), "FAILED", "no luck")
-    assert top_params(iteration, tracker.runs(iteration), 2) == [{"value": "0.3"}, {"value": "0.2"}]
 
 
 def test_the_model_of_the_previous_iteration_goes_when_a_new_one_beats_it(tracker: Tracker):

@@ -14,7 +14,6 @@ from hooktune.contract.checkpoint import Checkpoint
 from hooktune.errors import RequestError, UnsafeModelError
 from hooktune.evaluation.promotion import promote
 from hooktune.tracking import Tracker
-from hooktune.tracking.models.best import top_params
 
 
 @pytest.fixture
@@ -37,7 +36,6 @@ def test_all_of_it_works_through_a_server(server_uri: str, tmp_path: Path):
 
     second = finish(tracker, 2, 0.3)
     assert tracker.starting_model(METHOD).run_id == second.best_run
-    assert top_params(first, tracker.runs(first), 1) == [{"value": "0.2"}]
     assert len(list(served.rglob("model.safetensors"))) == 2
     with pytest.raises(RequestError, match="has no model"):
         tracker.load_model(tracker.run(first.best_run))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hooktune.contract.metric import MainMetric
 from hooktune.errors import HooktuneError
@@ -49,15 +49,6 @@ def choose_best(iteration: Iteration, runs: Iterable[RunRecord]) -> RunRecord | 
         )
     ]
     return min(better, key=lambda run: rank(main, run), default=None)
-
-
-def top_params(iteration: Iteration, runs: Iterable[RunRecord], count: int) -> list[dict[str, Any]]:
-    """Return the hyper-parameters of the best finished runs of an iteration, the best first."""
-    main = iteration.settings.main_metric
-    finished = sorted(
-        (run for run in runs if run.status == "FINISHED"), key=lambda run: rank(main, run)
-    )
-    return [run.params for run in finished[:count]]
 
 
 def keep_if_best(
