@@ -226,7 +226,9 @@ def _do_runs(
         stop,
         on_wait=lambda: group.share(StillWaiting()),
         key_of=plan.key_of(iteration.starting_run),
-        is_enough=lambda: _is_enough(limits, plan, iteration, tracker.runs(iteration)),
+        is_enough=lambda: _is_enough(
+            limits, plan, iteration, tracker.runs(iteration) if limits.patience else ()
+        ),
     )
     if stop.is_set():
         result = _result(tracker, iteration, attempted)
