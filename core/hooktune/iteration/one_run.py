@@ -26,8 +26,8 @@ from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
 from hooktune.iteration.courses import RunCourse, keep_course, make_pruner, pruned_tags
-from hooktune.iteration.limits import NO_PRUNING, PruneKind
 from hooktune.iteration.deleted import refuse_deleted
+from hooktune.iteration.limits import NO_PRUNING, PruneKind
 from hooktune.iteration.messages import BeginRun
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
