@@ -1,8 +1,11 @@
 """What a run's tags tell of the search that it belongs to."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Final
+
+from hooktune.tracking.tag_values import json_object, whole_number
 
 RUN_NUMBER_TAG: Final = "hooktune.run_number"
 SEARCHED_TAG: Final = "hooktune.searched"
@@ -23,28 +26,26 @@ def search_tags(number: int, searched: tuple[str, ...], proposed_by: str) -> dic
     """
     return {
         RUN_NUMBER_TAG: str(number),
-        SEARCHED_TAG: json.dumps(searched),
+        SEARCHED_TAG: json.dumps(dict.fromkeys(searched, True)),
         PROPOSED_BY_TAG: proposed_by,
     }
 
 
 def run_number(tags: Mapping[str, str]) -> int | None:
     """Return a run's number in its search; None for runs of earlier versions, and for averages."""
-    text = tags.get(RUN_NUMBER_TAG, "")
-    return int(text) if text.isdecimal() else None
+    return whole_number(tags.get(RUN_NUMBER_TAG))
 
 
 def pruned_after(tags: Mapping[str, str]) -> float | None:
     """Return after which share of its training a run was stopped; None for one that was not."""
     try:
-        return float(tags[PRUNED_TAG])
+        share = float(tags[PRUNED_TAG])
     except (KeyError, ValueError):
         return None
+    return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
 
 def searched_names(tags: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the hyper-parameters that a run's search has chosen."""
-    try:
-        return frozenset(map(str, json.loads(tags.get(SEARCHED_TAG, "[]"))))
-    except (ValueError, TypeError):
-        return frozenset()
+    found = json_object(tags.get(SEARCHED_TAG)) or {}
+    return frozenset(found)
