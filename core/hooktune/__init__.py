@@ -87,8 +87,8 @@ if TYPE_CHECKING:
     from hooktune.evaluation.comparison import Anchor as Anchor
     from hooktune.evaluation.comparison import Comparison as Comparison
     from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
+    from hooktune.evaluation.contest import Contest as Contest
     from hooktune.evaluation.pairs import MethodPair as MethodPair
-    from hooktune.evaluation.promotion import Contest as Contest
     from hooktune.evaluation.promotion import Promotion as Promotion
     from hooktune.evaluation.query_figures import QueryFigures as QueryFigures
     from hooktune.evaluation.query_figures import QueryPairs as QueryPairs
@@ -155,7 +155,7 @@ _HOME: Final = {
     "Chart": "contract.report",
     "Checkpoint": "contract.checkpoint",
     "Comparison": "evaluation.comparison",
-    "Contest": "evaluation.promotion",
+    "Contest": "evaluation.contest",
     "DataError": "errors",
     "Delivered": "tracking.outbox.outbox",
     "Dimension": "contract.proposal",
