@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from hooktune.evaluation.comparison import Comparison as Comparison
     from hooktune.evaluation.comparison import MethodOnBatch as MethodOnBatch
     from hooktune.evaluation.contest import Contest as Contest
+    from hooktune.evaluation.contest import Requirement as Requirement
     from hooktune.evaluation.pairs import MethodPair as MethodPair
     from hooktune.evaluation.promotion import Promotion as Promotion
     from hooktune.evaluation.query_figures import QueryFigures as QueryFigures
@@ -200,6 +201,7 @@ _HOME: Final = {
     "ReportPart": "contract.report",
     "ReportSection": "contract.report",
     "RequestError": "errors",
+    "Requirement": "evaluation.contest",
     "Resources": "contract.launching",
     "Rollback": "evaluation.champion",
     "RunOptions": "iteration.request",

@@ -1,8 +1,8 @@
 """Which of two methods is better on the same queries."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from made_figures import made_figures
 from tracked import finish
 
 from hooktune.cli import comparison as shown
@@ -18,20 +18,7 @@ def figures_around(change: float, queries: range) -> QueryFigures:
     """The queries' NDCG, which is much alike for all methods."""
     before = np.random.default_rng(0).uniform(0.2, 0.6, 200)[list(queries)]
     noise = np.random.default_rng(abs(int(change * 1_000))).normal(0, 0.02, len(queries))
-    return QueryFigures(
-        pa.table(
-            {
-                "query": [f"query {place}" for place in queries],
-                "key": [f"{place:016x}" for place in queries],
-                "sessions": np.ones(len(queries), np.int32),
-                "results": np.ones(len(queries), np.float32),
-                "is_in_training": np.zeros(len(queries), np.bool_),
-                f"{NDCG}.sessions": np.ones(len(queries), np.int32),
-                f"{NDCG}.before": before,
-                f"{NDCG}.after": before + change + noise,
-            }
-        )
-    )
+    return made_figures({NDCG: (before, before + change + noise)}, queries)
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from champions import champion, do_run, finish, hand_over, no_host
+from made_figures import made_figures
 from mlflow import MlflowClient
 from mlflow.store.artifact.utils.models import _parse_model_uri
 from tracked import METHOD, SHIFT, begin, model_folders, runs_with_model
@@ -16,11 +18,12 @@ from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
 from hooktune.evaluation.champion import roll_back
 from hooktune.evaluation.promotion import promote
+from hooktune.evaluation.query_figures import QUERIES_FILE
 from hooktune.naming import registered_model_name
 from hooktune.plugin.checks import Plugin
 from hooktune.plugin.host import Host
 from hooktune.testing import tiny_model
-from hooktune.tracking import Tracker
+from hooktune.tracking import RunRecord, Tracker
 from hooktune.tracking.models import champions as registry
 
 
@@ -83,6 +86,74 @@ def test_a_run_added_to_the_iteration_is_compared_within_it(tracker: Tracker):
     assert made.champion.number == 2
 
 
+def keep_figures(
+    tracker: Tracker, run: RunRecord, shift: float, ranking: float, queries: int = 100
+) -> None:
+    """Keep what queries are said to have come to: about so much more than under the start."""
+    random = np.random.default_rng(int(1_000 * shift))
+    start = random.uniform(0.3, 0.5, queries)
+    values = {
+        name: (start, start + change + random.normal(0, 0.1, queries))
+        for name, change in ((SHIFT, shift), (RANKING_METRIC, ranking))
+    }
+    tracker.log_file(run, made_figures(values).to_bytes(), QUERIES_FILE)
+
+
+def test_the_first_champion_must_not_be_worse_and_the_next_ones_better(tracker: Tracker):
+    first = finish(tracker, 1, 0.005)
+    keep_figures(tracker, first, 0.005, 0)
+    with pytest.raises(HooktuneError, match="cannot be told from its starting model: "):
+        hand_over(tracker, require="better")
+    made = hand_over(tracker)
+    assert made.champion.tags["hooktune.decision"] == "not worse"
+    assert (
+        float(made.champion.tags["hooktune.low"]) < 0 < float(made.champion.tags["hooktune.high"])
+    )
+
+    second = finish(tracker, 2, 0.006)
+    keep_figures(tracker, second, 0.006, 0)
+    with pytest.raises(HooktuneError, match=r"more are needed.*`--require not-worse` promotes it"):
+        hand_over(tracker)
+    keep_figures(tracker, second, 0.1, -0.1)
+    with pytest.raises(HooktuneError, match=f"by {RANKING_METRIC} it is worse than the champion"):
+        hand_over(tracker, require="not-worse")
+    keep_figures(tracker, second, 0.1, 0)
+    made = hand_over(tracker)
+    tags = made.champion.tags
+    assert (tags["hooktune.decision"], tags["hooktune.queries"]) == ("better", "100")
+    assert tags["hooktune.compared_batch"] == second.batch_id
+    assert float(tags["hooktune.low"]) > 0
+    assert 0 < float(tags["hooktune.p"]) < 0.05
+    assert made.contest.as_row()["low"] == float(tags["hooktune.low"])
+
+
+def test_the_best_of_many_runs_has_to_show_more(tracker: Tracker):
+    best = finish(tracker, 1, 0.024)
+    keep_figures(tracker, best, 0.024, 0)
+    assert hand_over(tracker, require="better").contest.chosen_from == 1
+
+    other = finish(tracker, 2, 0.024)
+    for value in range(1, 8):
+        do_run(tracker, tracker.iterations()[-1], value / 1_000, 0.5)
+    keep_figures(tracker, other, 0.024, 0)
+    with pytest.raises(HooktuneError, match="corrected as it is the best of 8 runs"):
+        hand_over(tracker)
+
+
+def test_a_run_of_the_same_iteration_is_compared_query_by_query(tracker: Tracker):
+    first = finish(tracker, 1, 0.1)
+    keep_figures(tracker, first, 0.1, 0)
+    hand_over(tracker)
+    (iteration,) = tracker.iterations()
+    second = do_run(tracker, iteration, 0.2, 0.5)
+    tracker.finish_iteration(iteration)
+    with pytest.raises(HooktuneError, match="not known of each query; --batch DIR"):
+        hand_over(tracker, require="better")
+    keep_figures(tracker, second, 0.2, 0)
+    difference = hand_over(tracker).contest.intervals[SHIFT].difference
+    assert difference == pytest.approx(0.1, abs=0.05)
+
+
 @pytest.fixture
 def host() -> Host:
     method = Plugin(METHOD, "method", Method(), "some-method", "1.0")
@@ -121,8 +192,9 @@ def test_models_of_different_iterations_are_measured_on_a_batch(
     assert contest.sessions == f"all sessions of batch {batch.batch_id}"
     assert contest.present[SHIFT] == pytest.approx(0, abs=1e-6)
     assert contest.candidate[SHIFT] > 0, "one constant added moves all similarities up"
-    worse = contest.candidate[RANKING_METRIC] < contest.present[RANKING_METRIC]
-    assert made.champion.tags["hooktune.decision"] == ("forced" if worse else "better")
+    assert contest.intervals[SHIFT].difference == pytest.approx(contest.candidate[SHIFT])
+    is_refused = bool(contest.objections())
+    assert made.champion.tags["hooktune.decision"] == ("forced" if is_refused else "better")
     assert made.run.run_id == pushed.run_id
 
 

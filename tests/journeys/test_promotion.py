@@ -29,7 +29,7 @@ def test_the_first_champion_is_registered_and_stock_mlflow_serves_it(
     made = hand_over(tracker)
 
     assert (made.champion.number, made.is_new, made.run.run_id) == (1, True, run.run_id)
-    assert made.champion.tags["hooktune.decision"] == "better"
+    assert made.champion.tags["hooktune.decision"] == "not worse"
     assert made.champion.tags["hooktune.batch_id"] == run.batch_id
     compared = json.loads(made.champion.tags["hooktune.compared_metrics"])
     assert compared == {

@@ -7,11 +7,11 @@ import click
 
 from hooktune.cli.group import PATH, Context, cli
 from hooktune.cli.tables import LINE, cell
-from hooktune.contract.metric import RANKING_METRIC
 from hooktune.errors import RequestError, did_you_mean
 from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
+    from hooktune.evaluation.contest import Requirement
     from hooktune.evaluation.promotion import Promotion
     from hooktune.iteration.runner import Runner
 
@@ -52,20 +52,32 @@ def report(context: Context, wanted: str, file: Path) -> None:
 @cli.command()
 @click.argument("method", required=False)
 @click.option("--batch", "folder", type=PATH, help="A released batch to measure both models on.")
+@click.option(
+    "--require",
+    type=click.Choice(["better", "not-worse"]),
+    help="What its interval has to say.  [default: better; not-worse for the first]",
+)
 @click.option("--force", is_flag=True, help="Promote it whatever the comparison says.")
 @click.option("--device", help="A torch device.  [default: the best one there is]")
 @click.pass_obj
 def promote(
-    context: Context, method: str | None, folder: Path | None, force: bool, device: str | None
+    context: Context,
+    /,
+    method: str | None,
+    folder: Path | None,
+    require: "Requirement | None",
+    force: bool,
+    device: str | None,
 ) -> None:
     """Make a method's best model its champion.
 
-    It is registered in MLflow, if it is better than the present champion. METHOD may be left out
-    where there is only one. The exit status is 1 when the champion stays.
+    It is registered in MLflow, if it is better than the present champion on the same queries,
+    beyond what chance may have done. METHOD may be left out where there is only one. The exit
+    status is 1 when the champion stays.
     """
     runner = context.runner()
     method = _only_method(runner) if method is None else method
-    promotion = runner.promote(method, folder, force=force, device=device)
+    promotion = runner.promote(method, folder, require=require, force=force, device=device)
     click.echo("\n".join(promotion_lines(promotion)))
 
 
@@ -105,8 +117,9 @@ def promotion_lines(promotion: "Promotion") -> list[str]:
     lines = [f"The model of run {run.run_id} is the champion now, {version}."]
     if contest is not None:
         lines.append(f"Compared with {contest.rival.rstrip(',')} on {contest.sessions}:")
-        for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC)):
+        for name in contest.metrics:
             before, value = contest.present.get(name), contest.candidate.get(name)
-            lines.append(f"  {name}: {cell(value)}, before {cell(before)}")
+            change = f", {contest.intervals[name]}" if name in contest.intervals else ""
+            lines.append(f"  {name}: {cell(value)}, before {cell(before)}{change}")
     lines.append(f"Stock MLflow loads it: models:/{champion.model}@champion")
     return [printable(line, LINE) for line in lines]

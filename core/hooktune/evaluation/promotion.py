@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hooktune.contract.listing import Record
-from hooktune.contract.metric import RANKING_METRIC
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import setting_tag
 from hooktune.errors import HooktuneError, RequestError
-from hooktune.evaluation.contest import Contest, compare_with_champion
+from hooktune.evaluation.contest import Contest, Requirement, compare_with_champion
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.plugin.host import Host
 from hooktune.tracking import RunRecord, Tracker
@@ -18,7 +17,7 @@ from hooktune.tracking.models.champions import ModelVersion
 from hooktune.tracking.records import BATCH_TAG, to_json
 
 DECISION_TAG: Final = "hooktune.decision"
-"""That of a model version: `better`, or `forced` where something spoke against it."""
+"""That of a model version: `better`, `not worse`, or `forced` where something spoke against it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,22 +50,25 @@ def promote(
     open_host: Callable[[], Host],
     batch: Batch | None = None,
     *,
+    require: Requirement | None = None,
     force: bool = False,
     device: str | None = None,
 ) -> Promotion:
-    """Make the best model of a method its champion, if it is better than the present one.
+    """Make the best model of a method its champion, if the evidence speaks for it.
 
     Args:
         tracker: The tracking store.
         method: The method's display name.
         open_host: Opens the plugins; called only if the models have to be measured.
         batch: Sessions to measure both on; needed where no iteration has measured both.
+        require: What the interval of the main metric has to say of the model: that it is better,
+            or that it is not worse. None for the latter where there is no champion yet.
         force: Promote it whatever the comparison says.
         device: The torch device to measure on.
 
     Raises:
         RequestError: There is nothing to promote, or a batch is needed to compare.
-        HooktuneError: The model is not better, and the champion stays.
+        HooktuneError: Something speaks against the model, and the champion stays.
     """
     run = tracker.starting_model(method)
     if run is None:
@@ -77,7 +79,7 @@ def promote(
     contest, objections = None, []
     try:
         contest = compare_with_champion(tracker, run, champion, open_host, batch, device)
-        objections = contest.objections()
+        objections = contest.objections(require)
     except HooktuneError as error:
         if not force:
             raise
@@ -87,9 +89,10 @@ def promote(
     if objections and not force:
         raise HooktuneError(
             f"The model of run {run.run_id} is not promoted: {'; '.join(objections)}. "
-            "--force promotes it all the same."
+            f"{_other_ways(contest, require, earlier)}--force promotes it all the same."
         )
-    decision = "forced" if objections else "better"
+    is_better = contest is not None and contest.is_better
+    decision = "forced" if objections else "better" if is_better else "not worse"
     tags = {
         BATCH_TAG: run.batch_id or "",
         DECISION_TAG: decision,
@@ -103,20 +106,33 @@ def promote(
     return Promotion(made, run, champion, contest, is_new=True)
 
 
+def _other_ways(
+    contest: Contest | None, require: Requirement | None, rolled_back: ModelVersion | None
+) -> str:
+    """Name the requirement that the model meets, if there is one."""
+    if contest is None or rolled_back or require or contest.objections("not-worse"):
+        return ""
+    return "`--require not-worse` promotes it. "
+
+
 def _contest_tags(contest: Contest | None) -> dict[str, str]:
     if contest is None:
         return {}
-    names = (contest.main_metric.name, RANKING_METRIC)
     both = {"candidate": contest.candidate, "present": contest.present}
     values = {
-        who: {name: metrics[name] for name in names if name in metrics}
+        who: {name: metrics[name] for name in contest.metrics if name in metrics}
         for who, metrics in both.items()
     }
+    known = contest.intervals.get(contest.main_metric.name)
+    evidence = {} if known is None else known.as_json()
+    evidence.pop("more_queries", None)
     return {
         setting_tag("main_metric"): str(contest.main_metric),
         "hooktune.compared_with": contest.rival.rstrip(","),
         "hooktune.compared_on": contest.sessions,
+        "hooktune.compared_batch": contest.batch_id,
         "hooktune.compared_metrics": to_json(values),
+        **{f"hooktune.{name}": str(value) for name, value in evidence.items() if value is not None},
     }
 
 
@@ -125,11 +141,13 @@ def _note(method: str, run: RunRecord, contest: Contest | None, objections: list
     if contest is not None:
         lines += [
             f"Compared on {contest.sessions}:",
-            f"| metric | {contest.rival.rstrip(',')} | this model |\n|---|---|---|\n"
+            f"| metric | {contest.rival.rstrip(',')} | this model | change, 95 % |\n"
+            "|---|---|---|---|\n"
             + "\n".join(
                 f"| {markdown_code(name)} | {contest.present.get(name, float('nan')):.4f} "
-                f"| {contest.candidate.get(name, float('nan')):.4f} |"
-                for name in dict.fromkeys((contest.main_metric.name, RANKING_METRIC))
+                f"| {contest.candidate.get(name, float('nan')):.4f} "
+                f"| {contest.intervals.get(name, '–')} |"
+                for name in contest.metrics
             ),
         ]
     if objections:

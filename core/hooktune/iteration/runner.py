@@ -23,6 +23,7 @@ from hooktune.tracking import Delivered, Tracker
 if TYPE_CHECKING:
     from hooktune.evaluation.champion import Rollback
     from hooktune.evaluation.comparison import Comparison
+    from hooktune.evaluation.contest import Requirement
     from hooktune.evaluation.promotion import Promotion
     from hooktune.training.process_group import ProcessGroup
 
@@ -158,27 +159,27 @@ class Runner(StoreReader):
         method: str,
         batch: str | Path | Batch | None = None,
         *,
+        require: "Requirement | None" = None,
         force: bool = False,
         device: str | None = None,
     ) -> "Promotion":
-        """Register a method's best model as its champion, if it is better than the present one.
+        """Register a method's best model as its champion, if the evidence speaks for it.
 
-        Better means: it beats it by the main metric and does not rank worse by NDCG@10, on the
-        same sessions. The first champion is compared with the model that it was tuned from.
+        On the same queries, it has to be better by the main metric beyond its interval, and not
+        worse by NDCG@10; the first champion not worse than the model that it was tuned from.
 
         Args:
             method: As in `run`.
-            batch: A released batch, or its folder, to measure both models on; needed where no
-                iteration has measured both. Sessions that the method trained on are left out.
+            batch: A released batch, or its folder, to measure both on, where no iteration has.
+            require: What the main metric has to say, where that is not to depend on the case.
             force: Promote it whatever the comparison says.
             device: A torch device to measure on; by default the best one that there is.
 
         Raises:
-            RequestError: There is nothing to promote, or a batch is needed to compare.
-            HooktuneError: The model is not better, and the champion stays.
+            RequestError: There is nothing to promote, or a batch is needed.
+            HooktuneError: Something speaks against the model, and the champion stays.
         """
-        is_file = method.endswith(SUFFIX)
-        if not is_file:
+        if not (is_file := method.endswith(SUFFIX)):
             self.best(method)
         released = None if batch is None else opened_batch(batch)
         # Not sooner: it takes seconds, which a wrong request is not worth.
@@ -189,7 +190,7 @@ class Runner(StoreReader):
             name = self._plugins.open_host(method).method.name if is_file else method
             promotion = promote(
                 self.tracker, name, lambda: self._plugins.open_host(method), released,
-                force=force, device=usable_device(device),
+                require=require, force=force, device=usable_device(device),
             )  # fmt: skip
             if promotion.is_new:
                 self._tell_promoted(method, promotion)
