@@ -33,6 +33,8 @@ def is_handed_over(differences: np.ndarray, corrected_for: int) -> bool:
         corrected_for: Of how many runs it is said to be the best; R in hooktune.
     """
     best = differences[differences.mean(axis=1).argmax()]
+    if best.mean() <= 0:
+        return False
     count = len(best)
     values = (np.zeros(count), best, np.ones(count, dtype=np.int64))
     contest = Contest(
@@ -45,7 +47,7 @@ def is_handed_over(differences: np.ndarray, corrected_for: int) -> bool:
         default="better",
         intervals=contest_intervals(METRIC, {METRIC.name: values}, corrected_for),
     )
-    return best.mean() > 0 and not contest.objections()
+    return not contest.objections()
 
 
 def main() -> None:
@@ -67,8 +69,9 @@ def main() -> None:
             wrong = uncorrected = found = 0
             for _ in range(asked.repetitions):
                 nothing = draw(random, runs * count).reshape(runs, count) - mean
-                wrong += is_handed_over(nothing, runs)
-                uncorrected += is_handed_over(nothing, 1)
+                is_told = is_handed_over(nothing, 1)
+                uncorrected += is_told
+                wrong += is_told and (runs == 1 or is_handed_over(nothing, runs))
                 found += is_handed_over(nothing + size, runs)
             shares = (f"{hits / asked.repetitions:.1%}" for hits in (wrong, uncorrected, found))
             print(f"| {count:,} | {runs} | {size:.4f} | {' | '.join(shares)} |", flush=True)

@@ -9,6 +9,7 @@ from hooktune import (
     MainMetric,
     MetricChange,
     MetricDescription,
+    QuerySlice,
     ReportFacts,
     SimilarityShares,
 )
@@ -42,6 +43,13 @@ def made_facts(query: str = "red shoes", queries: int = 40) -> ReportFacts:
         params={"learning_rate": 2e-5},
         histories={SHIFT: [(1, 0.01), (2, 0.05)], "sliding_train_loss": []},
         queries=pd.DataFrame({f"{NDCG}.before": before, f"{NDCG}.after": after}),
+        slices=[
+            QuerySlice("length", f"of {words}", MainMetric(NDCG), Interval(*values, 20, None))
+            for words, values in (
+                ("1 word", (-0.05, -0.08, -0.02, 0.01)),
+                ("2 to 9 words", (0.03, 0.0, 0.06, 0.2)),
+            )
+        ],
         examples=[ExampleQuery(query, 0.4, 0.9, results), ExampleQuery("hats", 0.8, 0.3, results)],
         similarities=SimilarityShares(
             (0.0, 0.5, 1.0), {"clicked": (0.5, 0.5)}, {"clicked": (0.2, 0.8)}

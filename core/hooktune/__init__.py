@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from hooktune.contract.proposal import Search as Search
     from hooktune.contract.proposal import Trial as Trial
     from hooktune.contract.proposal import TrialState as TrialState
+    from hooktune.contract.query_slice import QuerySlice as QuerySlice
+    from hooktune.contract.query_slice import SliceKind as SliceKind
     from hooktune.contract.report import Chart as Chart
     from hooktune.contract.report import ExampleQuery as ExampleQuery
     from hooktune.contract.report import ExampleResult as ExampleResult
@@ -196,6 +198,7 @@ _HOME: Final = {
     "Proposal": "contract.proposal",
     "QueryFigures": "evaluation.query_figures",
     "QueryPairs": "evaluation.query_figures",
+    "QuerySlice": "contract.query_slice",
     "Reader": "contract.encoding",
     "ReportFacts": "contract.report",
     "ReportPart": "contract.report",
@@ -213,6 +216,7 @@ _HOME: Final = {
     "SearchRange": "contract.search_space",
     "Sessions": "contract.sessions",
     "SimilarityShares": "contract.report",
+    "SliceKind": "contract.query_slice",
     "Split": "contract.settings",
     "StartingWeights": "training.starting_weights",
     "State": "contract.checkpoint",

@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING
 
 from hooktune import hookimpl
 from hooktune_report.queries import examples_section, queries_section
-from hooktune_report.results import metrics_section, settings_section, warnings_section
+from hooktune_report.results import (
+    metrics_section,
+    settings_section,
+    slices_section,
+    warnings_section,
+)
 from hooktune_report.training import curves_section, runs_section, similarities_section
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ def report_sections(report: "ReportFacts") -> "list[ReportSection]":
         warnings_section(report),
         metrics_section(report),
         queries_section(report),
+        slices_section(report),
         examples_section(report),
         similarities_section(report),
         curves_section(report),

@@ -31,11 +31,46 @@ def metrics_section(report: ReportFacts) -> ReportSection:
     )
     if not drawn:
         return ReportSection("Before and after", (text, table), order=10)
-    chart = Chart(
-        Table("How much each metric has changed, with its 95 % interval", columns[:6], (*drawn,)),
+    chart = interval_chart(
+        Table("How much each metric has changed, with its 95 % interval", columns[:6], (*drawn,))
+    )
+    return ReportSection("Before and after", (text, chart, table), order=10)
+
+
+def slices_section(report: ReportFacts) -> ReportSection | None:
+    """Show for which queries the run is better, and for which it is worse."""
+    if not report.slices:
+        return None
+    text = Paragraph(
+        "Parts of the test queries, each compared with itself before tuning. p is corrected for "
+        "how many parts there are: by chance one in twenty reports tells of a difference, not one "
+        "in twenty parts. The head are the few queries that make up the first third of all "
+        "searches, the tail are the many that make up the last."
+    )
+    parts: list[Paragraph | Chart | Table] = [text]
+    for metric in dict.fromkeys(found.metric for found in report.slices):
+        rows = tuple(
+            (
+                found.name, found.interval.queries, found.interval.difference, found.interval.low,
+                found.interval.high, found.interval.p, found.verdict,
+            )
+            for found in report.slices
+            if found.metric == metric
+        )  # fmt: skip
+        columns = ("queries", "how many", "change", "low", "high", "p", "told")
+        parts.append(interval_chart(Table(f"{metric.name} by queries", columns, rows)))
+    return ReportSection("For which queries", (*parts,), order=25)
+
+
+def interval_chart(table: Table) -> Chart:
+    """Draw each row's `change` with its `low` and `high`, named by the first column."""
+    return Chart(
+        table,
         {
-            "height": _ROW_HEIGHT * len(drawn),
-            "encoding": {"y": {"field": "metric", "type": "nominal", "title": None, "sort": None}},
+            "height": _ROW_HEIGHT * len(table.rows),
+            "encoding": {
+                "y": {"field": table.columns[0], "type": "nominal", "title": None, "sort": None}
+            },
             "layer": [
                 {
                     "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
@@ -55,7 +90,6 @@ def metrics_section(report: ReportFacts) -> ReportSection:
             ],
         },
     )
-    return ReportSection("Before and after", (text, chart, table), order=10)
 
 
 def settings_section(report: ReportFacts) -> ReportSection:

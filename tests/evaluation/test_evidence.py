@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from made_figures import made_figures
 from made_records import a_run
 
 from hooktune.contract.metric import MainMetric
@@ -20,13 +20,11 @@ NDCG = "test_ndcg_at_10"
 def figures_with(**changes: float) -> QueryFigures:
     """Forty queries, each of whose metrics changes by about so much."""
     random = np.random.default_rng(0)
-    columns = {"key": [f"{place:016x}" for place in range(40)]}
+    values = {}
     for name, change in changes.items():
         before = random.uniform(0.2, 0.6, 40)
-        columns[f"test_{name}.sessions"] = np.ones(40, np.int32)
-        columns[f"test_{name}.before"] = before
-        columns[f"test_{name}.after"] = before + random.normal(change, 0.1, 40)
-    return QueryFigures(pa.table(columns))
+        values[f"test_{name}"] = before, before + random.normal(change, 0.1, 40)
+    return made_figures(values)
 
 
 def tags_of(figures: QueryFigures, settings: IterationSettings, ranking: float = 0.4):

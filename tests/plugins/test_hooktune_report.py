@@ -22,6 +22,7 @@ def test_a_whole_run_has_all_sections():
         "What to mind",
         "Before and after",
         "Queries",
+        "For which queries",
         "Queries that won and lost most",
         "Similarities of shown results",
         "Learning curves",
@@ -34,8 +35,8 @@ def test_a_run_of_an_earlier_version_is_told_without_what_it_kept_not():
     facts = made_facts()
     changes = {name: replace(change, interval=None) for name, change in facts.changes.items()}
     bare = replace(
-        facts, changes=changes, queries=None, examples=(), similarities=None, warnings=(),
-        runs=facts.runs[:1], histories={},
+        facts, changes=changes, queries=None, slices=(), examples=(), similarities=None,
+        warnings=(), runs=facts.runs[:1], histories={},
     )  # fmt: skip
     assert list(sections(bare)) == ["Before and after", "How it was made"]
     (table,) = tables(sections(bare)["Before and after"])
@@ -62,6 +63,14 @@ def test_queries_are_counted_by_what_became_of_their_ranking():
     assert f"{better} rank" in summary.text
     assert f"{worse} worse" in summary.text
     assert sum(row[2] for row in chart.table.rows) == better + worse
+
+
+def test_parts_of_the_queries_are_told_with_what_became_of_them():
+    text, chart = sections(made_facts())["For which queries"]
+    assert "corrected" in text.text
+    assert [(row[0], row[-1]) for row in chart.table.rows] == [
+        ("of 1 word", "worse"), ("of 2 to 9 words", "unknown"),
+    ]  # fmt: skip
 
 
 def test_examples_show_results_in_their_new_order_with_the_old_ranks():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import MainMetric, MetricDescription
+from hooktune.contract.query_slice import QuerySlice
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -129,6 +130,8 @@ class ReportFacts:
     """For some metrics, their values at the steps of the run."""
     queries: "pd.DataFrame | None"
     """A row for each test query, as `QueryFigures` tells; None for a run that kept none."""
+    slices: Sequence[QuerySlice]
+    """Parts of the test queries, and what became of them; empty for a run that kept no queries."""
     examples: Sequence[ExampleQuery]
     """The queries that won most and those that lost most; empty for a run that kept none."""
     similarities: SimilarityShares | None

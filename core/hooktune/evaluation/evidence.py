@@ -7,6 +7,7 @@ from hooktune.contract.interval import Interval
 from hooktune.contract.metric import RANKING_METRIC, MainMetric, ranking_warning
 from hooktune.contract.settings import IterationSettings
 from hooktune.evaluation.query_figures import QueryFigures
+from hooktune.evaluation.slices import query_slices, slices_warning
 from hooktune.evaluation.statistics import paired_interval
 from hooktune.tracking.records import HELD_BACK_TAG, INTERVALS_TAG, WARNING_TAG, to_json
 
@@ -51,15 +52,16 @@ def evidence_tags(
     names = dict.fromkeys((*settings.shown_metrics, *guards))
     intervals = {**metric_intervals(figures, names), **judged}
     held = held_back_by(settings.guard, intervals)
-    warning = ranking_warning(metrics, starting)
-    if held is not None:
-        # The guard says it with its interval.
-        warning = f"is held back by a guard: {held}" + (
-            f"; {warning}" if warning and RANKING_METRIC not in held else ""
-        )
+    warnings = [] if held is None else [f"is held back by a guard: {held}"]
+    ranking = ranking_warning(metrics, starting)
+    if ranking and (held is None or RANKING_METRIC not in held):
+        # Else the guard says it with its interval.
+        warnings.append(ranking)
+    if worse := slices_warning(query_slices(figures, settings.main_metric)):
+        warnings.append(worse)
     tags = {
         INTERVALS_TAG: to_json({name: found.as_json() for name, found in intervals.items()}),
         HELD_BACK_TAG: held,
-        WARNING_TAG: warning,
+        WARNING_TAG: "; ".join(warnings),
     }
     return {tag: text for tag, text in tags.items() if text}

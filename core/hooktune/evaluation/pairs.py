@@ -11,7 +11,7 @@ from hooktune.contract.listing import Listing, Record
 from hooktune.contract.metric import MainMetric
 from hooktune.errors import HooktuneError
 from hooktune.evaluation.query_figures import QueryFigures, joined, stored_query_figures
-from hooktune.evaluation.statistics import holm, paired_interval
+from hooktune.evaluation.statistics import holm_corrected, paired_interval
 
 if TYPE_CHECKING:
     from hooktune.tracking import RunRecord, Tracker
@@ -79,10 +79,10 @@ def pairs_of_methods(
             for before, after, sessions in [joined(figures[first], figures[second], metric.name)]
             if len(before)
         ]
-        corrected = holm([pair.interval.p for pair in of_metric])
+        corrected = holm_corrected([pair.interval for pair in of_metric])
         pairs += [
-            replace(pair, interval=replace(pair.interval, p=p))
-            for pair, p in zip(of_metric, corrected, strict=True)
+            replace(pair, interval=interval)
+            for pair, interval in zip(of_metric, corrected, strict=True)
         ]
     return Listing(pairs)
 

@@ -77,10 +77,10 @@ class QueryFigures(Tabular):
         if metric not in self.metrics:
             none = np.empty(0, np.int64)
             return QueryPairs(np.empty(0), np.empty(0), none, none)
-        sessions = self._column(f"{metric}.sessions")
+        sessions = self.column(f"{metric}.sessions")
         places = np.flatnonzero(sessions)
         before, after = (
-            self._column(f"{metric}.{when}")[places].astype(np.float64)
+            self.column(f"{metric}.{when}")[places].astype(np.float64)
             for when in ("before", "after")
         )
         return QueryPairs(before, after, sessions[places].astype(np.int64), places)
@@ -114,7 +114,8 @@ class QueryFigures(Tabular):
             raise HooktuneError(f"the figures of its queries lack the column {missing[0]!r}")
         return found
 
-    def _column(self, name: str) -> Any:
+    def column(self, name: str) -> Any:
+        """Return what the table has in a column, for each query."""
         return self.table.column(name).to_numpy()
 
 
@@ -177,8 +178,7 @@ def joined(first: QueryFigures, second: QueryFigures, metric: str) -> tuple[Floa
     """
     one, other = first.pairs(metric), second.pairs(metric)
     keys = [
-        figures.table.column("key").to_numpy()[pairs.places]
-        for figures, pairs in ((first, one), (second, other))
+        figures.column("key")[pairs.places] for figures, pairs in ((first, one), (second, other))
     ]
     _, of_one, of_other = np.intersect1d(*keys, return_indices=True)
     return one.after[of_one], other.after[of_other], one.sessions[of_one]

@@ -92,6 +92,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def holm_corrected(intervals: Sequence[Interval]) -> list[Interval]:
+    """Return intervals with `p` corrected for how many they are, by Holm's procedure."""
+    corrected = holm([interval.p for interval in intervals])
+    return [replace(interval, p=p) for interval, p in zip(intervals, corrected, strict=True)]
+
+
 def _standard_error(weights: Doubles, deviations: Doubles) -> float:
     """Return the standard error of a ratio of sums over queries (Cochran, 1977, section 6.3)."""
     count = len(weights)

@@ -11,6 +11,7 @@ from hooktune.tracking import Iteration, RunRecord, Tracker
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from hooktune.contract.query_slice import QuerySlice
     from hooktune.evaluation.query_figures import QueryFigures
 
 
@@ -68,6 +69,16 @@ class StoreReader:
         from hooktune.evaluation.query_figures import query_figures_of
 
         return query_figures_of(self.tracker, self._found(run))
+
+    def slices(self, run: RunRecord | str) -> "Listing[QuerySlice]":
+        """Return what became of parts of a run's test queries: the frequent ones, the long ones.
+
+        Raises:
+            RequestError: There is no such run, or it has kept no queries.
+        """
+        from hooktune.evaluation.slices import stored_slices
+
+        return stored_slices(self.tracker, self._found(run))
 
     def report(self, run_or_iteration: str) -> str:
         """Return the report of a run, or of an iteration's best one, as a page of HTML.
