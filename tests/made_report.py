@@ -25,6 +25,7 @@ def made_facts(query: str = "red shoes", queries: int = 40) -> ReportFacts:
     after = before + random.choice([-0.1, 0.0, 0.2], queries)
     results = (ExampleResult(query, True, 0.2, 0.9), ExampleResult("boots", False, 0.5, 0.1))
     run = {"run_id": "a" * 32, "status": "FINISHED", "seconds": 12.5, SHIFT: 0.05, NDCG: 0.62}
+    run |= {"test_moved_items_p95": 0.2, "test_moved_top_10": 0.31}
     other = {"run_id": "b" * 32, "status": "FAILED", "params.learning_rate": 3e-5}
     return ReportFacts(
         method="Some Method",

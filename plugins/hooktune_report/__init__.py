@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from hooktune import hookimpl
+from hooktune_report.movement import movement_section
 from hooktune_report.queries import examples_section, queries_section
 from hooktune_report.results import (
     metrics_section,
@@ -25,6 +26,7 @@ def report_sections(report: "ReportFacts") -> "list[ReportSection]":
         queries_section(report),
         slices_section(report),
         examples_section(report),
+        movement_section(report),
         similarities_section(report),
         curves_section(report),
         runs_section(report),

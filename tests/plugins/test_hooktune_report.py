@@ -17,6 +17,10 @@ def tables(parts) -> list[Table]:
     return [part for part in found if isinstance(part, Table)]
 
 
+def without_movement(run) -> dict:
+    return {name: value for name, value in run.items() if not name.startswith("test_moved_")}
+
+
 def test_a_whole_run_has_all_sections():
     assert list(sections(made_facts())) == [
         "What to mind",
@@ -24,6 +28,7 @@ def test_a_whole_run_has_all_sections():
         "Queries",
         "For which queries",
         "Queries that won and lost most",
+        "What moved",
         "Similarities of shown results",
         "Learning curves",
         "Runs and hyper-parameters",
@@ -35,8 +40,8 @@ def test_a_run_of_an_earlier_version_is_told_without_what_it_kept_not():
     facts = made_facts()
     changes = {name: replace(change, interval=None) for name, change in facts.changes.items()}
     bare = replace(
-        facts, changes=changes, queries=None, slices=(), examples=(), similarities=None,
-        warnings=(), runs=facts.runs[:1], histories={},
+        facts, run=without_movement(facts.run), changes=changes, queries=None, slices=(),
+        examples=(), similarities=None, warnings=(), runs=facts.runs[:1], histories={},
     )  # fmt: skip
     assert list(sections(bare)) == ["Before and after", "How it was made"]
     (table,) = tables(sections(bare)["Before and after"])
@@ -71,6 +76,16 @@ def test_parts_of_the_queries_are_told_with_what_became_of_them():
     assert [(row[0], row[-1]) for row in chart.table.rows] == [
         ("of 1 word", "worse"), ("of 2 to 9 words", "unknown"),
     ]  # fmt: skip
+
+
+def test_it_is_told_whether_the_index_has_to_be_built_anew():
+    facts = made_facts()
+    index, results, table = sections(facts)["What moved"]
+    assert "must be encoded by this model" in index.text
+    assert "3.1 on average are others" in results.text
+    assert ("test_moved_top_10", 0.31, None) in table.rows
+    of_queries = replace(facts, run={**facts.run, "test_moved_items_p95": 2e-7})
+    assert "can stay" in sections(of_queries)["What moved"][0].text
 
 
 def test_examples_show_results_in_their_new_order_with_the_old_ranks():

@@ -1,7 +1,7 @@
 """What all runs of an iteration start from and are compared with."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import RequestError, did_you_mean
 from hooktune.evaluation.collection import Collection, JudgedQueries
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.evaluation.movement import footprint
 from hooktune.evaluation.shared_baseline import embed_at_start
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
@@ -82,7 +83,9 @@ def measure_starting_point(
     evaluator = Evaluator(host, test, test_baseline, encoder, collection, is_of_collection(main))
     evaluation = evaluator.in_full(model, test_scores)
     if encoder.group.leads:  # as the others, which have no use for it, would slow it down
-        evaluation = evaluator.with_collection(evaluation, embedded)
+        found = collection.search(embedded)
+        evaluation = evaluator.with_found(evaluation, embedded, found)
+        evaluator = replace(evaluator, start=footprint(collection, embedded, found))
         _check_metrics(settings, evaluation)
     train, (train_baseline,) = sessions.take_with(split.train, baseline)
     training = TrainingBatch(batch.batch_id, train, train_baseline)

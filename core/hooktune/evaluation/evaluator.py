@@ -9,7 +9,8 @@ import numpy as np
 from hooktune.contract.collection_metrics import is_of_collection
 from hooktune.contract.metric import LOSS, with_test_prefix
 from hooktune.contract.sessions import Floats, Ints, Sessions
-from hooktune.evaluation.collection import Collection, Embedded
+from hooktune.evaluation.collection import Collection, Embedded, Found
+from hooktune.evaluation.movement import Footprint, footprint, movement
 from hooktune.evaluation.similarities import Similarities, count_similarities
 from hooktune.plugin.host import Host
 from hooktune.plugin.measured import Measured
@@ -79,6 +80,8 @@ class Evaluator:
     encoder: "TextEncoder"
     collection: Collection | None = None
     is_searched_always: bool = False
+    start: Footprint | None = None
+    """Where the starting model has things, to tell how far a run has moved them."""
 
     def __call__(
         self,
@@ -133,11 +136,19 @@ class Evaluator:
         """Add what comes of searching the whole collection, if there is one."""
         if self.collection is None:
             return evaluation
-        figures = self.collection.figures(self.collection.search(embedded))
+        return self.with_found(evaluation, embedded, self.collection.search(embedded))
+
+    def with_found(self, evaluation: Evaluation, embedded: Embedded, found: Found) -> Evaluation:
+        """Add what comes of a search of the whole collection that was done."""
+        assert self.collection is not None
+        figures = self.collection.figures(found)
+        moved: dict[str, float] = {}
+        if self.start is not None:
+            moved = movement(self.start, footprint(self.collection, embedded, found))
         per_session = {name: of.astype(np.float32) for name, of in figures.per_session.items()}
         return replace(
             evaluation,
-            metrics=evaluation.metrics | figures.metrics,
+            metrics=evaluation.metrics | figures.metrics | moved,
             per_session=(evaluation.per_session or {}) | per_session,
             per_judged_query=figures.per_judged_query,
         )

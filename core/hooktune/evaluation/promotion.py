@@ -9,6 +9,7 @@ from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import setting_tag
 from hooktune.errors import HooktuneError, RequestError
 from hooktune.evaluation.contest import Contest, Requirement, compare_with_champion
+from hooktune.evaluation.model_card import version_card
 from hooktune.plain_text import markdown, markdown_code
 from hooktune.plugin.host import Host
 from hooktune.tracking import RunRecord, Tracker
@@ -99,7 +100,9 @@ def promote(
         "hooktune.objections": "; ".join(objections)[:4000],
         **_contest_tags(contest),
     }
-    note = _note(method, run, contest, objections)
+    note = "\n\n".join(
+        filter(None, [_note(method, run, contest, objections), version_card(tracker, run)])
+    )
     made = champions.register_champion(
         tracker.client, method, run, champion, {key: tags[key] for key in tags if tags[key]}, note
     )

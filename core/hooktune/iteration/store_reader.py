@@ -91,7 +91,7 @@ class StoreReader:
         return make_report(self.tracker, self._plugins, run_or_iteration)
 
     def export(self, run: RunRecord | str, to: str | Path) -> None:
-        """Copy a run's model into a new folder that sentence-transformers loads.
+        """Copy a run's model into a new folder that sentence-transformers loads, with its card.
 
         Args:
             run: The run, or its id.
@@ -100,7 +100,11 @@ class StoreReader:
         Raises:
             RequestError: There is no such run, it has no model, or the folder is not empty.
         """
-        self.tracker.export_model(self._found(run), Path(to))
+        from hooktune.evaluation.model_card import write_model_card
+
+        found, folder = self._found(run), Path(to)
+        self.tracker.export_model(found, folder)
+        write_model_card(self.tracker, found, folder)
 
     def load_champion(self, method: str, device: str | None = None) -> "SentenceTransformer":
         """Load a method's champion, to serve it.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hooktune.contract.collection_metrics import is_movement
 from hooktune.contract.metric import (
     GAP_METRIC,
     TEST_PREFIX,
@@ -77,7 +78,7 @@ def _changes(
             for name, before in run.holdout.starting.items()
             if name in run.metrics
         }
-    names = [name for name in run.metrics if name.startswith(TEST_PREFIX)]
+    names = [name for name in run.metrics if name.startswith(TEST_PREFIX) and not is_movement(name)]
     ordered = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
     intervals = run.intervals
     if figures is not None:

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from hooktune.processes import scratch_folder
 from hooktune.tracking.failures import insist
-from hooktune.tracking.file_transfer import repository_at
+from hooktune.tracking.file_transfer import fetch, repository_at
 from hooktune.tracking.models.safe_files import problem_of_path, refuse_unsafe
 from hooktune.tracking.queries import all_pages, or_none
 from hooktune.tracking.records import RunRecord
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MODEL_NAME: Final = "model"
+WEIGHTS_FOLDER: Final = "model.sentence_transformer"
+"""Where MLflow's flavour puts what sentence-transformers has saved."""
+
+_LONGEST_TEXT: Final = 1_000_000
 
 
 def find_model(client: "MlflowClient", model_id: str | None) -> "LoggedModel | None":
@@ -59,6 +64,26 @@ def has_model(client: "MlflowClient", run: RunRecord) -> bool:
 def repository_of(client: "MlflowClient", logged: "LoggedModel") -> Any:
     """Return MLflow's access to the files of a model."""
     return repository_at(client.tracking_uri, logged.artifact_location)
+
+
+def read_model_text(client: "MlflowClient", run: RunRecord, name: str) -> str | None:
+    """Return a text among the files of a run's model; None where there is none.
+
+    Args:
+        client: MLflow's client of the store.
+        run: The run.
+        name: The file's name, within the folder that sentence-transformers saved.
+    """
+    logged = find_model(client, run.model_id)
+    if logged is None:
+        return None
+    repository, file = repository_of(client, logged), f"{WEIGHTS_FOLDER}/{name}"
+    sizes = dict(stored_files(repository, WEIGHTS_FOLDER))
+    if file not in sizes:
+        return None
+    with scratch_folder() as folder:
+        path = insist(fetch, repository, file, {file: sizes[file]}, folder)
+        return path.read_bytes()[:_LONGEST_TEXT].decode("utf-8", "replace")
 
 
 def stored_files(repository: Any, path: str | None = None) -> Iterator[tuple[str, int]]:

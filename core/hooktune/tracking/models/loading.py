@@ -14,7 +14,7 @@ from hooktune.processes import scratch_folder
 from hooktune.tracking.failures import insist
 from hooktune.tracking.file_transfer import fetch, local_folder, repository_at
 from hooktune.tracking.models.digests import copy_with_digests, digests_of, problem_of_digests
-from hooktune.tracking.models.files import find_model, stored_files
+from hooktune.tracking.models.files import WEIGHTS_FOLDER, find_model, stored_files
 from hooktune.tracking.models.safe_files import problem_of_folder, problem_of_names, refuse_unsafe
 from hooktune.tracking.models.whole_weights import problem_of_weights, refusing_other_weights
 from hooktune.tracking.records import MODEL_DIGEST_TAG, RunRecord
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _LOADING: Final = RLock()
 _FETCHES: Final = 3
-_WEIGHTS_FOLDER: Final = "model.sentence_transformer"  # where MLflow's flavour puts them
 
 
 def load_model(
@@ -215,13 +214,13 @@ def _copy_or_none(folder: Path, to: Path, owner: str) -> dict[str, str] | None:
 
 
 def _whole(folder: Path, owner: str, digests: dict[str, str], digest: str | None) -> Path:
-    if not (folder / _WEIGHTS_FOLDER).is_dir():
+    if not (folder / WEIGHTS_FOLDER).is_dir():
         raise _not_there(owner)
     _refuse_damaged(owner, problem_of_digests(folder, digests, digest))
     if digest is None:
         # What was sealed was looked at before.
         _refuse_damaged(owner, problem_of_weights(folder))
-    return folder / _WEIGHTS_FOLDER
+    return folder / WEIGHTS_FOLDER
 
 
 def _not_there(owner: str) -> HooktuneError:
