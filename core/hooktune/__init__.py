@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from hooktune.contract.report import ReportSection as ReportSection
     from hooktune.contract.report import SimilarityShares as SimilarityShares
     from hooktune.contract.report import Table as Table
+    from hooktune.contract.report import interval_chart as interval_chart
     from hooktune.contract.search_space import SearchChoices as SearchChoices
     from hooktune.contract.search_space import SearchMark as SearchMark
     from hooktune.contract.search_space import SearchRange as SearchRange
@@ -238,6 +239,7 @@ _HOME: Final = {
     "gather_state": "training.state",
     "gradient_step": "training.optimizer",
     "hookimpl": "contract.hooks",
+    "interval_chart": "contract.report",
     "join_process_group": "training.process_group",
     "learned_loss": "training.losses",
     "load_champion": "evaluation.champion",

@@ -1,10 +1,17 @@
 """What came of a run in figures, what speaks against it, and what it was made with."""
 
-from hooktune import Chart, MetricChange, Paragraph, ReportFacts, ReportSection, Table
+from hooktune import (
+    Chart,
+    MetricChange,
+    Paragraph,
+    ReportFacts,
+    ReportSection,
+    Table,
+    interval_chart,
+)
 
 _HELD_OUT = ("test_", "holdout_")
 """What stands before a metric of sessions that were not trained on."""
-_ROW_HEIGHT = 34  # pixels
 
 
 def warnings_section(report: ReportFacts) -> ReportSection | None:
@@ -60,36 +67,6 @@ def slices_section(report: ReportFacts) -> ReportSection | None:
         columns = ("queries", "how many", "change", "low", "high", "p", "told")
         parts.append(interval_chart(Table(f"{metric.name} by queries", columns, rows)))
     return ReportSection("For which queries", (*parts,), order=25)
-
-
-def interval_chart(table: Table) -> Chart:
-    """Draw each row's `change` with its `low` and `high`, named by the first column."""
-    return Chart(
-        table,
-        {
-            "height": _ROW_HEIGHT * len(table.rows),
-            "encoding": {
-                "y": {"field": table.columns[0], "type": "nominal", "title": None, "sort": None}
-            },
-            "layer": [
-                {
-                    "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
-                    "encoding": {"x": {"datum": 0, "type": "quantitative"}, "y": None},
-                },
-                {
-                    "mark": {"type": "rule", "strokeWidth": 2, "color": "#2f7fd1"},
-                    "encoding": {
-                        "x": {"field": "low", "type": "quantitative", "title": "change"},
-                        "x2": {"field": "high"},
-                    },
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
-                    "encoding": {"x": {"field": "change", "type": "quantitative"}},
-                },
-            ],
-        },
-    )
 
 
 def settings_section(report: ReportFacts) -> ReportSection:

@@ -77,10 +77,14 @@ def test_several_methods_run_and_one_that_fails_stops_no_other(
     assert "No run of iteration / Broken /" in messages
     assert "Strong is the winner, by test_not_irrelevant_dist_shift." in output
 
-    plot = tmp_path / "plot.png"
-    status, output, _ = hooktune("compare", batch, "--plot", plot)
+    plot, report = tmp_path / "plot.png", tmp_path / "report.html"
+    status, output, _ = hooktune("compare", batch, "--plot", plot, "--report", report)
     assert status == 0
     assert plot.exists()
+    page = report.read_text("utf-8")
+    assert "Strong is the winner, by test_not_irrelevant_dist_shift." in page
+    assert all(title in page for title in ("The methods", "Against each other", "What to mind"))
+    assert hooktune("compare", batch, "--report", tmp_path)[0] == 2
     assert "winner" in next(line for line in output.splitlines() if " Strong " in line)
 
     batch_id = json.loads((batch / "manifest.json").read_text())["batch_id"]

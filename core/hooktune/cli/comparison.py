@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hooktune.cli.group import PATH, Context, cli, json_option
+from hooktune.cli.models import write_page
 from hooktune.cli.rows import metric_cells, metric_columns, results_json
 from hooktune.cli.tables import Column, Table, json_text, print_table
 from hooktune.contract.metric import RANKING_METRIC
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     type=PATH,
     help="What the methods were judged by, for the baselines.",
 )
+@click.option("--report", metavar="FILE.html", type=PATH, help="Write a report of it too.")
+@click.option("--device", help="A torch device for the baselines.  [default: the best one]")
 @json_option
 @click.pass_obj
 def compare(
@@ -35,6 +38,8 @@ def compare(
     plot: Path | None,
     baselines: bool,
     judgements: Path | None,
+    report: Path | None,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Compare the methods that ran on a batch.
@@ -45,11 +50,17 @@ def compare(
     Baselines are the order in which results were shown, BM25, and the sum of the z-scores of BM25
     and the starting model, on the same test sessions.
     """
-    compared = context.runner().compare(batch, baselines=baselines, judgements=judgements)
+    compared = context.runner().compare(
+        batch, baselines=baselines, judgements=judgements, device=device
+    )
     if plot is not None:
         from hooktune.evaluation.comparison import plot_comparison
 
         plot_comparison(compared, plot)
+    if report is not None:
+        from hooktune.evaluation.report.comparison_report import comparison_report
+
+        write_page(report, comparison_report(compared))
     print_comparison(compared, as_json)
 
 
@@ -130,18 +141,6 @@ def comparison_table(comparison: "Comparison") -> Table:
 
 def comparison_remarks(comparison: "Comparison") -> list[str]:
     """Say which method has won, or why none has, and what else to mind."""
-    lines = list(comparison.obstacles)
-    if comparison.obstacles:
-        lines.append(
-            "So no method is the winner. Run them with the same settings on another batch, or in "
-            "another tracking store, to compare them."
-        )
-    elif comparison.winner is None:
-        lines.append("No method beats its starting model on this batch.")
-    else:
-        main = comparison.winner.iteration.settings.main_metric
-        lines.append(f"{comparison.winner.method} is the winner, by {main.name}.")
-        if not main.greater_is_better:
-            lines[-1] = f"{lines[-1][:-1]}: {main.direction}."
+    lines = [*comparison.obstacles, comparison.winner_in_words()]
     lines += map(str, comparison.pairs)
     return [printable(line) for line in [*lines, *comparison.notes]]

@@ -39,14 +39,22 @@ def report(context: Context, wanted: str, file: Path) -> None:
     It is one page of HTML that needs no network. An ITERATION, by its whole name or the beginning
     of its batch id, stands for its best run.
     """
-    content = context.runner().report(wanted)
+    write_page(file, context.runner().report(wanted))
+    click.echo(f"The report is in {file}: open it in a browser.")
+
+
+def write_page(file: Path, content: str) -> None:
+    """Write a report.
+
+    Raises:
+        RequestError: The file cannot be written.
+    """
     try:
         file.write_text(content, encoding="utf-8")
     except OSError as error:
         raise RequestError(
             f"The report {file} cannot be written: {error.strerror}. Name another file."
         ) from error
-    click.echo(f"The report is in {file}: open it in a browser.")
 
 
 @cli.command()

@@ -5,7 +5,7 @@ A section holds values, never HTML: the host writes the page, and escapes all th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.contract.interval import Interval
 from hooktune.contract.metric import MainMetric, MetricDescription
@@ -13,6 +13,8 @@ from hooktune.contract.query_slice import QuerySlice
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
+
+_ROW_HEIGHT: Final = 34  # pixels
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,41 @@ class Chart:
     spec: Mapping[str, Any]
     """A Vega-Lite specification without its data, which the host adds under the name `table`. Each
     field that it names is a column of the table."""
+
+
+def interval_chart(table: Table) -> Chart:
+    """Draw how much each of some things has changed, with its interval.
+
+    Args:
+        table: A row for each thing, which the first column names; the columns `change`, `low` and
+            `high` hold the change and the ends of its interval.
+    """
+    return Chart(
+        table,
+        {
+            "height": _ROW_HEIGHT * len(table.rows),
+            "encoding": {
+                "y": {"field": table.columns[0], "type": "nominal", "title": None, "sort": None}
+            },
+            "layer": [
+                {
+                    "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
+                    "encoding": {"x": {"datum": 0, "type": "quantitative"}, "y": None},
+                },
+                {
+                    "mark": {"type": "rule", "strokeWidth": 2, "color": "#2f7fd1"},
+                    "encoding": {
+                        "x": {"field": "low", "type": "quantitative", "title": "change"},
+                        "x2": {"field": "high"},
+                    },
+                },
+                {
+                    "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
+                    "encoding": {"x": {"field": "change", "type": "quantitative"}},
+                },
+            ],
+        },
+    )
 
 
 ReportPart = Paragraph | Table | Chart

@@ -88,6 +88,19 @@ class Comparison(Tabular):
     anchors: Listing[Anchor] = field(default_factory=Listing)
     """What can be had without tuning, where it was asked for."""
 
+    def winner_in_words(self) -> str:
+        """Say which method has won, or why none has."""
+        if self.obstacles:
+            return (
+                "So no method is the winner. Run them with the same settings on another batch, or "
+                "in another tracking store, to compare them."
+            )
+        if self.winner is None:
+            return "No method beats its starting model on this batch."
+        main = self.winner.iteration.settings.main_metric
+        direction = "" if main.greater_is_better else f": {main.direction}"
+        return f"{self.winner.method} is the winner, by {main.name}{direction}."
+
     def as_rows(self) -> list[dict[str, Any]]:
         """Return the values of each method, and of each anchor below them."""
         return [*self.methods.as_rows(), *self.anchors.as_rows()]

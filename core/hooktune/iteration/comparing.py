@@ -18,10 +18,13 @@ def compare_on_batch(
     batch: str | Path | Batch,
     baselines: bool,
     judgements: str | Path | None,
+    device: str | None,
 ) -> Comparison:
     """Put all methods that ran on a batch side by side; see `Runner.compare`."""
     if not baselines and judgements is not None:
         raise RequestError("Judgements are what baselines are measured by: add --baselines.")
+    if not baselines and device is not None:
+        raise RequestError("A device is what baselines are measured on: add --baselines.")
     compared = compare(tracker, find_batch_id(tracker, batch))
     if not baselines:
         return compared
@@ -39,7 +42,7 @@ def compare_on_batch(
     def open_host() -> Host:
         return _any_host(plugins, [method.method for method in compared.methods])
 
-    return with_anchors(compared, tracker, open_host, released, graded, usable_device(None))
+    return with_anchors(compared, tracker, open_host, released, graded, usable_device(device))
 
 
 def _any_host(plugins: PluginChoice, methods: list[str]) -> Host:

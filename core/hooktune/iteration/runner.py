@@ -138,6 +138,7 @@ class Runner(StoreReader):
         *,
         baselines: bool = False,
         judgements: str | Path | None = None,
+        device: str | None = None,
     ) -> "Comparison":
         """Put all methods that ran on a batch side by side.
 
@@ -145,6 +146,7 @@ class Runner(StoreReader):
             batch: A released batch, its folder, or the beginning of its id.
             baselines: Whether to measure what can be had without tuning, which needs the batch.
             judgements: The file that the methods were measured by, to measure the baselines too.
+            device: A torch device to measure them on; by default the best one that there is.
 
         Raises:
             RequestError: No method has run on it, or the baselines cannot be measured.
@@ -152,7 +154,9 @@ class Runner(StoreReader):
         from hooktune.iteration.comparing import compare_on_batch
 
         with self._working():
-            return compare_on_batch(self.tracker, self._plugins, batch, baselines, judgements)
+            return compare_on_batch(
+                self.tracker, self._plugins, batch, baselines, judgements, device
+            )
 
     def promote(
         self,

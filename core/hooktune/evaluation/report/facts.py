@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hooktune.contract.collection_metrics import is_movement
+from hooktune.contract.collection_metrics import STANDARD_ERROR, is_movement
 from hooktune.contract.metric import (
     GAP_METRIC,
+    JUDGED_METRIC,
     TEST_PREFIX,
     MainMetric,
     MetricDescription,
@@ -42,7 +43,7 @@ def report_facts(
     figures, details = stored_query_figures(tracker, run), stored_details(tracker, run)
     main = iteration.settings.main_metric
     starting = iteration.starting_metrics_of(run)
-    changes = _changes(run, starting, figures, shown_metrics(main.name))
+    changes = _changes(run, starting, figures, iteration.settings.shown_metrics)
     curves = dict.fromkeys(("sliding_train_loss", *shown_metrics(main.name)))
     return ReportFacts(
         method=run.method,
@@ -78,7 +79,13 @@ def _changes(
             for name, before in run.holdout.starting.items()
             if name in run.metrics
         }
-    names = [name for name in run.metrics if name.startswith(TEST_PREFIX) and not is_movement(name)]
+    names = [
+        name
+        for name in run.metrics
+        if (name.startswith(TEST_PREFIX) or name == JUDGED_METRIC)
+        and not is_movement(name)
+        and not name.endswith(STANDARD_ERROR)
+    ]
     ordered = [*(name for name in first if name in names), *sorted(set(names) - set(first))]
     intervals = run.intervals
     if figures is not None:
