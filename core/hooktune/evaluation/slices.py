@@ -49,8 +49,10 @@ def query_slices(figures: QueryFigures, main: MainMetric) -> Listing[QuerySlice]
             chosen = which[pairs.places]
             if chosen.any():
                 named.append((kind, name))
-                values = pairs.before, pairs.after, pairs.sessions
-                intervals.append(paired_interval(*(each[chosen] for each in values)))
+                interval = paired_interval(
+                    pairs.before[chosen], pairs.after[chosen], pairs.sessions[chosen]
+                )
+                intervals.append(interval)
         found += [
             QuerySlice(kind, name, metric, interval)
             for (kind, name), interval in zip(named, holm_corrected(intervals), strict=True)
