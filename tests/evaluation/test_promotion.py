@@ -136,7 +136,7 @@ def test_the_best_of_many_runs_has_to_show_more(tracker: Tracker):
     for value in range(1, 8):
         do_run(tracker, tracker.iterations()[-1], value / 1_000, 0.5)
     keep_figures(tracker, other, 0.022, 0)
-    with pytest.raises(HooktuneError, match="corrected as it is the best of 8 runs"):
+    with pytest.raises(HooktuneError, match="corrected for the 8 runs it is the best of"):
         hand_over(tracker)
 
 

@@ -187,6 +187,7 @@ def compare_with_champion(
             f"(run {run.run_id}) were never measured on the same sessions. Give a released batch "
             "to measure both on: --batch DIR."
         )
+    chosen_from = max(len(finished), 1)
     return Contest(
         main_metric=main,
         candidate=run.metrics,
@@ -195,8 +196,8 @@ def compare_with_champion(
         sessions=f"the test sessions of batch {iteration.name.batch_id}",
         batch_id=iteration.name.batch_id,
         default="not-worse" if champion is None else "better",
-        intervals=contest_intervals(main, values, len(finished)),
-        chosen_from=len(finished),
+        intervals=contest_intervals(main, values, chosen_from),
+        chosen_from=chosen_from,
     )
 
 
