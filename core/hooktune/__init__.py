@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from hooktune.contract.settings import IterationSettings as IterationSettings
     from hooktune.contract.settings import MethodSettings as MethodSettings
     from hooktune.contract.settings import Split as Split
+    from hooktune.data.cleaning_rules import CleaningRules as CleaningRules
     from hooktune.data.manifest import BatchCounts as BatchCounts
     from hooktune.data.manifest import BatchManifest as BatchManifest
     from hooktune.data.manifest import EventCount as EventCount
@@ -153,6 +154,7 @@ _HOME: Final = {
     "AskedSettings": "contract.settings",
     "BaselineKind": "contract.settings",
     "Batch": "contract.sessions",
+    "CleaningRules": "data.cleaning_rules",
     "BatchCounts": "data.manifest",
     "BatchManifest": "data.manifest",
     "BestWeights": "training.best_weights",

@@ -8,11 +8,13 @@ The fields: https://www.algolia.com/doc/rest-api/insights/
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs
 
 from hooktune import LogPart, LogSource, hookimpl
 from hooktune_logs import event_stream
 from hooktune_logs.event_stream import StreamEvent
 from hooktune_logs.fields import item_in, list_in, position_of, text_in, time_in
+from hooktune_logs.refinement import refinement
 
 
 @hookimpl
@@ -46,4 +48,14 @@ def _event(stated: dict[str, Any]) -> StreamEvent | None:
     items = tuple(
         (item_in(hit, ("objectID",), "position")[0], place) for place, hit in enumerate(hits, start)
     )
-    return StreamEvent(event_stream.SEARCH, user, time, search_id, text_in(stated, "query"), items)
+    query, filters = text_in(stated, "query"), _filters(stated)
+    return StreamEvent(event_stream.SEARCH, user, time, search_id, query, items, None, filters)
+
+
+def _filters(stated: dict[str, Any]) -> str | None:
+    """Return the filters among the parameters that a response repeats as a query string."""
+    params = stated.get("params")
+    asked = parse_qs(params) if isinstance(params, str) else {}
+    found = (asked[name][0] for name in ("filters", "facetFilters", "numericFilters")
+             if name in asked)  # fmt: skip
+    return next(filter(None, map(refinement, found)), None)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from hooktune import LogPart, LogSource, hookimpl
 from hooktune_logs import event_stream
 from hooktune_logs.event_stream import StreamEvent
-from hooktune_logs.fields import item_in, list_in, object_in, text_in, time_in
+from hooktune_logs.fields import item_in, list_in, object_in, refinement_in, text_in, time_in
 
 _KINDS: Final = {
     "products searched": event_stream.SEARCH,
@@ -59,4 +59,6 @@ def _event(stated: dict[str, Any]) -> StreamEvent | None:
         text_in(properties, "search_id", "query_id"),
         text_in(properties, "query"),
         tuple(item_in(item, _NAMES, "position") for item in listed),
+        refinement_in(properties, "sorts"),
+        refinement_in(properties, "filters"),
     )

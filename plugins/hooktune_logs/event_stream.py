@@ -31,6 +31,8 @@ class StreamEvent:
     query: str | None = None
     items: tuple[tuple[str, int | None], ...] = ()
     """The items, with their positions where they are known."""
+    sorting: str | None = None
+    filters: str | None = None
 
 
 def read_stream(
@@ -79,13 +81,16 @@ def _add(
         search_id = event.search_id or f"{event.user} {event.time} {line}"
         last_search[event.user] = search_id
     common = {"search_id": search_id, "time": event.time, "line": line}
+    seen = common | {
+        "user": event.user, "sorting": event.sorting, "filters": event.filters
+    }  # fmt: skip
     if search_id is not None and (event.kind == SEARCH or event.query):
-        append_row(shown, common | {"user": event.user, "query": event.query, "item": None,
+        append_row(shown, seen | {"query": event.query, "item": None,
                                  "position": None})  # fmt: skip
     for item, position in event.items or ((None, None),):
         if event.kind in (SEARCH, SHOWN) and search_id is not None:
             if item is not None:
-                append_row(shown, common | {"user": event.user, "query": None, "item": item,
+                append_row(shown, seen | {"query": None, "item": item,
                                          "position": position})  # fmt: skip
         else:
             append_row(happened, common | {"item": item, "kind": event.kind})

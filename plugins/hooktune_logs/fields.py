@@ -3,6 +3,7 @@
 from typing import Any
 
 from hooktune import MAX_NAME_LENGTH, MAX_POSITION, shortened
+from hooktune_logs.refinement import refinement
 from hooktune_logs.times import parse_time
 
 
@@ -39,6 +40,25 @@ def object_in(stated: dict[str, Any], field: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
         raise ValueError(f"the field {field!r} should be an object, and is {shortened(value)}.")
     return value or {}
+
+
+def refinement_in(stated: dict[str, Any], *fields: str) -> str | None:
+    """Return by what results were sorted or filtered, if one of some fields states it.
+
+    Raises:
+        ValueError: It holds something that cannot say it.
+    """
+    for field in fields:
+        try:
+            found = refinement(stated.get(field))
+        except ValueError:
+            raise ValueError(
+                f"the field {field!r} should be a text or a list, and is "
+                f"{shortened(stated[field])}."
+            ) from None
+        if found is not None:
+            return found
+    return None
 
 
 def list_in(stated: dict[str, Any], field: str) -> list[Any]:

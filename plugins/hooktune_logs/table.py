@@ -1,6 +1,7 @@
 """The reader of tables: a row a shown result, a row a session, or tables of searches and events."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from hooktune import (
     hookimpl,
 )
 from hooktune_logs.columns import TIME
+from hooktune_logs.refinement import refinement
 from hooktune_logs.table_columns import USUAL_NAMES, choose_columns, missing_column, stated_beside
 from hooktune_logs.table_files import ENDINGS, Rows, ending_of, read_rows
 from hooktune_logs.times import parse_time
@@ -95,7 +97,7 @@ class _RowReader:
         self.columns = columns
         self.lines = np.arange(len(rows.table)) + rows.first
         self._rows = rows
-        self._findings = findings
+        self.findings = findings
         self._bad = np.zeros(len(rows.table), dtype=bool)
         findings.lines += len(rows.table)
 
@@ -131,7 +133,7 @@ class _RowReader:
         """Set a row aside, or refuse the log for it."""
         if not self._bad[row]:
             where = f"{self.source}, {self._rows.unit} {self.lines[row]}"
-            self._findings.set_aside(DataError(f"{where}: {problem}"))
+            self.findings.set_aside(DataError(f"{where}: {problem}"))
             self._bad[row] = True
 
     def part(self, shown: dict[str, Any], happened: dict[str, Any], row_of: Any = None) -> LogPart:
@@ -163,13 +165,26 @@ def _column(name: str, values: Any) -> pa.Array:
 def _common(reader: _RowReader) -> dict[str, Any]:
     return {
         "search_id": reader.required("search_id", _text, "a text"),
-        "time": reader.values("time", _time, "a time such as 2024-12-10T00:01:29Z"),
+        "time": _times(reader),
         "line": reader.lines,
     }
 
 
 def _who(reader: _RowReader) -> dict[str, Any]:
-    return {field: reader.values(field, _text, "a text") for field in ("user", "application")}
+    """Return what is known of a whole search."""
+    texts = {field: reader.values(field, _text, "a text") for field in ("user", "application")}
+    meant = "a text, or a list or an object in JSON"
+    return texts | {
+        field: reader.values(field, refinement, meant) for field in ("sorting", "filters")
+    }
+
+
+def _times(reader: _RowReader) -> list[int | None]:
+    """Return the times, and count in which forms they are stated."""
+    stated = reader.values("time", _time, "a time such as 2024-12-10T00:01:29Z")
+    for form, count in Counter(each[1] for each in stated if each and each[1]).items():
+        reader.findings.count(form, count)
+    return [each and each[0] for each in stated]
 
 
 def _results(reader: _RowReader) -> LogPart:
@@ -284,8 +299,8 @@ def _finite(value: Any) -> float:
     return number
 
 
-def _time(value: Any) -> int | None:
-    return parse_time(value.isoformat() if hasattr(value, "isoformat") else value)[0]
+def _time(value: Any) -> tuple[int | None, str]:
+    return parse_time(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
 def _list(value: Any) -> list[str]:

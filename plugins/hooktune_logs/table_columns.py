@@ -33,6 +33,8 @@ USUAL_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "time": ("time", "timestamp", "created_at", "event_time", "ts"),
     "user": ("user", "user_id", "client_id", "visitor_id", "anonymous_id"),
     "application": ("application", "app"),
+    "sorting": ("sorting", "sort", "sort_by", "sorted_by", "order_by"),
+    "filters": ("filters", "filter", "facets"),
     "clicks": ("clicks", "clicked", "is_clicked", "click"),
     "kind": ("kind", "event_type", "event", "event_name", "action", "action_name"),
     "value": ("value", "price", "revenue", "dwell_time"),

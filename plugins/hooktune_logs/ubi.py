@@ -22,7 +22,7 @@ from hooktune import (
     shortened,
 )
 from hooktune_logs.columns import Columns, append_row, part_of
-from hooktune_logs.fields import list_in, object_in, whole_position
+from hooktune_logs.fields import list_in, object_in, refinement_in, whole_position
 from hooktune_logs.times import parse_time
 
 IMPRESSION: Final = "impression"
@@ -130,6 +130,8 @@ class _Rows:
         query = document.get("user_query")
         if query is not None and not isinstance(query, str):
             raise ValueError(f"the field 'user_query' should be a text, and is {shortened(query)}.")
+        asked = document.get("query_attributes")
+        asked = asked if isinstance(asked, dict) else {}
         hits = list_in(document, "query_response_hit_ids")
         items = [_name({"query_response_hit_ids": hit}, "query_response_hit_ids") for hit in hits]
         query = query if query and query.strip() else None
@@ -140,6 +142,8 @@ class _Rows:
         common = {
             "search_id": search_id, "time": time, "user": _user(document),
             "application": _name(document, "application"), "line": line,
+            "sorting": refinement_in(asked, "sort", "sort_by"),
+            "filters": refinement_in(asked, "filters", "filter", "facets"),
         }  # fmt: skip
         append_row(self._shown, common | {"query": query, "item": None, "position": None,
             "is_returned": False})  # fmt: skip
@@ -163,7 +167,7 @@ class _Rows:
                     "search_id": search_id, "query": None, "item": item,
                     "position": _ordinal(attributes), "time": time, "user": _user(document),
                     "application": _name(document, "application"), "is_returned": False,
-                    "line": line,
+                    "line": line, "sorting": None, "filters": None,
                 },
             )  # fmt: skip
             return

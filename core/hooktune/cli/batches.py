@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hooktune.cli.cleaning import cleaning_options
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.terminal import say
 from hooktune.errors import RequestError
@@ -12,6 +13,7 @@ from hooktune.plain_text import printable
 
 if TYPE_CHECKING:
     from hooktune.contract.event_weight import EventWeight
+    from hooktune.data.cleaning_rules import CleaningRules
     from hooktune.data.manifest import BatchManifest
 
 _BAR: Final = 40
@@ -133,6 +135,7 @@ def batch() -> None:
     show_default=True,
     help="How many results a session has at least.",
 )
+@cleaning_options
 @click.pass_obj
 def batch_release(
     context: Context,
@@ -148,6 +151,7 @@ def batch_release(
     event_weights: "list[EventWeight]",
     tolerate: float,
     min_results: int,
+    cleaning: "CleaningRules",
 ) -> None:
     """Check a log and write it as a batch.
 
@@ -177,6 +181,7 @@ def batch_release(
         sql=sql,
         tolerate=tolerate,
         min_results=min_results,
+        cleaning=cleaning,
         block=context.block,
     )
     if manifest.found:

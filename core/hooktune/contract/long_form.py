@@ -21,6 +21,8 @@ SHOWN: Final = pa.schema(
         ("time", pa.timestamp("us", "UTC")),
         ("user", pa.string()),
         ("application", pa.string()),
+        ("sorting", pa.string()),
+        ("filters", pa.string()),
         ("is_returned", pa.bool_()),
         ("line", pa.int64()),
     ]
@@ -28,9 +30,10 @@ SHOWN: Final = pa.schema(
 """What was shown: a row states the query of a search, an item that it showed, or both.
 
 `position` is the item's place, from 0 or from 1 within an `application`, which may be null; `rank`
-the search engine's score; `line` the line or row of the file. `is_returned` marks what the engine
-returned, from position 1 on, where a log says of some searches alone what of it was shown. All but
-`search_id` may be null.
+the search engine's score; `sorting` and `filters` say by what a user had the results sorted or
+filtered, and are null where the order is the engine's own; `line` the line or row of the file.
+`is_returned` marks what the engine returned, from position 1 on, where a log says of some searches
+alone what of it was shown. All but `search_id` may be null.
 """
 HAPPENED: Final = pa.schema(
     [

@@ -20,7 +20,6 @@ from hooktune.data.session_block import SessionBlock
 from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
-SESSION_WITH_CLICK_ON_UNSEEN: Final = "session with a click on a result that was not shown"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
 RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
 REPEATED_RESULT: Final = "result repeated within its session"
@@ -43,8 +42,8 @@ def describe_set_aside(set_aside: dict[str, int]) -> str:
 class Leftovers:
     """Takes how much of a log no session holds."""
 
-    sessions: int = 0
-    """Sessions with a click on a result that was not shown."""
+    sessions: Counter[str] = field(default_factory=Counter)
+    """Sessions, by why they were set aside."""
     events: "Counter[KindAndRule]" = field(default_factory=Counter)
     """Events, by their kinds and by what of the counted they are."""
 
@@ -80,8 +79,8 @@ class LogColumns:
     """How many events of each kind there are, clicks and others."""
     min_results: int = 1
     """How many results whose items are known a session has at least."""
-    lost_clicks: int = 0
-    """How many sessions had a click on a result that was not shown, and were left out."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many sessions were set aside already, by why."""
 
     def add_block(self, block: SessionBlock) -> None:
         """Append sessions; of a result that one of them repeats, only the first is taken."""
@@ -132,7 +131,7 @@ class LogColumns:
     def add_leftovers(self, leftovers: Leftovers) -> None:
         """Count what of the log no block holds."""
         self.events.update(leftovers.events)
-        self.lost_clicks += leftovers.sessions
+        self.left_out.update(leftovers.sessions)
 
     def event_counts(self) -> tuple[EventCount, ...]:
         """Return how many events of each kind there are: clicks first, then the most frequent."""
@@ -177,7 +176,7 @@ class LogColumns:
         few = (sessions.lengths - unknown_results < self.min_results) & ~lost_click & ~empty
         kept = ~lost_click & ~empty & ~few
         set_aside = {
-            SESSION_WITH_CLICK_ON_UNSEEN: self.lost_clicks,
+            **self.left_out,
             SESSION_WITH_LOST_CLICK: int(lost_click.sum()),
             SESSION_WITHOUT_RESULT: int(empty.sum()),
             f"session with less than {self.min_results} results": int(few.sum()),

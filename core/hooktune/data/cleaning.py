@@ -13,10 +13,13 @@ from hooktune.contract.event_weight import EventWeight
 # A result's place in its search: its position, and where two have one, its row in the log.
 _KEY: Final = "coalesce(position, 1000000) * (1::BIGINT << 40) + place"
 
-STEPS: Final = (
-    """CREATE TABLE searches AS
-    SELECT search_id, arg_min(trim(query), rowid) AS query
-    FROM shown WHERE query IS NOT NULL GROUP BY search_id""",
+STATED: Final = """CREATE TABLE searches AS
+    SELECT search_id, arg_min(trim(query), rowid) AS query, min(time) AS time,
+        arg_min("user", rowid) AS "user"
+    FROM shown WHERE query IS NOT NULL GROUP BY search_id"""
+"""What is done first: the searches that are stated."""
+
+EVENTS: Final = (
     """CREATE TABLE origins AS
     SELECT coalesce(application, '') AS application, min(position) AS least
     FROM shown WHERE item IS NOT NULL AND NOT is_returned GROUP BY 1""",
@@ -49,12 +52,19 @@ STEPS: Final = (
         FROM happened
     ) AS happened
     LEFT JOIN searches USING (search_id) LEFT JOIN results USING (search_id, item)""",
+)
+"""What follows: the results of each search, and what happened."""
+
+SESSION_WITH_CLICK_ON_UNSEEN: Final = "session with a click on a result that was not shown"
+
+KEPT: Final = (
     # Without its click a search would pass for one with less, or nothing, found relevant.
     """CREATE TABLE lost AS
     SELECT DISTINCT search_id FROM events SEMI JOIN results USING (search_id)
+    ANTI JOIN refused USING (search_id)
     WHERE is_click AND is_known AND item IS NOT NULL AND NOT is_shown""",
     """CREATE VIEW kept AS
-    SELECT * FROM events ANTI JOIN lost USING (search_id)
+    SELECT * FROM events ANTI JOIN lost USING (search_id) ANTI JOIN refused USING (search_id)
     WHERE is_known AND is_shown AND NOT is_repeated""",
     """CREATE VIEW placed AS
     SELECT search_id, item, rank, position FROM results ANTI JOIN unclear USING (search_id)
@@ -63,19 +73,23 @@ STEPS: Final = (
     FROM results SEMI JOIN unclear USING (search_id)""",
     """CREATE VIEW sessions AS
     SELECT search_id, query, item, position, rank, events
-    FROM searches ANTI JOIN lost USING (search_id) LEFT JOIN placed USING (search_id)
+    FROM searches ANTI JOIN lost USING (search_id) ANTI JOIN refused USING (search_id)
+    LEFT JOIN placed USING (search_id)
     LEFT JOIN (
         SELECT search_id, item, list({'kind': kind, 'value': value}) AS events
         FROM kept GROUP BY search_id, item
     ) USING (search_id, item)""",
 )
-"""What is done to the long form, in order."""
+"""What is left, when `refused` says which searches are set aside."""
 
 SESSIONS: Final = """
     SELECT search_id, query, item, position, rank, events FROM sessions
     ORDER BY search_id, position"""
 """The results of all sessions, in order, with the events on each."""
-LOST_SESSIONS: Final = "SELECT count(*) FROM lost"
+LOST_SESSIONS: Final = f"""
+    SELECT why, count(*) FROM refused GROUP BY why
+    UNION ALL SELECT '{SESSION_WITH_CLICK_ON_UNSEEN}', count(*) FROM lost"""
+"""How many searches are set aside, and why."""
 LOST_EVENTS: Final = """
     SELECT kind, coalesce(rule, -1), sum(number)::BIGINT FROM (
         SELECT kind, rule, count(*) AS number FROM events GROUP BY kind, rule
@@ -108,6 +122,8 @@ class Rule:
     """A query for all of it: `row_file`, `line`, and `said`, what stands there."""
     is_always_told: bool = False
     """Whether none of it is worth saying."""
+    is_of_log: bool = False
+    """Whether it is counted before searches are joined."""
 
     @property
     def query(self) -> str:
@@ -117,10 +133,11 @@ class Rule:
             (SELECT list(example) FROM (
                 SELECT name || CASE WHEN line IS NULL THEN '' ELSE ', line ' || line END
                     || ': ' || said AS example
-                FROM found JOIN files ON place = row_file ORDER BY row_file, line LIMIT 3))"""
+                FROM found JOIN files ON place = row_file ORDER BY row_file, line, said LIMIT 3))"""
 
 
-def _searches(condition: str) -> str:
+def searches_in(condition: str) -> str:
+    """Return a query for the searches whose rows of `shown` a condition picks."""
     return f"""SELECT min(row_file) AS row_file, min(line) AS line,
         'the search ' || search_id AS said
         FROM shown {condition} GROUP BY search_id"""
@@ -137,12 +154,13 @@ _SEEN: Final = "WHERE item IS NOT NULL AND NOT is_returned"
 _NOT_SHOWN: Final = "item IS NOT NULL AND search_id IS NOT NULL AND (is_returned OR NOT is_shown)"
 
 RULES: Final = (
-    Rule("searches", _searches(_KNOWN), is_always_told=True),
+    Rule("searches", searches_in(_KNOWN), is_always_told=True),
     Rule(
         "searches stated again",
         """SELECT row_file, line, 'the search ' || search_id AS said FROM (
-            SELECT *, row_number() OVER (PARTITION BY search_id ORDER BY rowid) AS time
-            FROM shown WHERE item IS NULL) WHERE time > 1""",
+            SELECT *, row_number() OVER (PARTITION BY search_id ORDER BY rowid) AS number
+            FROM shown WHERE item IS NULL) WHERE number > 1""",
+        is_of_log=True,
     ),
     Rule(
         "searches stated again with another query, of which the first counts",
@@ -150,45 +168,46 @@ RULES: Final = (
             'the search ' || search_id || ': ' || string_agg(DISTINCT query, ' / ') AS said
             FROM shown WHERE query IS NOT NULL
             GROUP BY search_id HAVING count(DISTINCT trim(query)) > 1""",
+        is_of_log=True,
     ),
-    Rule("searches with shown results", _searches(_SEEN), is_always_told=True),
+    Rule("searches with shown results", searches_in(_SEEN), is_always_told=True),
     Rule(
         "searches with clicks",
         "SELECT min(row_file) AS row_file, min(line) AS line, 'the search ' || search_id AS said "
         "FROM events WHERE is_click AND search_id IS NOT NULL GROUP BY search_id",
         is_always_told=True,
     ),
-    Rule("searches with shown results and clicks", _searches(f"{_WITH_CLICK} {_SEEN}"), True),
+    Rule("searches with shown results and clicks", searches_in(f"{_WITH_CLICK} {_SEEN}"), True),
     Rule(
         "searches without a shown result",
-        _searches(
+        searches_in(
             f"{_KNOWN} ANTI JOIN (SELECT search_id FROM shown {_SEEN}) USING (search_id)"
         ),
     ),
     Rule(
         "searches without a shown result whose results are what the engine returned",
-        _searches(f"{_KNOWN} SEMI JOIN unseen USING (search_id)"),
+        searches_in(f"{_KNOWN} SEMI JOIN unseen USING (search_id)"),
     ),
     Rule(
         "results shown again in the same search, of which the first counts",
         """SELECT row_file, line, item || ' in the search ' || search_id AS said FROM (
-            SELECT *, row_number() OVER (PARTITION BY search_id, item ORDER BY rowid) AS time
-            FROM shown WHERE item IS NOT NULL AND NOT is_returned) WHERE time > 1""",
+            SELECT *, row_number() OVER (PARTITION BY search_id, item ORDER BY rowid) AS number
+            FROM shown WHERE item IS NOT NULL AND NOT is_returned) WHERE number > 1""",
     ),
     Rule(
         "applications whose positions begin at 0",
         """SELECT row_file, line, 'the position 0' || coalesce(' of ' || application, '') AS said
-            FROM (SELECT *, row_number() OVER (PARTITION BY application ORDER BY rowid) AS time
+            FROM (SELECT *, row_number() OVER (PARTITION BY application ORDER BY rowid) AS number
             FROM shown WHERE position = 0 AND item IS NOT NULL AND NOT is_returned)
-            WHERE time = 1""",
+            WHERE number = 1""",
     ),
     Rule(
         "searches with several results at one position, which are in the order of the log",
-        _searches("SEMI JOIN (FROM unclear WHERE NOT lacks_position) USING (search_id)"),
+        searches_in("SEMI JOIN (FROM unclear WHERE NOT lacks_position) USING (search_id)"),
     ),
     Rule(
         "searches with results without a position, which are in the order of the log",
-        _searches("SEMI JOIN (FROM unclear WHERE lacks_position) USING (search_id)"),
+        searches_in("SEMI JOIN (FROM unclear WHERE lacks_position) USING (search_id)"),
     ),
     Rule("events", _events("true"), is_always_told=True),
     Rule("events without a search", _events("search_id IS NULL")),

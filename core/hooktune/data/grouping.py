@@ -17,7 +17,18 @@ from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.log_source import Findings
 from hooktune.contract.long_form import MAX_NAME_LENGTH, MAX_POSITION, LogPart
 from hooktune.data.assembly import Leftovers
-from hooktune.data.cleaning import LOST_EVENTS, LOST_SESSIONS, RULES, SESSIONS, STEPS, rule_of
+from hooktune.data.cleaning import (
+    EVENTS,
+    KEPT,
+    LOST_EVENTS,
+    LOST_SESSIONS,
+    RULES,
+    SESSIONS,
+    STATED,
+    Rule,
+    rule_of,
+)
+from hooktune.data.cleaning_rules import CleaningRules, joining, refusing, told
 from hooktune.data.session_block import SessionBlock, block_of_part
 from hooktune.errors import DataError, HooktuneError, in_words
 from hooktune.progress import track
@@ -26,7 +37,8 @@ _MEMORY: Final = "900MB"
 _ROWS_AT_ONCE: Final = 1 << 17
 _SHOWN_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, query VARCHAR, item VARCHAR, "
-    "position BIGINT, rank DOUBLE, application VARCHAR, is_returned BOOLEAN"
+    'position BIGINT, rank DOUBLE, time TIMESTAMPTZ, "user" VARCHAR, application VARCHAR, '
+    "sorting VARCHAR, filters VARCHAR, is_returned BOOLEAN"
 )
 _HAPPENED_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, item VARCHAR, kind VARCHAR, "
@@ -39,6 +51,7 @@ def session_blocks(
     findings: Findings,
     counted: Sequence[EventWeight],
     leftovers: Leftovers,
+    rules: CleaningRules | None = None,
 ) -> Iterator[SessionBlock]:
     """Turn the long form of a log into sessions.
 
@@ -50,16 +63,18 @@ def session_blocks(
         findings: Takes what is counted.
         counted: Which events count, as `counted_events` gives it.
         leftovers: Takes what is left over.
+        rules: Which searches are set aside or joined.
 
     Raises:
         DataError: A part holds what cannot be, such as a position that is none.
         HooktuneError: The disk is full.
     """
+    rules = rules or CleaningRules()
     files: list[str] = []
     with ExitStack() as opened:
         database: duckdb.DuckDBPyConnection | None = None
         for part in parts:
-            if part.is_whole:
+            if part.is_whole and not rules.is_asked:
                 yield block_of_part(part)
                 continue
             # Only now, as a log of whole searches needs no disk.
@@ -69,8 +84,8 @@ def session_blocks(
             _check(part)
             _insert(database, part, files.index(part.file))
         if database is not None:
-            _clean(database, files, findings, counted)
-            leftovers.sessions = database.execute(LOST_SESSIONS).fetchall()[0][0]
+            _clean(database, files, findings, counted, rules)
+            leftovers.sessions.update(dict(database.execute(LOST_SESSIONS).fetchall()))
             for kind, rule, number in database.execute(LOST_EVENTS).fetchall():
                 leftovers.events[kind, rule] += number
             yield from _in_order(database)
@@ -129,7 +144,9 @@ def _insert(database: duckdb.DuckDBPyConnection, part: LogPart, file: int) -> No
     for name, table in (("shown", part.shown), ("happened", part.happened)):
         if len(table):
             columns = [row[0] for row in database.execute(f"DESCRIBE {name}").fetchall()]
-            values = ", ".join(columns[1:]).replace("is_returned", "coalesce(is_returned, false)")
+            values = ", ".join(f'"{name}"' for name in columns[1:]).replace(
+                '"is_returned"', "coalesce(is_returned, false)"
+            )
             database.register("part", table)
             database.execute(f"INSERT INTO {name} SELECT {file}, {values} FROM part")
             database.unregister("part")
@@ -140,18 +157,41 @@ def _clean(
     files: list[str],
     findings: Findings,
     counted: Sequence[EventWeight],
+    rules: CleaningRules,
 ) -> None:
     """Join and clean what was gathered, and count what is set aside."""
     database.execute(rule_of(counted))
     database.execute("CREATE TABLE files (place INTEGER, name VARCHAR)")
     database.executemany("INSERT INTO files VALUES (?, ?)", [*enumerate(files)])
-    for step in track(STEPS, [1] * len(STEPS), "joining and cleaning the log"):
+    database.execute(STATED)
+    _refuse_rules_without_users(database, rules)
+    all_rules = (*RULES, *told(rules))
+    found = {rule: _ask(database, rule) for rule in all_rules if rule.is_of_log}
+    steps = (*joining(rules), *EVENTS, *refusing(rules), *KEPT)
+    for step in track(steps, [1] * len(steps), "joining and cleaning the log"):
         database.execute(step)
-    for rule in track(RULES, [1] * len(RULES), "counting what is in the log"):
-        number, examples = database.execute(rule.query).fetchall()[0]
+    for rule in track(all_rules, [1] * len(all_rules), "counting what is in the log"):
+        number, examples = found[rule] if rule in found else _ask(database, rule)
         if number or rule.is_always_told:
             shown = () if rule.is_always_told else tuple(examples or ())
             findings.count(rule.what, number, shown)
+
+
+def _refuse_rules_without_users(database: duckdb.DuckDBPyConnection, rules: CleaningRules) -> None:
+    """Refuse rules that a log has no columns for."""
+    users, times = database.execute(
+        'SELECT count("user"), count(time) FILTER ("user" IS NOT NULL) FROM searches'
+    ).fetchall()[0]
+    if not users and (rules.limits_users or rules.join_within):
+        raise DataError("The log states no users, so that no rule about them can be kept.")
+    if not times and rules.join_within:
+        raise DataError("The log states no times of searches, so that none can be joined by them.")
+
+
+def _ask(database: duckdb.DuckDBPyConnection, rule: Rule) -> tuple[int, list[str] | None]:
+    """Return how much a rule found, and examples."""
+    number, examples = database.execute(rule.query).fetchall()[0]
+    return number, examples
 
 
 def _in_order(database: duckdb.DuckDBPyConnection) -> Iterator[SessionBlock]:

@@ -13,6 +13,7 @@ from hooktune.contract.log_source import Findings
 from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Batch
 from hooktune.data.assembly import Leftovers, LogColumns, describe_set_aside
+from hooktune.data.cleaning_rules import CleaningRules
 from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
 from hooktune.data.grouping import session_blocks
 from hooktune.data.jsonl import read_items
@@ -48,6 +49,7 @@ def release_log(
     click_events: Collection[str] = (CLICK,),
     event_weights: Iterable[EventWeight] = (),
     min_results: int = 1,
+    cleaning: CleaningRules | None = None,
 ) -> BatchManifest:
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
     items, to = Path(items), Path(to)
@@ -57,7 +59,7 @@ def release_log(
     columns = LogColumns(counted=counted, min_results=min_results)
     leftovers = Leftovers()
     with phase("reading the log"):
-        for block in session_blocks(log.parts, log.findings, counted, leftovers):
+        for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning):
             columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)

@@ -8,6 +8,7 @@ from pathlib import Path
 from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.files import find_files
 from hooktune.contract.log_source import Findings, LogSource
+from hooktune.data.cleaning_rules import CleaningRules
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import BatchManifest
 from hooktune.data.release import Log, release_log
@@ -30,6 +31,7 @@ def release_batch(
     sql: str | None = None,
     tolerate: float = 0.0,
     min_results: int = 1,
+    cleaning: CleaningRules | None = None,
     block: Iterable[str] = (),
 ) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
@@ -54,6 +56,7 @@ def release_batch(
         sql: The query to be asked, where `log` is a database.
         tolerate: The share of lines that may be set aside because they cannot be used.
         min_results: How many results a session has at least.
+        cleaning: Which searches are set aside, as those of bots, and which are joined.
         block: Readers that must not be imported.
 
     Returns:
@@ -80,6 +83,7 @@ def release_batch(
         click_events=click_events,
         event_weights=event_weights,
         min_results=min_results,
+        cleaning=cleaning,
     )
 
 
