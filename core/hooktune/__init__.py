@@ -73,7 +73,14 @@ if TYPE_CHECKING:
     from hooktune.contract.settings import IterationSettings as IterationSettings
     from hooktune.contract.settings import MethodSettings as MethodSettings
     from hooktune.contract.settings import Split as Split
+    from hooktune.data.beir import export_beir as export_beir
     from hooktune.data.cleaning_rules import CleaningRules as CleaningRules
+    from hooktune.data.difference import BatchDifference as BatchDifference
+    from hooktune.data.difference import RateShift as RateShift
+    from hooktune.data.difference import Shared as Shared
+    from hooktune.data.difference import compare_batches as compare_batches
+    from hooktune.data.growing import merge_batches as merge_batches
+    from hooktune.data.growing import sample_batch as sample_batch
     from hooktune.data.manifest import BatchCounts as BatchCounts
     from hooktune.data.manifest import BatchManifest as BatchManifest
     from hooktune.data.manifest import EventCount as EventCount
@@ -154,7 +161,14 @@ _HOME: Final = {
     "AskedSettings": "contract.settings",
     "BaselineKind": "contract.settings",
     "Batch": "contract.sessions",
+    "export_beir": "data.beir",
     "CleaningRules": "data.cleaning_rules",
+    "BatchDifference": "data.difference",
+    "RateShift": "data.difference",
+    "Shared": "data.difference",
+    "compare_batches": "data.difference",
+    "merge_batches": "data.growing",
+    "sample_batch": "data.growing",
     "BatchCounts": "data.manifest",
     "BatchManifest": "data.manifest",
     "BestWeights": "training.best_weights",

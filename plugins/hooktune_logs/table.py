@@ -40,7 +40,9 @@ def recognise_log(source: LogSource) -> str | None:
     ending = ending_of(source.files[0])
     if source.sql is not None:
         return "it is a database to which --sql is put"
-    return f"its name ends with {ending}" if ending in ENDINGS else None
+    if ending not in ENDINGS or source.head().startswith(b"query-id\tcorpus-id\t"):
+        return None
+    return f"its name ends with {ending}"
 
 
 @hookimpl

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 import click
 
 from hooktune.cli import (
+    batch_tools,
     batches,
     comparison,
     follow,
@@ -26,6 +27,7 @@ from hooktune.cli.terminal import be_quiet_elsewhere, explain, interrupt, say
 from hooktune.plain_text import without_secrets
 
 __all__ = [
+    "batch_tools",
     "batches",
     "cli",
     "comparison",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hooktune.data.manifest import BatchManifest
 
 _BAR: Final = 40
-_LINE: Final = 2000
+LINE: Final = 2000
 
 
 class Share(click.ParamType[float]):
@@ -248,4 +248,4 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
         lines += [f"         {example}" for example in finding.examples]
     if manifest.warning:
         lines.append(f"! {manifest.warning}")
-    return [printable(line, _LINE) for line in lines]
+    return [printable(line, LINE) for line in lines]

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.sessions import Ints, Mask, Sessions
+from hooktune.data.canonical import in_canonical_order
 from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import EventCount
 from hooktune.data.parquet import append_numbers, joined_texts
 from hooktune.data.session_block import SessionBlock
-from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
@@ -206,26 +206,11 @@ class LogColumns:
     def _in_canonical_order(
         self, sessions: Sessions, kept: Mask
     ) -> tuple[Sessions, pa.LargeStringArray]:
-        order = pc.sort_indices(sessions.session_ids).to_numpy()
-        _refuse_repeated(sessions.session_ids.take(pa.array(order)))
-        sessions = sessions.take(order[kept[order]])
-        queries = sessions.queries.take(pa.array(sessions.query_index)).dictionary_encode()
-        is_used = np.zeros(len(self.object_ids), dtype=bool)
-        is_used[sessions.item_index] = True
-        used = np.flatnonzero(is_used)
-        used = used[pc.sort_indices(self.object_ids.take(pa.array(used))).to_numpy()]
-        new_place = np.zeros(len(self.object_ids), dtype=np.int32)
-        new_place[used] = np.arange(len(used))
+        ordered, used = in_canonical_order(sessions, self.object_ids, kept)
         text_place = np.zeros(len(self.object_ids), dtype=np.int64)
         text_place[np.asarray(self.text_items)] = np.arange(len(self.text_items))
-        ordered = replace(
-            sessions,
-            queries=queries.dictionary,
-            query_index=queries.indices.to_numpy(),
-            items=joined_texts(self.texts).take(pa.array(text_place[used])),
-            item_index=new_place[sessions.item_index],
-        )
-        return ordered, self.object_ids.take(pa.array(used))
+        texts = joined_texts(self.texts).take(pa.array(text_place[used]))
+        return replace(ordered, items=texts), self.object_ids.take(pa.array(used))
 
     def _places(self, names: pa.LargeStringArray) -> Ints:
         """Return the places of distinct names in `object_ids`, to which new ones are added."""
@@ -241,13 +226,3 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some
-
-
-def _refuse_repeated(session_ids: pa.LargeStringArray) -> None:
-    """Refuse session ids, which are sorted, if one of them comes twice."""
-    repeated = pc.index(pc.equal(session_ids[1:], session_ids[:-1]), True).as_py()
-    if repeated >= 0:
-        raise DataError(
-            f"The session id {session_ids[repeated].as_py()!r} comes twice in the log, in two of "
-            "its files perhaps. Name each file once, and give each session an id of its own."
-        )

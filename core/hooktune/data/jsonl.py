@@ -114,6 +114,9 @@ def _item(line: str, template: str, fields: list[str]) -> Item:
         raise ValueError(not_json(str(error))) from None
     if not isinstance(stated, dict):
         raise ValueError(not_an_object(stated))
+    if "object_id" not in stated and "_id" in stated:
+        # As BEIR's corpora name their documents.
+        stated["object_id"] = stated["_id"]
     values = {field: _field_text(stated, field) for field in fields}
     item = Item.model_validate(
         {**stated, "text": _FIELD.sub(lambda match: values[match[1]], template).strip()}

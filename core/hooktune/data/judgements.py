@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from hooktune.contract.files import open_file, plain_name
 from hooktune.contract.json_lines import line_error, read_objects
 from hooktune.contract.log_source import Findings
+from hooktune.data.beir import QRELS_FILE, QUERIES_FILE, is_head, read_queries
 from hooktune.errors import DataError
 
 _COLUMNS: Final = ("query", "object_id", "grade")
@@ -48,6 +49,9 @@ class Judgements:
 def read_judgements(path: Path) -> Judgements:
     """Read judgements from a file in UTF-8; its form is told by its name and its lines.
 
+    - A folder in BEIR's form: its `qrels/test.tsv`.
+    - Qrels of BEIR, which the head of the table tells; the texts of its queries are read from the
+      `queries.jsonl` beside it or in the folder above.
     - `.jsonl` and `.ndjson`: a JSON object with `query`, `object_id` and `grade` a line.
     - `.csv`: a table with these columns, and perhaps others.
     - All others: lines of four fields, which are TREC qrels (`query 0 object_id grade`), or of
@@ -57,12 +61,16 @@ def read_judgements(path: Path) -> Judgements:
         DataError: The file or one of its lines cannot be used, or an item has two grades for one
             query.
     """
+    if path.is_dir():
+        path /= QRELS_FILE
     suffix = Path(plain_name(path)).suffix.lower()
     if suffix in _JSON_SUFFIXES:
         return _checked(path, _json_lines(path), is_qrels=False)
     lines = _text(path).split("\n")
     if suffix == ".csv":
         return _checked(path, _table(path, lines), is_qrels=False)
+    if is_head(lines[0]):
+        return _checked(path, _beir_lines(path, lines), is_qrels=False)
     first = next((line for line in lines if line.strip()), "")
     is_qrels = len(_fields(first)) == _FIELDS_OF_QRELS
     return _checked(path, _plain_lines(path, lines), is_qrels)
@@ -132,6 +140,19 @@ def _plain_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
             )
         if tuple(fields) != _COLUMNS:
             yield _Line(number, fields[0], *fields[-2:])
+
+
+def _beir_lines(path: Path, lines: Sequence[str]) -> Iterator[_Line]:
+    """Return qrels of BEIR, with the texts of the queries in the place of their ids."""
+    queries = read_queries(path)
+    for line in _plain_lines(path, lines):
+        if line.number == 1:
+            continue
+        if line.query not in queries:
+            raise line_error(
+                path, line.number, f"the query {line.query!r} is none of {QUERIES_FILE}."
+            )
+        yield line._replace(query=queries[line.query])
 
 
 def _table(path: Path, lines: Sequence[str]) -> Iterator[_Line]:

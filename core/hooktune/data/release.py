@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from hooktune.contract.event_weight import EventWeight, counted_events
-from hooktune.contract.log_source import Findings
+from hooktune.contract.log_source import Finding, Findings
 from hooktune.contract.long_form import LogPart
-from hooktune.contract.sessions import Batch
+from hooktune.contract.sessions import Batch, Sessions
 from hooktune.data.assembly import Leftovers, LogColumns, describe_set_aside
 from hooktune.data.cleaning_rules import CleaningRules
 from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
 from hooktune.data.grouping import session_blocks
 from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
-from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, read_manifest
+from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, EventCount, read_manifest
 from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
@@ -54,8 +56,7 @@ def release_log(
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
     items, to = Path(items), Path(to)
     counted = counted_events(click_events, event_weights)
-    if to.exists() and not (to / MANIFEST_FILE).is_file():
-        raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
+    _refuse_other(to)
     columns = LogColumns(counted=counted, min_results=min_results)
     leftovers = Leftovers()
     with phase("reading the log"):
@@ -70,6 +71,46 @@ def release_log(
             f"Nothing is left of {log.name} to release: {describe_set_aside(set_aside)}. "
             f"{items} is perhaps not the items file of this log."
         )
+    return write_batch(
+        sessions,
+        object_ids,
+        to,
+        About(
+            events=columns.event_counts(),
+            set_aside=set_aside,
+            found=log.findings.all(),
+            log_file=Path(log.name).name,
+            log_format=log.format,
+            items_file=items.name,
+            text_template=text,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a batch comes from, as its manifest says it."""
+
+    events: tuple[EventCount, ...] | None
+    set_aside: dict[str, int]
+    found: tuple[Finding, ...]
+    log_file: str
+    log_format: str
+    items_file: str
+    text_template: str
+
+
+def write_batch(
+    sessions: Sessions, object_ids: pa.LargeStringArray, to: Path, about: About
+) -> BatchManifest:
+    """Write sessions and items, in their canonical order, as a batch folder.
+
+    If the folder holds the very same batch already, nothing is done.
+
+    Raises:
+        RequestError: It exists and is something else, or cannot be written.
+    """
+    _refuse_other(to)
     batch = Batch(content_id(sessions, object_ids), sessions, object_ids)
     if to.exists():
         manifest = _same_batch(to, batch.batch_id)
@@ -80,19 +121,18 @@ def release_log(
             clicks_by_position=clicks_by_position(sessions),
             columns=columns_of(sessions),
             clicked_results=int(sessions.clicked.sum()),
-            events=columns.event_counts(),
-            set_aside=set_aside,
-            found=log.findings.all(),
-            log_file=Path(log.name).name,
-            log_format=log.format,
-            items_file=items.name,
-            text_template=text,
             released_at=datetime.now(UTC).replace(microsecond=0),
+            **vars(about),
         )
         manifest = _write(batch, manifest, to)
     if manifest.warning:
         logger.warning("%s: %s", to, manifest.warning)
     return manifest
+
+
+def _refuse_other(to: Path) -> None:
+    if to.exists() and not (to / MANIFEST_FILE).is_file():
+        raise RequestError(f"{to} exists and is not a released batch. Name a folder to be made.")
 
 
 def open_batch(folder: str | Path) -> Batch:

@@ -13,6 +13,7 @@ from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_s
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.evaluation.report.report import keep_report
 from hooktune.iteration.deleted import refusing_deleted
+from hooktune.iteration.familiar import remember, warn_of_another_log
 from hooktune.iteration.fingerprint import fingerprint
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.limits import Limits, seconds_of
@@ -67,6 +68,8 @@ def run_iteration(
         plan = make_plan(tracker, host, batch, request)
     for run in plan.done:
         logger.info("done before, and not run again: %s", run.name)
+    if plan.existing is None:
+        warn_of_another_log(tracker, plan.name.method, batch)
     budget = None if request.budget is None else seconds_of(request.budget)
     limits = Limits(budget, request.patience)
     while plan.existing is None or (
@@ -76,6 +79,8 @@ def run_iteration(
         iteration = _begin(tracker, host, plan, start)
         if iteration is not None:
             with refusing_deleted(tracker, iteration):
+                if plan.existing is None:
+                    remember(tracker, iteration, batch)
                 return _do_runs(tracker, batch, iteration, plan, start, request, limits, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
