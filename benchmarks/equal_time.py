@@ -30,7 +30,8 @@ import numpy as np
 from contenders import save_tiny_model
 from cranfield_judgements import Grades, all_similarities, judged_ndcg, read_grades, read_items
 from hooktune import Sessions
-from hooktune.contract.sessions import Floats, held_out_sessions
+from hooktune.contract.sessions import Floats
+from hooktune.contract.splits import held_out_sessions
 from hooktune.data.release import open_batch
 from hooktune.iteration.log_release import release_batch
 from measuring import Pace, Phases, in_own_process, median, now, print_machine, print_table

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hooktune import Sessions
-from hooktune.contract.sessions import held_out_sessions
+from hooktune.contract.splits import held_out_sessions
 from hooktune.testing.made_up import sessions_of_log
 
 Log = list[dict[str, Any]]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hooktune.contract.sessions import held_out_sessions
+from hooktune.contract.splits import held_out_sessions
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.iteration.log_release import release_batch

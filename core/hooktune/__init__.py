@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from hooktune.contract.settings import IterationSettings as IterationSettings
     from hooktune.contract.settings import MethodSettings as MethodSettings
     from hooktune.contract.settings import Split as Split
+    from hooktune.contract.split_kind import SplitKind as SplitKind
     from hooktune.data.beir import export_beir as export_beir
     from hooktune.data.cleaning_rules import CleaningRules as CleaningRules
     from hooktune.data.difference import BatchDifference as BatchDifference
@@ -235,6 +236,7 @@ _HOME: Final = {
     "SimilarityShares": "contract.report",
     "SliceKind": "contract.query_slice",
     "Split": "contract.settings",
+    "SplitKind": "contract.split_kind",
     "StartingWeights": "training.starting_weights",
     "State": "contract.checkpoint",
     "StateGiver": "contract.checkpoint",

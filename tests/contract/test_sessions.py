@@ -4,15 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hooktune.contract.sessions import (
-    HOLDOUT,
-    TEST,
-    TRAIN,
-    Sessions,
-    TrainingBatch,
-    held_out_sessions,
-    parts_of_sessions,
-)
+from hooktune.contract.sessions import Sessions, TrainingBatch
+from hooktune.contract.splits import HOLDOUT, TEST, TRAIN, held_out_sessions, parts_of_sessions
 from hooktune.data.release import open_batch
 from hooktune.errors import DataError
 

@@ -13,7 +13,7 @@ from tracked import METHOD, SHIFT, begin, model_folders, runs_with_model
 import hooktune_metrics
 from hooktune import hookimpl, load_champion
 from hooktune.contract.metric import RANKING_METRIC
-from hooktune.contract.sessions import held_out_sessions
+from hooktune.contract.splits import held_out_sessions
 from hooktune.data.release import open_batch
 from hooktune.errors import HooktuneError, RequestError, UnsafeModelError
 from hooktune.evaluation.champion import roll_back

@@ -14,7 +14,7 @@ from hooktune.plain_text import printable
 if TYPE_CHECKING:
     from hooktune.contract.event_weight import EventWeight
     from hooktune.data.cleaning_rules import CleaningRules
-    from hooktune.data.manifest import BatchManifest
+    from hooktune.data.manifest import BatchManifest, Keepable
 
 _BAR: Final = 40
 LINE: Final = 2000
@@ -135,6 +135,12 @@ def batch() -> None:
     show_default=True,
     help="How many results a session has at least.",
 )
+@click.option(
+    "--keep",
+    type=click.Choice(["times", "users"]),
+    multiple=True,
+    help="Keep when each search was, or a number for its user, to split by. May be repeated.",
+)
 @cleaning_options
 @click.pass_obj
 def batch_release(
@@ -151,6 +157,7 @@ def batch_release(
     event_weights: "list[EventWeight]",
     tolerate: float,
     min_results: int,
+    keep: "tuple[Keepable, ...]",
     cleaning: "CleaningRules",
 ) -> None:
     """Check a log and write it as a batch.
@@ -182,6 +189,7 @@ def batch_release(
         tolerate=tolerate,
         min_results=min_results,
         cleaning=cleaning,
+        keep=keep,
         block=context.block,
     )
     if manifest.found:

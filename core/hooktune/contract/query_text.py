@@ -11,3 +11,14 @@ def normal_forms(queries: pa.LargeStringArray) -> pa.LargeStringArray:
     """
     lower = pc.utf8_lower(pc.utf8_normalize(queries, form="NFKC"))
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, r"\s+", " "))
+
+
+def word_forms(queries: pa.LargeStringArray) -> pa.LargeStringArray:
+    """Return queries in the form in which those of the same words are equal, in whatever order.
+
+    It is that of `normal_forms` without accents, and with the words sorted.
+    """
+    apart = pc.utf8_normalize(normal_forms(queries), form="NFD")
+    bare = pc.replace_substring_regex(apart, r"\p{Mn}", "")
+    words = (" ".join(sorted(text.split())) for text in bare.to_pylist())
+    return pa.array(words, pa.large_string())

@@ -11,9 +11,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-
-from hooktune.errors import DataError
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
@@ -22,6 +19,7 @@ _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 _OF_RESULTS: Final = ("item_index", "clicks", "rank")
 _OF_RESULTS_OR_NONE: Final = ("shown_at", "weights")
+_OF_SESSIONS_OR_NONE: Final = ("times", "users")
 
 
 def read_only(values: _Array) -> _Array:
@@ -61,8 +59,16 @@ class Sessions:
     """For each result, the greatest weight of an event on it, 0 where it had none; None where all
     events count alike."""
 
+    times: Ints | None = None
+    """For each session, when it was, in microseconds since 1970, and -1 where that is not known;
+    None where times were not kept."""
+    users: Ints | None = None
+    """For each session, a number that stands for its user, and -1 where that is not known; None
+    where users were not kept."""
+
     def __post_init__(self) -> None:
-        optional = [name for name in _OF_RESULTS_OR_NONE if getattr(self, name) is not None]
+        names = (*_OF_RESULTS_OR_NONE, *_OF_SESSIONS_OR_NONE)
+        optional = [name for name in names if getattr(self, name) is not None]
         for name in ["query_index", "offsets", *_OF_RESULTS, *optional]:
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
@@ -140,6 +146,10 @@ class Sessions:
             query_index=self.query_index[places],
             offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
             **self._of_results(results),
+            **{
+                name: None if (column := getattr(self, name)) is None else column[places]
+                for name in _OF_SESSIONS_OR_NONE
+            },
         )
         return taken, tuple(value[results] for value in values)
 
@@ -206,69 +216,3 @@ class TrainingBatch:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "baseline", read_only(self.baseline))
-
-
-TRAIN, TEST, HOLDOUT = range(3)
-"""The parts into which `parts_of_sessions` divides."""
-
-
-def held_out_sessions(sessions: Sessions, test_ratio: float, seed: int) -> Mask:
-    """Choose the test sessions: no query of theirs is in the training sessions.
-
-    Args:
-        sessions: The sessions of a batch.
-        test_ratio: The share of the distinct queries that goes to the test part, between 0 and 1.
-        seed: The seed of the shuffle.
-
-    Returns:
-        For each session, whether it is held out for testing.
-
-    Raises:
-        DataError: Fewer than two queries have a click, so that one of the parts would have none.
-    """
-    held_out: Mask = parts_of_sessions(sessions, test_ratio, 0.0, seed) == TEST
-    return held_out
-
-
-def parts_of_sessions(
-    sessions: Sessions, test_ratio: float, holdout_ratio: float, seed: int
-) -> Ints:
-    """Divide sessions into training, test and holdout, so that no two parts share a query.
-
-    Queries with a click and queries without one are divided each for themselves, so that training
-    and test hold both kinds. It depends on the queries' texts, the ratios and the seed alone, and
-    the test part not on the holdout.
-
-    Args:
-        sessions: The sessions of a batch.
-        test_ratio: The share of the distinct queries that goes to the test part, between 0 and 1.
-        holdout_ratio: The share that goes to the holdout; training keeps one query of each kind.
-        seed: The seed of the shuffle.
-
-    Returns:
-        For each session, `TRAIN`, `TEST` or `HOLDOUT`.
-
-    Raises:
-        DataError: Fewer than two queries have a click, so that one of the parts would have none.
-    """
-    by_text: Ints = pc.sort_indices(sessions.queries).to_numpy()
-    has_click = np.zeros(len(by_text), dtype=bool)
-    has_click[sessions.query_index[sessions.not_irrelevant]] = True
-    used = np.zeros(len(by_text), dtype=bool)
-    used[sessions.query_index] = True
-    if has_click.sum() < 2:
-        raise DataError(
-            f"{has_click.sum()} of {used.sum()} queries have a click, and at least 2 are needed: "
-            "one to train on and one to test with. Release a batch with more clicked sessions."
-        )
-    random = np.random.default_rng(seed)
-    part: Ints = np.full(len(by_text), TRAIN)
-    for kind in (has_click, used & ~has_click):
-        places = random.permutation(by_text[kind[by_text]])
-        count = round(test_ratio * len(places))
-        if len(places) > 1:
-            count = min(max(count, 1), len(places) - 1)
-        kept = min(round(holdout_ratio * len(places)), max(len(places) - count - 1, 0))
-        part[places[:count]] = TEST
-        part[places[count : count + kept]] = HOLDOUT
-    return part[sessions.query_index]

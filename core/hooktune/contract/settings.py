@@ -16,6 +16,7 @@ from hooktune.contract.metric import (
     parse_guards,
     shown_metrics,
 )
+from hooktune.contract.split_kind import SPLIT_OF_NEW, SplitKind
 from hooktune.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -135,6 +136,18 @@ class IterationSettings(BaseModel):
         description="The share of queries that neither training nor any choice sees, and that "
         "measure the model that is kept once.",
     )
+    split_by: Annotated[
+        SplitKind,
+        Wording(
+            told="Training and test share nothing of this: {value}.",
+            differing="are split by different things, and so have other test sessions",
+            default=SPLIT_OF_NEW,
+        ),
+    ] = Field(
+        default="text",
+        description="What training and test do not share: queries, in whatever case, accents and "
+        "order of words (query) or by their exact text (text), time, both, or users.",
+    )
     baseline: Annotated[
         BaselineKind,
         Wording(
@@ -179,13 +192,15 @@ class IterationSettings(BaseModel):
         """Divide the sessions of a batch: to train on, to test with, and the holdout.
 
         Raises:
-            DataError: Too few queries have a click.
+            DataError: Too few queries have a click, or the batch lacks the times or users.
         """
         import numpy as np
 
-        from hooktune.contract.sessions import HOLDOUT, TEST, TRAIN, parts_of_sessions
+        from hooktune.contract.splits import HOLDOUT, TEST, TRAIN, parts_of_sessions
 
-        parts = parts_of_sessions(sessions, self.test_ratio, self.holdout_ratio, self.seed)
+        parts = parts_of_sessions(
+            sessions, self.test_ratio, self.holdout_ratio, self.seed, self.split_by
+        )
         return Split(*(np.flatnonzero(parts == part) for part in (TRAIN, TEST, HOLDOUT)))
 
     @property
@@ -247,6 +262,8 @@ class AskedSettings(TypedDict, total=False):
     holdout_ratio: float | None
     """The share of the queries that only measure the model that is kept; 0.1 from 200 queries on,
     else 0."""
+    split_by: SplitKind | None
+    """What training and test do not share; `query` by default."""
     baseline: BaselineKind | None
     """Measure distance shift from the `starting` model's similarities or from the `recorded` rank
     scores."""

@@ -1,8 +1,9 @@
 """The columns that the sessions and items of a log grow into while it is read."""
 
+import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -15,9 +16,10 @@ from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.canonical import in_canonical_order
 from hooktune.data.log_schema import CLICK, Item
-from hooktune.data.manifest import EventCount
+from hooktune.data.manifest import EventCount, Keepable
 from hooktune.data.parquet import append_numbers, joined_texts
 from hooktune.data.session_block import SessionBlock
+from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
@@ -73,6 +75,12 @@ class LogColumns:
     rank: "array[float]" = field(default_factory=lambda: array("f"))
     weights: "array[float]" = field(default_factory=lambda: array("f"))
     """For each result, the greatest weight of an event on it; empty where all count alike."""
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    """For each session, when it was; -1 where that is not known, or not to be kept."""
+    users: "array[int]" = field(default_factory=lambda: array("q"))
+    """For each session, a number that stands for its user; as for `times`."""
+    keep: Collection[Keepable] = ()
+    """What of a session is kept beside its results."""
     counted: Sequence[EventWeight] = (EventWeight(CLICK),)
     """Which events count, the weightiest first."""
     events: "Counter[KindAndRule]" = field(default_factory=Counter)
@@ -97,6 +105,13 @@ class LogColumns:
         session = np.repeat(np.arange(len(block.lengths)), block.lengths)
         lengths = np.bincount(session[first], minlength=len(block.lengths))
         places = self._places(block.object_ids.cast(pa.large_string()))
+        for name, known, column in (
+            ("times", block.times, self.times),
+            ("users", user_numbers(block.users), self.users),
+        ):
+            if name in self.keep:
+                nothing = np.full(len(block.lengths), -1)
+                append_numbers(column, nothing if known is None else known)
         self.session_ids.append(block.session_ids)
         self.queries.append(block.queries)
         append_numbers(self.lengths, lengths)
@@ -166,6 +181,7 @@ class LogColumns:
         Returns:
             The sessions, the names of their items, and how much was set aside by reason.
         """
+        self._refuse_what_is_never_stated()
         sessions = self._sessions()
         is_known = np.zeros(len(self.object_ids), dtype=bool)
         is_known[np.asarray(self.text_items)] = True
@@ -188,6 +204,14 @@ class LogColumns:
         ordered, object_ids = self._in_canonical_order(sessions, kept)
         return ordered, object_ids, {reason: count for reason, count in set_aside.items() if count}
 
+    def _refuse_what_is_never_stated(self) -> None:
+        for name, column in (("times", self.times), ("users", self.users)):
+            if name in self.keep and not (np.asarray(column) >= 0).any():
+                raise DataError(
+                    f"The log states no {name}, or its reader does not read them, so that none can "
+                    f"be kept. Leave out --keep {name}."
+                )
+
     def _sessions(self) -> Sessions:
         """Return all sessions, each with a query of its own and with names in place of texts."""
         return Sessions(
@@ -201,6 +225,8 @@ class LogColumns:
             rank=np.asarray(self.rank),
             shown_at=np.asarray(self.positions),
             weights=np.asarray(self.weights) if self.is_weighted else None,
+            times=np.asarray(self.times) if "times" in self.keep else None,
+            users=np.asarray(self.users) if "users" in self.keep else None,
         )
 
     def _in_canonical_order(
@@ -220,6 +246,22 @@ class LogColumns:
         places[is_new] = len(self.object_ids) + np.arange(is_new.sum())
         self.object_ids = pa.concat_arrays([self.object_ids, names.filter(pa.array(is_new))])
         return places
+
+
+def user_numbers(users: pa.StringArray | None) -> Ints | None:
+    """Return numbers that stand for users, the same in every batch, so that no name is kept.
+
+    They are hashes: who knows a user's name can find the user's sessions, and nobody else.
+    """
+    if users is None:
+        return None
+    distinct = users.dictionary_encode()
+    numbers = [
+        int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
+        for name in distinct.dictionary.to_pylist()
+    ]
+    places = distinct.indices.fill_null(len(numbers)).to_numpy()
+    return np.array([*numbers, -1], dtype=np.int64)[places]
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

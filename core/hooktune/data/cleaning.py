@@ -72,7 +72,7 @@ KEPT: Final = (
     SELECT search_id, item, rank, row_number() OVER (PARTITION BY search_id ORDER BY key)
     FROM results SEMI JOIN unclear USING (search_id)""",
     """CREATE VIEW sessions AS
-    SELECT search_id, query, item, position, rank, events
+    SELECT search_id, query, item, position, rank, events, time, "user"
     FROM searches ANTI JOIN lost USING (search_id) ANTI JOIN refused USING (search_id)
     LEFT JOIN placed USING (search_id)
     LEFT JOIN (
@@ -82,10 +82,8 @@ KEPT: Final = (
 )
 """What is left, when `refused` says which searches are set aside."""
 
-SESSIONS: Final = """
-    SELECT search_id, query, item, position, rank, events FROM sessions
-    ORDER BY search_id, position"""
-"""The results of all sessions, in order, with the events on each."""
+RESULT: Final = ("search_id", "query", "item", "position", "rank", "events")
+"""The columns of `sessions`; beside them are `time` and `user`, which few logs need."""
 LOST_SESSIONS: Final = f"""
     SELECT why, count(*) FROM refused GROUP BY why
     UNION ALL SELECT '{SESSION_WITH_CLICK_ON_UNSEEN}', count(*) FROM lost"""

@@ -128,6 +128,10 @@ def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[by
     if sessions.weights is not None:
         yield b"weights"
         yield from _with_length(sessions.weights, "<f4")
+    for name in ("times", "users"):
+        if (column := getattr(sessions, name)) is not None:
+            yield name.encode()
+            yield from _with_length(column, "<i8")
 
 
 def _with_length(numbers: npt.NDArray[Any], kind: str) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ DuckDB joins, sorts and, where memory does not suffice, spills to disk.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -22,18 +22,20 @@ from hooktune.data.cleaning import (
     KEPT,
     LOST_EVENTS,
     LOST_SESSIONS,
+    RESULT,
     RULES,
-    SESSIONS,
     STATED,
     Rule,
     rule_of,
 )
 from hooktune.data.cleaning_rules import CleaningRules, joining, refusing, told
+from hooktune.data.manifest import Keepable
 from hooktune.data.session_block import SessionBlock, block_of_part
 from hooktune.errors import DataError, HooktuneError, in_words
 from hooktune.progress import track
 
 _MEMORY: Final = "900MB"
+_COLUMN_OF: Final[dict[Keepable, str]] = {"times": "time", "users": "user"}
 _ROWS_AT_ONCE: Final = 1 << 17
 _SHOWN_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, query VARCHAR, item VARCHAR, "
@@ -52,6 +54,7 @@ def session_blocks(
     counted: Sequence[EventWeight],
     leftovers: Leftovers,
     rules: CleaningRules | None = None,
+    keep: Collection[Keepable] = (),
 ) -> Iterator[SessionBlock]:
     """Turn the long form of a log into sessions.
 
@@ -64,6 +67,7 @@ def session_blocks(
         counted: Which events count, as `counted_events` gives it.
         leftovers: Takes what is left over.
         rules: Which searches are set aside or joined.
+        keep: What of a session is wanted beside its results.
 
     Raises:
         DataError: A part holds what cannot be, such as a position that is none.
@@ -88,7 +92,7 @@ def session_blocks(
             leftovers.sessions.update(dict(database.execute(LOST_SESSIONS).fetchall()))
             for kind, rule, number in database.execute(LOST_EVENTS).fetchall():
                 leftovers.events[kind, rule] += number
-            yield from _in_order(database)
+            yield from _in_order(database, keep)
 
 
 @contextmanager
@@ -194,9 +198,12 @@ def _ask(database: duckdb.DuckDBPyConnection, rule: Rule) -> tuple[int, list[str
     return number, examples
 
 
-def _in_order(database: duckdb.DuckDBPyConnection) -> Iterator[SessionBlock]:
+def _in_order(
+    database: duckdb.DuckDBPyConnection, keep: Collection[Keepable]
+) -> Iterator[SessionBlock]:
     rest: pa.Table | None = None
-    relation = database.sql(SESSIONS)
+    columns = ", ".join((*RESULT, *(f'"{_COLUMN_OF[name]}"' for name in keep)))
+    relation = database.sql(f"SELECT {columns} FROM sessions ORDER BY search_id, position")
     assert relation is not None
     for rows in relation.to_arrow_reader(_ROWS_AT_ONCE):
         table = pa.Table.from_batches([rows])
@@ -218,7 +225,8 @@ def _block(table: pa.Table) -> SessionBlock:
     ids = table["search_id"].combine_chunks().dictionary_encode()
     items = table["item"].combine_chunks()
     row = pa.array(np.repeat(np.arange(len(table)), lists.value_lengths().fill_null(0).to_numpy()))
-    shown = {name: table[name] for name in ("query", "position", "rank")}
+    names = {"query", "position", "rank", "time", "user"} & {*table.column_names}
+    shown = {name: table[name] for name in names}
     happened = {"search_id": ids.take(row), "item": items.take(row)} | {
         name: events.field(name) for name in ("kind", "value")
     }

@@ -181,7 +181,15 @@ def _joined_sessions(
         rank=together(each.rank for each in every),
         shown_at=together(each.positions for each in every),
         weights=weights if is_weighted else None,
+        times=_together_or_none([each.times for each in every]),
+        users=_together_or_none([each.users for each in every]),
     )
+
+
+def _together_or_none(columns: Sequence[Ints | None]) -> Ints | None:
+    """Return a column of all batches; None where one of them lacks it."""
+    known = [column for column in columns if column is not None]
+    return np.concatenate(known) if len(known) == len(columns) else None
 
 
 def _first_showings(

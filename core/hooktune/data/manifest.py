@@ -19,6 +19,10 @@ MANIFEST_FILE: Final = "manifest.json"
 _MOST_BYTES: Final = 1 << 24
 
 
+Keepable = Literal["times", "users"]
+"""What a batch may keep of its sessions beside their results."""
+
+
 class BatchCounts(BaseModel):
     """How much of everything a batch holds."""
 
@@ -68,7 +72,7 @@ class BatchManifest(BaseModel):
     counts: BatchCounts
     clicks_by_position: tuple[int, ...]
     """How many clicks fell on the first shown position, the second, and so on."""
-    columns: tuple[Literal["weights"], ...] = ()
+    columns: tuple[Literal["weights", "times", "users"], ...] = ()
     """What each session holds beyond what all batches do."""
     clicked_results: int | None = None
     """How many results have a click; None in a batch of a version that did not count them."""

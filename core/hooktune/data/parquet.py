@@ -27,7 +27,11 @@ _SESSION_FIELDS: Final = [
     ("clicks", pa.list_(pa.int32())),
     ("ranks", pa.list_(pa.float32())),
 ]
-_OPTIONAL_FIELDS: Final[dict[Literal["weights"], pa.DataType]] = {"weights": pa.list_(pa.float32())}
+_OPTIONAL_FIELDS: Final[dict[Literal["weights", "times", "users"], pa.DataType]] = {
+    "weights": pa.list_(pa.float32()),
+    "times": pa.int64(),
+    "users": pa.int64(),
+}
 _ITEMS_SCHEMA = pa.schema([("object_id", pa.string()), ("text", pa.string())])
 # A row group is what is held in memory at once, and Arrow's short texts end at 2 GB.
 _SESSIONS_AT_ONCE: Final = 65_536
@@ -59,7 +63,7 @@ def write_tables(batch: Batch, folder: Path) -> None:
             writer.write_table(pa.table(some, schema=_ITEMS_SCHEMA))
 
 
-def columns_of(sessions: Sessions) -> tuple[Literal["weights"], ...]:
+def columns_of(sessions: Sessions) -> tuple[Literal["weights", "times", "users"], ...]:
     """Return which of the columns that a batch may lack some sessions have."""
     return tuple(name for name in _OPTIONAL_FIELDS if getattr(sessions, name) is not None)
 
@@ -86,6 +90,7 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
     session_ids, queries = [], []
     lengths, items, positions, clicks = (array("i") for _ in range(4))
     rank, weights = array("f"), array("f")
+    of_sessions = {name: array("q") for name in ("times", "users") if name in manifest.columns}
     for rows in _read_rows(path, schema, sizes):
         results = {name: rows[name] for name in lists}
         shown = results["items"].value_lengths()
@@ -101,6 +106,8 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
         append_numbers(positions, values["positions"].to_numpy())
         append_numbers(clicks, values["clicks"].to_numpy())
         append_numbers(rank, values["ranks"].to_numpy(zero_copy_only=False))
+        for name, column in of_sessions.items():
+            append_numbers(column, rows[name].to_numpy())
         if "weights" in lists:
             append_numbers(weights, values["weights"].to_numpy())
     object_ids, texts = [], []
@@ -119,6 +126,7 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
         rank=np.asarray(rank),
         shown_at=np.asarray(positions),
         weights=np.asarray(weights) if "weights" in lists else None,
+        **{name: np.asarray(column) for name, column in of_sessions.items()},
     )
     return sessions, joined_texts(object_ids)
 
@@ -153,6 +161,11 @@ def _sessions_table(sessions: Sessions, schema: pa.Schema, start: int, stop: int
     ]
     if sessions.weights is not None:
         columns.append(per_session(sessions.weights, pa.float32()))
+    columns += [
+        pa.array(values[start:stop], pa.int64())
+        for values in (sessions.times, sessions.users)
+        if values is not None
+    ]
     return pa.table(columns, schema=schema)
 
 

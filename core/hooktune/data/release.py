@@ -20,7 +20,7 @@ from hooktune.data.content import clicks_by_position, content_id, counts_of, fir
 from hooktune.data.grouping import session_blocks
 from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
-from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, EventCount, read_manifest
+from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, EventCount, Keepable, read_manifest
 from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
@@ -52,15 +52,16 @@ def release_log(
     event_weights: Iterable[EventWeight] = (),
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
+    keep: Collection[Keepable] = (),
 ) -> BatchManifest:
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
     items, to = Path(items), Path(to)
     counted = counted_events(click_events, event_weights)
     _refuse_other(to)
-    columns = LogColumns(counted=counted, min_results=min_results)
+    columns = LogColumns(counted=counted, min_results=min_results, keep=keep)
     leftovers = Leftovers()
     with phase("reading the log"):
-        for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning):
+        for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning, keep):
             columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)

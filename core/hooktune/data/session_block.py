@@ -41,6 +41,11 @@ class SessionBlock:
     """For each of the E events, the place of its kind in `kinds`."""
     event_value: Floats | None = None
     """For each of the E events, its value, NaN where there is none; None where no event has one."""
+    times: Ints | None = None
+    """For each of the S sessions, when it was, in microseconds since 1970, -1 where that is not
+    stated; None where it is stated of none."""
+    users: pa.StringArray | None = None
+    """For each of the S sessions, its user, null where there is none; None where none is stated."""
 
     @cached_property
     def _first_showings(self) -> tuple[Ints, Ints]:
@@ -214,6 +219,8 @@ def block_of_part(part: LogPart) -> SessionBlock:
         kinds.dictionary,
         _places(kinds)[order],
         _values(happened["value"], order),
+        _times(part.shown["time"], first_rows),
+        _users(part.shown["user"], first_rows),
     )
 
 
@@ -234,6 +241,19 @@ def _values(column: pa.ChunkedArray, order: Ints) -> Floats | None:
         return None
     values: Floats = column.to_numpy()[order]
     return values
+
+
+def _times(column: pa.ChunkedArray, first_rows: pa.Array) -> Ints | None:
+    if column.null_count == len(column):
+        return None
+    times: Ints = column.take(first_rows).cast(pa.int64()).fill_null(-1).to_numpy()
+    return times
+
+
+def _users(column: pa.ChunkedArray, first_rows: pa.Array) -> pa.StringArray | None:
+    if column.null_count == len(column):
+        return None
+    return column.take(first_rows).cast(pa.string()).combine_chunks()
 
 
 def _in_names(names: pa.StringArray, other: pa.DictionaryArray) -> tuple[pa.StringArray, Ints]:

@@ -8,6 +8,7 @@ from hooktune.contract.listing import Listing
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
 from hooktune.contract.settings import MethodSettings
+from hooktune.contract.splits import leakage
 from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
@@ -70,6 +71,7 @@ def run_iteration(
         logger.info("done before, and not run again: %s", run.name)
     if plan.existing is None:
         warn_of_another_log(tracker, plan.name.method, batch)
+        logger.info("%s", leakage(batch.sessions, plan.split.train, plan.split.test))
     budget = None if request.budget is None else seconds_of(request.budget)
     limits = Limits(budget, request.patience)
     while plan.existing is None or (

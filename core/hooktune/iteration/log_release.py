@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.files import find_files
@@ -32,6 +33,7 @@ def release_batch(
     tolerate: float = 0.0,
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
+    keep: Collection[Literal["times", "users"]] = (),
     block: Iterable[str] = (),
 ) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
@@ -57,6 +59,7 @@ def release_batch(
         tolerate: The share of lines that may be set aside because they cannot be used.
         min_results: How many results a session has at least.
         cleaning: Which searches are set aside, as those of bots, and which are joined.
+        keep: What of a session is kept beside its results, to split by.
         block: Readers that must not be imported.
 
     Returns:
@@ -84,6 +87,7 @@ def release_batch(
         event_weights=event_weights,
         min_results=min_results,
         cleaning=cleaning,
+        keep=keep,
     )
 
 

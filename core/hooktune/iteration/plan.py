@@ -24,6 +24,7 @@ from hooktune.contract.settings import (
     setting_in_words,
     setting_text,
 )
+from hooktune.contract.split_kind import SPLIT_OF_NEW
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
 from hooktune.evaluation.judged import judged_queries
@@ -240,6 +241,7 @@ def settle_settings(
     if existing is None:
         if declared is not None:
             asked.setdefault("main_metric", declared)
+        asked.setdefault("split_by", SPLIT_OF_NEW)
         return IterationSettings(**asked)
     for name, value in asked.items():
         recorded = getattr(existing.settings, name)
