@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     from hooktune.data.manifest import BatchManifest as BatchManifest
     from hooktune.data.manifest import EventCount as EventCount
     from hooktune.data.manifest import read_manifest as read_manifest
+    from hooktune.data.position_bias import Examination as Examination
+    from hooktune.data.position_bias import PositionBias as PositionBias
     from hooktune.data.release import open_batch as open_batch
     from hooktune.errors import DataError as DataError
     from hooktune.errors import HooktuneError as HooktuneError
@@ -171,6 +173,8 @@ _HOME: Final = {
     "merge_batches": "data.growing",
     "sample_batch": "data.growing",
     "BatchCounts": "data.manifest",
+    "Examination": "data.position_bias",
+    "PositionBias": "data.position_bias",
     "BatchManifest": "data.manifest",
     "BestWeights": "training.best_weights",
     "Chart": "contract.report",

@@ -80,8 +80,9 @@ class Params(
         default=0.5,
         ge=0,
         le=2,
-        description="With confidence 'position': a result at position p is taken to be looked at "
-        "with probability p to the power of minus this; 0 means everywhere.",
+        description="With confidence 'position', where the log does not tell how likely positions "
+        "are looked at: a result at position p is taken to be with probability p to the power of "
+        "minus this; 0 means everywhere.",
     )
     neighbour_decay: float = Field(
         default=0.5,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hooktune.contract.event_weight import EventWeight
     from hooktune.data.cleaning_rules import CleaningRules
     from hooktune.data.manifest import BatchManifest, Keepable
+    from hooktune.data.position_bias import PositionBias
 
 _BAR: Final = 40
 LINE: Final = 2000
@@ -223,6 +224,19 @@ def batch_show(folder: Path, as_json: bool) -> None:
         click.echo("\n".join(batch_lines(manifest)))
 
 
+def position_lines(bias: "PositionBias") -> list[str]:
+    """Describe how likely each position is looked at, with a chart and 95 % intervals."""
+    lines = [f"position bias {bias.in_words}"]
+    most = max((each.probability for each in bias.positions), default=1)
+    for each in bias.positions:
+        bar = "█" * round(_BAR * each.probability / most)
+        lines.append(
+            f"  {each.position:>4} {bar:<{_BAR}} {each.probability:.2f} "
+            f"({each.low:.2f} to {each.high:.2f})"
+        )
+    return lines
+
+
 def batch_lines(manifest: "BatchManifest") -> list[str]:
     """Describe a released batch, with a chart of the clicks at each position."""
     counts = manifest.counts
@@ -242,6 +256,8 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
         most = max(*manifest.clicks_by_position, 1)
         for position, clicks in enumerate(manifest.clicks_by_position, start=1):
             lines.append(f"  {position:>4} {'█' * round(_BAR * clicks / most):<{_BAR}} {clicks}")
+    if manifest.position_bias is not None:
+        lines += position_lines(manifest.position_bias)
     if manifest.events is None:
         lines.append("events        not counted by kind; each of any kind is a click")
     else:

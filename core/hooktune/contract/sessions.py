@@ -65,9 +65,12 @@ class Sessions:
     users: Ints | None = None
     """For each session, a number that stands for its user, and -1 where that is not known; None
     where users were not kept."""
+    examination: Floats | None = None
+    """For each position from the first on, how likely a result is looked at there beside one at the
+    first, as far as the log of the whole batch tells; None where it does not."""
 
     def __post_init__(self) -> None:
-        names = (*_OF_RESULTS_OR_NONE, *_OF_SESSIONS_OR_NONE)
+        names = (*_OF_RESULTS_OR_NONE, *_OF_SESSIONS_OR_NONE, "examination")
         optional = [name for name in names if getattr(self, name) is not None]
         for name in ["query_index", "offsets", *_OF_RESULTS, *optional]:
             object.__setattr__(self, name, read_only(getattr(self, name)))

@@ -10,6 +10,7 @@ from hooktune._version import __version__
 from hooktune.contract.files import check_is_no_pipe
 from hooktune.contract.json_lines import explain
 from hooktune.contract.log_source import Finding
+from hooktune.data.position_bias import PositionBias
 from hooktune.errors import DataError
 from hooktune.plain_text import printable
 
@@ -80,6 +81,9 @@ class BatchManifest(BaseModel):
     """All events of the log by kind, those in set aside sessions too; None where not counted."""
     set_aside: dict[str, int]
     """What of the log is not in the batch: how many sessions or results for each reason."""
+    position_bias: PositionBias | None = None
+    """How likely each position is looked at; None in a batch of a version that did not ask. It is
+    no part of the batch's id."""
     found: tuple[Finding, ...] = ()
     """What was counted while the log was read and cleaned, with examples."""
     log_file: str

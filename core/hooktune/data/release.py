@@ -4,10 +4,11 @@ import logging
 import secrets
 import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from hooktune.contract.event_weight import EventWeight, counted_events
@@ -22,6 +23,7 @@ from hooktune.data.jsonl import read_items
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, EventCount, Keepable, read_manifest
 from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
+from hooktune.data.position_bias import position_bias
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
 
@@ -116,11 +118,14 @@ def write_batch(
     if to.exists():
         manifest = _same_batch(to, batch.batch_id)
     else:
+        with phase("estimating the position bias"):
+            bias = position_bias(sessions)
         manifest = BatchManifest(
             batch_id=batch.batch_id,
             counts=counts_of(sessions),
             clicks_by_position=clicks_by_position(sessions),
             columns=columns_of(sessions),
+            position_bias=bias,
             clicked_results=int(sessions.clicked.sum()),
             released_at=datetime.now(UTC).replace(microsecond=0),
             **vars(about),
@@ -154,6 +159,10 @@ def open_batch(folder: str | Path) -> Batch:
     fault = first_fault(sessions, object_ids, manifest)
     if fault is not None:
         raise changed_since_release(folder, fault)
+    bias = manifest.position_bias
+    if bias is not None and bias.positions:
+        told = np.array([each.probability for each in bias.positions])
+        sessions = replace(sessions, examination=told)
     return Batch(manifest.batch_id, sessions, object_ids)
 
 
