@@ -89,6 +89,10 @@ if TYPE_CHECKING:
     from hooktune.data.position_bias import Examination as Examination
     from hooktune.data.position_bias import PositionBias as PositionBias
     from hooktune.data.release import open_batch as open_batch
+    from hooktune.data.tables import TABLE_ENDINGS as TABLE_ENDINGS
+    from hooktune.data.tables import Rows as Rows
+    from hooktune.data.tables import ending_of as ending_of
+    from hooktune.data.tables import read_rows as read_rows
     from hooktune.errors import DataError as DataError
     from hooktune.errors import HooktuneError as HooktuneError
     from hooktune.errors import PluginError as PluginError
@@ -172,6 +176,10 @@ _HOME: Final = {
     "compare_batches": "data.difference",
     "merge_batches": "data.growing",
     "sample_batch": "data.growing",
+    "TABLE_ENDINGS": "data.tables",
+    "Rows": "data.tables",
+    "ending_of": "data.tables",
+    "read_rows": "data.tables",
     "BatchCounts": "data.manifest",
     "Examination": "data.position_bias",
     "PositionBias": "data.position_bias",

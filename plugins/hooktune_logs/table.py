@@ -13,16 +13,19 @@ import pyarrow.compute as pc
 from hooktune import (
     MAX_NAME_LENGTH,
     MAX_POSITION,
+    TABLE_ENDINGS,
     DataError,
     Findings,
     LogPart,
     LogSource,
+    Rows,
+    ending_of,
     hookimpl,
+    read_rows,
 )
 from hooktune_logs.columns import TIME
 from hooktune_logs.refinement import refinement
 from hooktune_logs.table_columns import USUAL_NAMES, choose_columns, missing_column, stated_beside
-from hooktune_logs.table_files import ENDINGS, Rows, ending_of, read_rows
 from hooktune_logs.times import parse_time
 
 _MEANT_POSITION: Final = f"a whole number from 0 to {MAX_POSITION}"
@@ -40,7 +43,7 @@ def recognise_log(source: LogSource) -> str | None:
     ending = ending_of(source.files[0])
     if source.sql is not None:
         return "it is a database to which --sql is put"
-    if ending not in ENDINGS or source.head().startswith(b"query-id\tcorpus-id\t"):
+    if ending not in TABLE_ENDINGS or source.head().startswith(b"query-id\tcorpus-id\t"):
         return None
     return f"its name ends with {ending}"
 

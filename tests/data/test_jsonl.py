@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hooktune.contract.json_lines import MAX_DEPTH, deep_lines, is_too_deep
 from hooktune.data.arrow_reader import read_session_blocks
-from hooktune.data.jsonl import read_items, read_sessions
+from hooktune.data.items import read_items
+from hooktune.data.jsonl import read_sessions
 from hooktune.errors import DataError, RequestError
 
 SESSION = {

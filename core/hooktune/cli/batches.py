@@ -14,7 +14,7 @@ from hooktune.plain_text import printable
 if TYPE_CHECKING:
     from hooktune.contract.event_weight import EventWeight
     from hooktune.data.cleaning_rules import CleaningRules
-    from hooktune.data.manifest import BatchManifest, Keepable
+    from hooktune.data.manifest import BatchManifest, Catalogue, Keepable
     from hooktune.data.position_bias import PositionBias
 
 _BAR: Final = 40
@@ -75,7 +75,17 @@ def batch() -> None:
 
 @batch.command("release")
 @click.argument("sources", metavar="LOG...", nargs=-1, required=True)
-@click.option("--items", type=PATH, help="The items, as JSON lines.  [required]")
+@click.option("--items", metavar="ITEMS", help="The items, as JSON lines or a table.  [required]")
+@click.option(
+    "--items-sql", metavar="QUERY", help="What to ask the database that ITEMS is the address of."
+)
+@click.option(
+    "--catalogue",
+    type=click.Choice(["shown", "all"]),
+    default="shown",
+    show_default=True,
+    help="Keep the items that searches show, or all, to measure retrieval over everything.",
+)
 @click.option("--to", type=PATH, help="The batch folder to make.  [required]")
 @click.option(
     "--format",
@@ -147,7 +157,9 @@ def batch() -> None:
 def batch_release(
     context: Context,
     sources: tuple[str, ...],
-    items: Path | None,
+    items: str | None,
+    items_sql: str | None,
+    catalogue: "Catalogue",
     to: Path | None,
     log_format: str | None,
     columns: dict[str, str],
@@ -191,6 +203,8 @@ def batch_release(
         min_results=min_results,
         cleaning=cleaning,
         keep=keep,
+        items_sql=items_sql,
+        catalogue=catalogue,
         block=context.block,
     )
     if manifest.found:

@@ -16,7 +16,7 @@ from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.canonical import in_canonical_order
 from hooktune.data.log_schema import CLICK, Item
-from hooktune.data.manifest import EventCount, Keepable
+from hooktune.data.manifest import Catalogue, EventCount, Keepable
 from hooktune.data.parquet import append_numbers, joined_texts
 from hooktune.data.session_block import SessionBlock
 from hooktune.errors import DataError
@@ -79,6 +79,8 @@ class LogColumns:
     """For each session, when it was; -1 where that is not known, or not to be kept."""
     users: "array[int]" = field(default_factory=lambda: array("q"))
     """For each session, a number that stands for its user; as for `times`."""
+    catalogue: Catalogue = "shown"
+    """Which items are kept."""
     keep: Collection[Keepable] = ()
     """What of a session is kept beside its results."""
     counted: Sequence[EventWeight] = (EventWeight(CLICK),)
@@ -138,7 +140,11 @@ class LogColumns:
         """Keep the texts of the items that a session shows, each item being given once."""
         for some in _batched(items, _ITEMS_AT_ONCE):
             names = pa.array([item.object_id for item in some], pa.large_string())
-            places = pc.index_in(names, value_set=self.object_ids)
+            places = (
+                pa.array(self._places(names))
+                if self.catalogue == "all"
+                else pc.index_in(names, value_set=self.object_ids)
+            )
             texts = pa.array([item.text for item in some], pa.large_string())
             self.texts.append(texts.filter(places.is_valid()))
             append_numbers(self.text_items, places.drop_null().to_numpy())
@@ -232,7 +238,8 @@ class LogColumns:
     def _in_canonical_order(
         self, sessions: Sessions, kept: Mask
     ) -> tuple[Sessions, pa.LargeStringArray]:
-        ordered, used = in_canonical_order(sessions, self.object_ids, kept)
+        every_item = np.asarray(self.text_items) if self.catalogue == "all" else ()
+        ordered, used = in_canonical_order(sessions, self.object_ids, kept, every_item)
         text_place = np.zeros(len(self.object_ids), dtype=np.int64)
         text_place[np.asarray(self.text_items)] = np.arange(len(self.text_items))
         texts = joined_texts(self.texts).take(pa.array(text_place[used]))

@@ -11,7 +11,10 @@ from hooktune.errors import DataError
 
 
 def in_canonical_order(
-    sessions: Sessions, names: pa.LargeStringArray, kept: Mask
+    sessions: Sessions,
+    names: pa.LargeStringArray,
+    kept: Mask,
+    further_items: Ints | tuple[int, ...] = (),
 ) -> tuple[Sessions, Ints]:
     """Sort sessions by their ids, queries by their first use, and items by their names.
 
@@ -19,6 +22,7 @@ def in_canonical_order(
         sessions: Sessions, whose `items` play no part.
         names: For each item, its distinct name.
         kept: For each session, whether it stays; a query or item that none of these has goes.
+        further_items: The places of items that stay though no session shows them.
 
     Returns:
         The sessions, with items counted among those that are left, and the places of these in
@@ -33,6 +37,7 @@ def in_canonical_order(
     queries = sessions.queries.take(pa.array(sessions.query_index)).dictionary_encode()
     is_used = np.zeros(len(names), dtype=bool)
     is_used[sessions.item_index] = True
+    is_used[np.asarray(further_items, dtype=np.int64)] = True
     used: Ints = np.flatnonzero(is_used)
     used = used[pc.sort_indices(names.take(pa.array(used))).to_numpy()]
     new_place = np.zeros(len(names), dtype=np.int32)

@@ -55,7 +55,11 @@ def merge_batches(folders: Sequence[str | Path], to: str | Path) -> BatchManifes
     texts = _joined_items(folders, batches, names, place_of)
     sessions = _joined_sessions(batches, names, place_of)
     kept = _first_showings(folders, batches, sessions)
-    ordered, used = in_canonical_order(sessions.take(kept), names, np.ones(kept.sum(), dtype=bool))
+    is_whole = any(manifest.catalogue == "all" for manifest in manifests)
+    every_item = np.arange(len(names) if is_whole else 0)
+    ordered, used = in_canonical_order(
+        sessions.take(kept), names, np.ones(kept.sum(), dtype=bool), every_item
+    )
     set_aside: Counter[str] = Counter()
     for manifest in manifests:
         set_aside.update(manifest.set_aside)
@@ -68,6 +72,7 @@ def merge_batches(folders: Sequence[str | Path], to: str | Path) -> BatchManifes
         log_format=_joined(manifest.log_format for manifest in manifests),
         items_file=_joined(manifest.items_file for manifest in manifests),
         text_template=manifests[0].text_template,
+        catalogue="all" if is_whole else "shown",
     )
     items = texts.take(pa.array(used))
     return write_batch(replace(ordered, items=items), names.take(pa.array(used)), Path(to), about)
@@ -106,7 +111,8 @@ def sample_batch(folder: str | Path, to: str | Path, queries: int, seed: int = 0
         random.choice(len(by_text), queries, replace=False, p=frequency / frequency.sum())
     ]
     kept = np.isin(sessions.query_index, drawn)
-    ordered, used = in_canonical_order(sessions, batch.object_ids, kept)
+    every_item = np.arange(len(batch.object_ids) if manifest.catalogue == "all" else 0)
+    ordered, used = in_canonical_order(sessions, batch.object_ids, kept, every_item)
     gone = {SESSION_NOT_DRAWN: int((~kept).sum())} if not kept.all() else {}
     about = About(
         events=manifest.events,
@@ -116,6 +122,7 @@ def sample_batch(folder: str | Path, to: str | Path, queries: int, seed: int = 0
         log_format=manifest.log_format,
         items_file=manifest.items_file,
         text_template=manifest.text_template,
+        catalogue=manifest.catalogue,
     )
     items = sessions.items.take(pa.array(used))
     names = batch.object_ids.take(pa.array(used))

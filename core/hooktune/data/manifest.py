@@ -24,6 +24,10 @@ Keepable = Literal["times", "users"]
 """What a batch may keep of its sessions beside their results."""
 
 
+Catalogue = Literal["shown", "all"]
+"""Which items a batch holds: those that its sessions show, or all that there are."""
+
+
 class BatchCounts(BaseModel):
     """How much of everything a batch holds."""
 
@@ -91,6 +95,8 @@ class BatchManifest(BaseModel):
     """The name of the reader."""
     items_file: str
     text_template: str
+    catalogue: Literal["shown", "all"] = "shown"
+    """Which items it holds: those that its sessions show, or all that there were."""
     released_at: AwareDatetime
     hooktune_version: str = __version__
 

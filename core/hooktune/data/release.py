@@ -19,11 +19,19 @@ from hooktune.data.assembly import Leftovers, LogColumns, describe_set_aside
 from hooktune.data.cleaning_rules import CleaningRules
 from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
 from hooktune.data.grouping import session_blocks
-from hooktune.data.jsonl import read_items
+from hooktune.data.items import read_items
 from hooktune.data.log_schema import CLICK
-from hooktune.data.manifest import MANIFEST_FILE, BatchManifest, EventCount, Keepable, read_manifest
+from hooktune.data.manifest import (
+    MANIFEST_FILE,
+    BatchManifest,
+    Catalogue,
+    EventCount,
+    Keepable,
+    read_manifest,
+)
 from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
 from hooktune.data.position_bias import position_bias
+from hooktune.data.tables import plain_database
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
 
@@ -55,19 +63,21 @@ def release_log(
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
     keep: Collection[Keepable] = (),
+    items_sql: str | None = None,
+    catalogue: Catalogue = "shown",
 ) -> BatchManifest:
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
-    items, to = Path(items), Path(to)
+    to = Path(to)
     counted = counted_events(click_events, event_weights)
     _refuse_other(to)
-    columns = LogColumns(counted=counted, min_results=min_results, keep=keep)
+    columns = LogColumns(counted=counted, min_results=min_results, keep=keep, catalogue=catalogue)
     leftovers = Leftovers()
     with phase("reading the log"):
         for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning, keep):
             columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
-    columns.add_items(read_items(items, text))
+    columns.add_items(read_items(items, text, items_sql))
     sessions, object_ids, set_aside = columns.usable_sessions()
     if not len(sessions):
         raise DataError(
@@ -84,8 +94,9 @@ def release_log(
             found=log.findings.all(),
             log_file=Path(log.name).name,
             log_format=log.format,
-            items_file=items.name,
+            items_file=Path(plain_database(str(items))).name,
             text_template=text,
+            catalogue=catalogue,
         ),
     )
 
@@ -101,6 +112,7 @@ class About:
     log_format: str
     items_file: str
     text_template: str
+    catalogue: Catalogue
 
 
 def write_batch(

@@ -34,6 +34,8 @@ def release_batch(
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
     keep: Collection[Literal["times", "users"]] = (),
+    items_sql: str | None = None,
+    catalogue: Literal["shown", "all"] = "shown",
     block: Iterable[str] = (),
 ) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
@@ -44,7 +46,8 @@ def release_batch(
 
     Args:
         log: The files: paths, patterns, or addresses such as `s3://bucket/clicks-*.jsonl.gz`.
-        items: The items, one JSON object a line.
+        items: The items: one JSON object a line, or a table with a row each, as Parquet, CSV, TSV,
+            Arrow, DuckDB or SQLite, told by its ending.
         to: The folder to make. If it holds the very same batch already, nothing is done.
         text: How an item's text is made of its fields, such as `{title}. {text}`.
         click_events: The kinds of event that count as clicks; the others are counted and told in
@@ -59,6 +62,9 @@ def release_batch(
         tolerate: The share of lines that may be set aside because they cannot be used.
         min_results: How many results a session has at least.
         cleaning: Which searches are set aside, as those of bots, and which are joined.
+        items_sql: The query to be asked, where `items` is a database.
+        catalogue: Which items the batch holds: those that its sessions show, or all of them, so
+            that retrieval over everything can be measured.
         keep: What of a session is kept beside its results, to split by.
         block: Readers that must not be imported.
 
@@ -88,6 +94,8 @@ def release_batch(
         min_results=min_results,
         cleaning=cleaning,
         keep=keep,
+        items_sql=items_sql,
+        catalogue=catalogue,
     )
 
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from hooktune import DataError, Findings, open_file, plain_name
+from hooktune.contract.files import open_file, plain_name
+from hooktune.contract.log_source import Findings
+from hooktune.errors import DataError
 
 _ROWS: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 23
@@ -23,7 +25,7 @@ _PARQUET: Final = (".parquet", ".pq")
 _ARROW: Final = (".arrow", ".feather", ".ipc")
 _DUCKDB: Final = (".duckdb", ".ddb")
 _SQLITE: Final = (".sqlite", ".sqlite3", ".db")
-ENDINGS: Final = (*_SEPARATORS, *_PARQUET, *_ARROW, *_DUCKDB, *_SQLITE)
+TABLE_ENDINGS: Final = (*_SEPARATORS, *_PARQUET, *_ARROW, *_DUCKDB, *_SQLITE)
 """The endings of the names of tables, before that of a compression."""
 
 

@@ -1,0 +1,137 @@
+"""The items of a log: from JSON lines and tables to checked texts, one at a time."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from hooktune.contract.json_lines import (
+    explain,
+    not_an_object,
+    not_json,
+    read_texts,
+    shortened,
+)
+from hooktune.contract.log_source import Findings
+from hooktune.data.log_schema import Item
+from hooktune.data.tables import TABLE_ENDINGS, ending_of, read_rows
+from hooktune.errors import DataError, RequestError, did_you_mean
+
+_FIELD: Final = re.compile(r"\{([^{}]*)\}")
+_NAMES: Final = ("object_id", "_id", "item_id", "product_id", "doc_id", "item", "sku", "id")
+"""What may name an item; JSON lines that have none of the first two are refused."""
+
+
+def read_items(
+    path: Path | str, template: str = "{text}", sql: str | None = None
+) -> Iterator[Item]:
+    """Read items from JSON lines, or from a table of a row each.
+
+    Args:
+        path: JSON lines, of which each has an `object_id`, or an `_id`, and any other fields; or a
+            table that `read_rows` reads, told by its ending, with a column such as `object_id`,
+            `item_id` or `sku`. Blank lines are passed over.
+        template: How an item's text is made of its fields, such as `{title}. {text}`, or of fields
+            in fields, such as `{brand.name}`. A field that is used is to hold a text or a number;
+            in a table it may be empty.
+        sql: What to ask the database that `path` is the address of.
+
+    Yields:
+        The items in the file's order; one that is stated twice in the same words comes once.
+
+    Raises:
+        DataError: The file or one of its lines cannot be used, or two lines give one object id
+            different texts.
+        RequestError: The template names no field.
+    """
+    fields = _FIELD.findall(template)
+    if not fields:
+        raise RequestError(
+            f"The text template {template!r} names no field. "
+            "Write one such as '{title}. {text}'."
+        )
+    seen: dict[str, tuple[str, int]] = {}
+    is_table = sql is not None or ending_of(str(path)) in TABLE_ENDINGS
+    for where, stated in _table_rows(str(path), sql) if is_table else _lines(path):
+        try:
+            item = _item(stated, template, fields)
+        except ValidationError as error:
+            raise DataError(f"{path}, {where}: {explain(error)}") from None
+        except ValueError as error:
+            raise DataError(f"{path}, {where}: {error}") from None
+        # The hash stands for the text: the texts of all items might not fit into memory.
+        text_hash = hash(item.text)
+        first, first_hash = seen.setdefault(item.object_id, (where, text_hash))
+        if text_hash != first_hash:
+            raise DataError(
+                f"{path}, {where}: the item {item.object_id!r} has another text than on {first}."
+            )
+        if first == where:
+            yield item
+
+
+def _lines(path: Path | str) -> Iterator[tuple[str, Any]]:
+    for number, line in read_texts(path):
+        yield f"line {number}", line
+
+
+def _table_rows(address: str, sql: str | None) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of a table, with what of the row is empty as an empty text."""
+    for rows in read_rows(address, sql, Findings()):
+        columns = {name.casefold(): name for name in reversed(rows.table.column_names)}
+        named = next((columns[name] for name in _NAMES if name in columns), None)
+        if named is None:
+            raise DataError(
+                f"{rows.source} has no column that names its items: it has "
+                f"{', '.join(map(repr, rows.table.column_names))}. Call one 'object_id'; of a "
+                "database with several tables ask for one by --items-sql."
+            )
+        for number, row in enumerate(rows.table.to_pylist(), start=rows.first):
+            stated = {name: "" if value is None else value for name, value in row.items()}
+            yield f"{rows.unit} {number}", stated | {"object_id": stated[named]}
+
+
+def _item(line: str | dict[str, Any], template: str, fields: list[str]) -> Item:
+    stated: Any = line
+    if isinstance(line, str):
+        try:
+            stated = from_json(line)
+        except ValueError as error:
+            raise ValueError(not_json(str(error))) from None
+    if not isinstance(stated, dict):
+        raise ValueError(not_an_object(stated))
+    if "object_id" not in stated and "_id" in stated:
+        # As BEIR's corpora name their documents.
+        stated["object_id"] = stated["_id"]
+    values = {field: _field_text(stated, field) for field in fields}
+    item = Item.model_validate(
+        {**stated, "text": _FIELD.sub(lambda match: values[match[1]], template).strip()}
+    )
+    if not any(value.strip() for value in values.values()):
+        raise ValueError(f"the item {item.object_id!r} has a blank text.")
+    return item
+
+
+def _field_text(stated: dict[str, Any], field: str) -> str:
+    value = _looked_up(stated, field)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"the field {field!r} should be a text, and is {shortened(value)}.")
+    return str(value)
+
+
+def _looked_up(stated: dict[str, Any], field: str) -> Any:
+    """Return a field, or one in fields where dots stand between their names."""
+    if field in stated:
+        return stated[field]
+    found: Any = stated
+    for name in field.split("."):
+        if not isinstance(found, dict) or name not in found:
+            raise ValueError(
+                f"the field {field!r}, which the text template names, is missing. "
+                f"{did_you_mean(field, stated)}"
+            )
+        found = found[name]
+    return found
