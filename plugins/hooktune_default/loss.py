@@ -32,7 +32,8 @@ def ranking_loss(params: Params, sessions: Sessions, scores: torch.Tensor) -> to
       results of s where it is above 0.
 
     Sessions count alike, however many pairs they have, as they do in the main metric; only one of
-    little confidence counts less.
+    little confidence counts less. Where events have weights, a pair's confidence is multiplied by
+    that of its clicked result.
 
     Args:
         params: The weights, the margin, and which pairs count.
@@ -61,7 +62,7 @@ def irrelevant_term(params: Params, sessions: Sessions, scores: torch.Tensor) ->
 def _pairs_term(params: Params, sessions: Sessions, scores: torch.Tensor) -> torch.Tensor:
     clicked, other = clicked_other_pairs(sessions)
     confidence = result_confidence(sessions, params)
-    weight = _like(scores, confidence[clicked] * confidence[other])
+    weight = _like(scores, sessions.grades[clicked] * confidence[clicked] * confidence[other])
     places = _on(scores, clicked)
     difference = scores[places] - scores[_on(scores, other)]
     counts = torch.ones_like(difference, dtype=torch.bool)

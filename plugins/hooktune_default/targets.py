@@ -88,7 +88,8 @@ def click_targets(sessions: Sessions) -> ClickTargets:
 
     with m being `PRIOR_IMPRESSIONS`, p a position and eta `EXAMINATION_DECAY`. So one click of one
     impression counts less than ten of ten, and a click that any result would get counts nothing.
-    Where this leaves a query nothing, its clicks themselves are its target.
+    Where this leaves a query nothing, its clicks themselves are its target. Where events have
+    weights, a click counts as much as it weighs.
 
     Args:
         sessions: Sessions that show R results altogether, those without a click included.
@@ -98,7 +99,7 @@ def click_targets(sessions: Sessions) -> ClickTargets:
     """
     positions = sessions.positions.astype(np.float64)
     expected = float((positions**-EXAMINATION_DECAY).sum())
-    rate = float(sessions.clicked.sum()) / expected if expected else 0.0
+    rate = float(sessions.grades.sum()) / expected if expected else 0.0
     shown = np.unique(sessions.query_index[sessions.not_irrelevant])
     query_of_result = sessions.query_index[sessions.session_index]
     place = np.minimum(np.searchsorted(shown, query_of_result), max(len(shown) - 1, 0))
@@ -106,7 +107,7 @@ def click_targets(sessions: Sessions) -> ClickTargets:
     key = place[counts] * np.int64(len(sessions.items)) + sessions.item_index[counts]
     entries, entry = np.unique(key, return_inverse=True)
     impressions = np.bincount(entry, minlength=len(entries))
-    clicks = np.bincount(entry, sessions.clicked[counts], minlength=len(entries))
+    clicks = np.bincount(entry, sessions.grades[counts], minlength=len(entries))
     query, item = np.divmod(entries, np.int64(len(sessions.items)))
     smoothed = (clicks + PRIOR_IMPRESSIONS * rate) / (impressions + PRIOR_IMPRESSIONS)
     surplus = np.where(clicks > 0, np.maximum(smoothed - rate, 0.0), 0.0)
