@@ -18,7 +18,7 @@ MAX_POSITIONS: Final = 20
 
 _FOLDS: Final = 20
 _SCORE_BINS: Final = 100
-_MOST_SESSIONS: Final = 100_000
+_MOST_SESSIONS: Final = 50_000
 _MOST_GROUPS: Final = 50_000
 _FEWEST_CLICKS: Final = 10
 _WIDEST: Final = 2.5
@@ -99,7 +99,7 @@ def position_bias(sessions: Sessions) -> PositionBias:
     pairs of positions that a group was shown at take part. Intervals are those of a jackknife that
     leaves out a twentieth of the queries at a time, as the results of a query are not independent.
 
-    Of more than 100,000 sessions, those of some of the queries are looked at.
+    Of more than 50,000 sessions, those of some of the queries are looked at.
 
     Args:
         sessions: Sessions, of whose results the first 20 positions are looked at.
