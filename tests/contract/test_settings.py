@@ -20,6 +20,7 @@ OTHERS = IterationSettings(
     seed=7,
     test_ratio=0.25,
     holdout_ratio=0.125,
+    split_by="time",
     baseline="recorded",
     guard=(MainMetric("test_mrr"), MainMetric("test_loss", greater_is_better=False)),
     judgements="0123456789abcdef01234567",
@@ -38,6 +39,7 @@ def test_tags_are_those_that_stores_hold_already():
         "hooktune.seed": 7,
         "hooktune.test_ratio": 0.25,
         "hooktune.holdout_ratio": 0.125,
+        "hooktune.split_by": "time",
         "hooktune.baseline": "recorded",
         "hooktune.guard": "test_mrr:max, test_loss:min",
         "hooktune.judgements": "0123456789abcdef01234567",
@@ -52,7 +54,7 @@ def test_tags_that_somebody_edited_are_no_settings(edited: dict[str, str]):
     assert IterationSettings.from_tags({**tags, **edited}) is None
     for missing in tags:
         assert IterationSettings.from_tags({**tags, missing: ""}) is None
-    later = {"hooktune.guard", "hooktune.holdout_ratio", "hooktune.judgements"}
+    later = {"hooktune.guard", "hooktune.holdout_ratio", "hooktune.judgements", "hooktune.split_by"}
     for missing in tags.keys() - later:
         assert (
             IterationSettings.from_tags({tag: tags[tag] for tag in tags.keys() - {missing}}) is None
@@ -120,6 +122,7 @@ def test_each_setting_has_its_words_and_can_be_asked_for():
         "The seed is 7.",
         "25% of the queries are held out for testing, and not trained on.",
         "12% of the queries are seen by no choice, and measured once.",
+        "The sessions are split by time.",
         "Distance shift is measured from the recorded scores.",
         "No run is kept that is worse than the starting model by: test_mrr:max, test_loss:min.",
         "The judgements are: 0123456789abcdef01234567.",

@@ -4,6 +4,7 @@ Sessions are held as columns, never as an object per session or per result: the 
 sessions stand one after the other in flat arrays, and `offsets` says where each session begins.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -149,10 +150,7 @@ class Sessions:
             query_index=self.query_index[places],
             offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
             **self._of_results(results),
-            **{
-                name: None if (column := getattr(self, name)) is None else column[places]
-                for name in _OF_SESSIONS_OR_NONE
-            },
+            **_picked(self, _OF_SESSIONS_OR_NONE, places),
         )
         return taken, tuple(value[results] for value in values)
 
@@ -188,10 +186,12 @@ class Sessions:
 
     def _of_results(self, picked: Ints | Mask) -> dict[str, Any]:
         """Return the columns that have an entry for each result, for some results."""
-        columns = {name: getattr(self, name) for name in (*_OF_RESULTS, *_OF_RESULTS_OR_NONE)}
-        return {
-            name: None if values is None else values[picked] for name, values in columns.items()
-        }
+        return _picked(self, (*_OF_RESULTS, *_OF_RESULTS_OR_NONE), picked)
+
+
+def _picked(sessions: Sessions, names: Iterable[str], picked: Ints | Mask) -> dict[str, Any]:
+    columns = {name: getattr(sessions, name) for name in names}
+    return {name: None if values is None else values[picked] for name, values in columns.items()}
 
 
 @dataclass(frozen=True, eq=False)

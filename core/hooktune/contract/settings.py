@@ -139,7 +139,7 @@ class IterationSettings(BaseModel):
     split_by: Annotated[
         SplitKind,
         Wording(
-            told="Training and test share nothing of this: {value}.",
+            told="The sessions are split by {value}.",
             differing="are split by different things, and so have other test sessions",
             default=SPLIT_OF_NEW,
         ),

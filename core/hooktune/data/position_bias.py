@@ -183,7 +183,8 @@ def _table(group: Ints, query: Ints, position: Ints, clicked: Mask) -> _Table:
     keys, entry = np.unique((place * MAX_POSITIONS + position) * _FOLDS + fold, return_inverse=True)
     where, fold = np.divmod(keys, _FOLDS)
     shown = np.bincount(entry).astype(np.float64)
-    return _Table(*np.divmod(where, MAX_POSITIONS), fold, shown, np.bincount(entry, clicked))
+    place, position = np.divmod(where, MAX_POSITIONS)
+    return _Table(place, position, fold, shown, np.bincount(entry, clicked))
 
 
 def _connected(table: _Table) -> int:
@@ -227,7 +228,7 @@ def _fit(table: _Table, told: int, start: Floats) -> Floats:
         gradient = np.bincount(position, clicks - expected, minlength=told)
         shares: npt.NDArray[np.float64] = np.zeros((len(starts), told))
         np.add.at(shares, (place, position), share)
-        curvature = np.diag(np.bincount(position, expected, minlength=told))
+        curvature: Floats = np.diag(np.bincount(position, expected, minlength=told))
         curvature -= (shares * total[:, None]).T @ shares
         try:
             step = np.linalg.solve(curvature[1:, 1:], gradient[1:])
