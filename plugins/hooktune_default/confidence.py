@@ -54,4 +54,5 @@ def examination(sessions: Sessions, decay: float) -> np.ndarray:
     told = sessions.examination
     if told is None:
         return sessions.positions.astype(np.float64) ** -decay
-    return told[np.minimum(sessions.positions, len(told)) - 1]
+    examined: np.ndarray = told[np.minimum(sessions.positions, len(told)) - 1]
+    return examined

@@ -268,7 +268,8 @@ def user_numbers(users: pa.StringArray | None) -> Ints | None:
         for name in distinct.dictionary.to_pylist()
     ]
     places = distinct.indices.fill_null(len(numbers)).to_numpy()
-    return np.array([*numbers, -1], dtype=np.int64)[places]
+    known: Ints = np.array([*numbers, -1], dtype=np.int64)[places]
+    return known
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -150,8 +150,8 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     name = iteration_name(host.method.name, batch.batch_id)
     existing = tracker.iteration(name)
     settings = settle_settings(request, host.main_metric(), existing, host.describe_metrics())
-    if existing is None and request.settings.get("holdout_ratio") is None:
-        settings = _with_holdout(settings, batch)
+    if existing is None:
+        settings = _of_new_iteration(settings, request, batch)
     split = settings.split(batch.sessions)
     _check_recorded_scores(batch, settings)
     judged = (
@@ -241,7 +241,6 @@ def settle_settings(
     if existing is None:
         if declared is not None:
             asked.setdefault("main_metric", declared)
-        asked.setdefault("split_by", SPLIT_OF_NEW)
         return IterationSettings(**asked)
     for name, value in asked.items():
         recorded = getattr(existing.settings, name)
@@ -255,12 +254,21 @@ def settle_settings(
     return existing.settings
 
 
-def _with_holdout(settings: IterationSettings, batch: Batch) -> IterationSettings:
-    """Keep queries from every choice where there are enough of them and nobody has said."""
+def _of_new_iteration(
+    settings: IterationSettings, request: Request, batch: Batch
+) -> IterationSettings:
+    """Settle what a new iteration has otherwise than those that recorded nothing of it.
+
+    Queries are kept from every choice where there are enough of them.
+    """
+    changes: dict[str, object] = {}
+    if request.settings.get("split_by") is None:
+        changes["split_by"] = SPLIT_OF_NEW
     queries = len(np.unique(batch.sessions.query_index))
-    if queries < QUERIES_FOR_HOLDOUT or settings.test_ratio + HOLDOUT_RATIO >= 1:
-        return settings
-    return settings.model_copy(update={"holdout_ratio": HOLDOUT_RATIO})
+    is_open = request.settings.get("holdout_ratio") is None
+    if is_open and queries >= QUERIES_FOR_HOLDOUT and settings.test_ratio + HOLDOUT_RATIO < 1:
+        changes["holdout_ratio"] = HOLDOUT_RATIO
+    return settings.model_copy(update=changes)
 
 
 def _check_judgements(
