@@ -184,7 +184,8 @@ def _table(group: Ints, query: Ints, position: Ints, clicked: Mask) -> _Table:
     where, fold = np.divmod(keys, _FOLDS)
     shown = np.bincount(entry).astype(np.float64)
     place, position = np.divmod(where, MAX_POSITIONS)
-    return _Table(place, position, fold, shown, np.bincount(entry, clicked))
+    clicks = np.bincount(entry, clicked).astype(np.float64)
+    return _Table(place, position, fold, shown, clicks)
 
 
 def _connected(table: _Table) -> int:
