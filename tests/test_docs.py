@@ -188,7 +188,7 @@ def test_the_program_in_python_works_as_it_is_written(tmp_path, write_log, tiny_
     for expected in (
         "<BatchManifest ",
         "StepProgress(run='run 2/2', step=",
-        "<MethodOutcome method='Attract Clicked Results', runs=2, best_run=",
+        "<MethodOutcome method='Attract Clicked Results', runs=3, best_run=",
         "<Promotion model=",
         "(32,)",
     ):

@@ -56,6 +56,10 @@ class UnsafeModelError(HooktuneError):
     """A stored model holds files that could run code, and was not loaded."""
 
 
+class DifferentShapesError(HooktuneError):
+    """Models have no mean, as they are not made alike."""
+
+
 class ClaimLostError(HooktuneError):
     """Another process took this one for dead, and took over what it was doing."""
 

@@ -1,5 +1,6 @@
 """How a run came to what it is: its curves, its similarities, and the iteration's other runs."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from hooktune import Chart, Paragraph, ReportFacts, ReportSection, Table
@@ -79,8 +80,9 @@ def runs_section(report: ReportFacts) -> ReportSection | None:
     if len(report.runs) < _LEAST_POINTS:
         return None
     main = report.main_metric.name
-    names = sorted({name for run in report.runs for name in run if name.startswith("params.")})
-    varied = [name for name in names if len({str(run.get(name)) for run in report.runs}) > 1]
+    trained = _trained(report)
+    names = sorted({name for run in trained for name in run if name.startswith("params.")})
+    varied = [name for name in names if len({str(run.get(name)) for run in trained}) > 1]
     labels = tuple(name.removeprefix("params.") for name in varied)
     table = Table(
         "The runs of the iteration",
@@ -94,8 +96,13 @@ def runs_section(report: ReportFacts) -> ReportSection | None:
     return ReportSection("Runs and hyper-parameters", (table, *drawn), order=60)
 
 
+def _trained(report: ReportFacts) -> list[Mapping[str, Any]]:
+    """Return the runs that have hyper-parameters, as an average of runs has none."""
+    return [run for run in report.runs if any(name.startswith("params.") for name in run)]
+
+
 def _is_numeric(name: str, report: ReportFacts) -> bool:
-    values = [run.get(name) for run in report.runs]
+    values = [run.get(name) for run in _trained(report)]
     return all(isinstance(value, int | float) for value in values)
 
 
@@ -103,7 +110,7 @@ def _against(name: str, report: ReportFacts) -> Chart:
     main, label = report.main_metric.name, name.removeprefix("params.")
     rows = [
         (run[name], run[main], "this run" if run["run_id"] == report.run["run_id"] else "another")
-        for run in report.runs
+        for run in _trained(report)
         if run.get(main) is not None
     ]
     return Chart(

@@ -115,6 +115,23 @@ def test_an_iteration_goes_on_after_a_run_that_fails_in_the_leading_process_alon
     assert in_two_processes(tuned) == [(["FAILED", "FINISHED"], 2)] * 2
 
 
+def test_the_average_of_runs_is_measured_by_all_processes(
+    store_uri: str, make_batch, tiny_model_folder: Path
+):
+    batch = make_batch()
+
+    def tuned(group):
+        result = Runner(store_uri, group=group).run(
+            "Default Fine Tuning Method", batch, max_runs=2, seed=1,
+            initial_model=str(tiny_model_folder),
+        )  # fmt: skip
+        return [(run.name, run.status, run.metrics) for run in result.runs]
+
+    leading, following = in_two_processes(tuned)
+    assert leading == following
+    assert leading[-1][:2] == ("average of 2 runs", "FINISHED")
+
+
 class Fails:
     """Fails once, in the leading process alone, to measure what it is given."""
 

@@ -116,8 +116,8 @@ def work(tracker: Tracker, pusher: Pusher, make_batch):
 def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
     result = work(max_runs=2)
 
-    assert result.attempted == 2
-    assert [run.status for run in result.runs] == ["FINISHED"] * 2
+    assert result.attempted == 3
+    assert [run.status for run in result.runs] == ["FINISHED"] * 3
     assert result.iteration.improved
     assert result.best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in result.runs) > 0
     assert [tracker.has_model(run) for run in result.runs].count(True) == 1
@@ -129,6 +129,7 @@ def test_runs_are_done_and_tracked_and_the_best_is_kept(work, tracker: Tracker):
 
 def test_each_run_keeps_what_it_measured_of_each_test_query(work, tracker: Tracker):
     result = work(max_runs=2)
+    assert result.runs[-1].name == "average of 2 runs"
     for run in result.runs:
         figures = query_figures_of(tracker, run)
         assert {"test_ndcg_at_10", SHIFT, "test_dist_shift_gap"} <= set(figures.metrics)
@@ -191,8 +192,8 @@ def test_what_was_done_is_not_done_again(work, pusher: Pusher):
     again = work(max_runs=2)
     more = work(max_runs=3)
 
-    assert (again.attempted, more.attempted, pusher.trained) == (0, 1, 3)
-    assert again.runs == first.runs == more.runs[:2]
+    assert (again.attempted, more.attempted, pusher.trained) == (0, 2, 3)
+    assert again.runs == first.runs == more.runs[:3]
     assert again.iteration == first.iteration
 
 

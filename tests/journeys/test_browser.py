@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(folder: Path, empty_store: Path) -> IterationResult:
-    """An iteration of three runs, one of which has a hostile description."""
+    """An iteration of three runs and their average, one of which has a hostile description."""
     files = folder / "sessions.jsonl", folder / "items.jsonl"
     for path, rows in zip(files, made_up_log(), strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -100,7 +100,7 @@ def test_the_runs_stand_in_order_behind_the_columns_that_matter(
     assert view_address(result.iteration) in shown
 
     browser.open(f"{server}/{view_address(result.iteration)}")
-    browser.wait_for("3 matching runs")
+    browser.wait_for("4 matching runs")
     headings = (
         "return [...document.querySelectorAll('[role=columnheader][col-id^=\"metrics.`\"]')]"
         ".sort((a, b) => a.ariaColIndex - b.ariaColIndex).map(a => a.getAttribute('col-id'))"

@@ -27,6 +27,24 @@ MODEL_STEPS = [
 ]
 SOME_MODEL_STEPS = [MODEL_STEPS[4], MODEL_STEPS[9]]
 
+# The same for the average of runs: weights are kept, the average begins, is measured and kept, and
+# the weights are deleted.
+AVERAGE_STEPS = [
+    ("set_tag", "before", "hooktune.weights", 1),
+    ("log_artifacts", "before", "weights", 1),
+    ("log_artifacts", "after", "weights", 2),
+    ("set_tag", "after", "hooktune.weights", 4),
+    ("create_run", "before", "average of", 1),
+    ("create_run", "after", "average of", 1),
+    ("log_batch", "after", "hooktune.intervals", 3),
+    ("set_terminated", "before", "", 4),
+    ("set_terminated", "after", "", 4),
+    ("delete_tag", "before", "hooktune.weights", 1),
+    ("delete_tag", "after", "hooktune.weights", 1),
+    ("delete_tag", "after", "hooktune.weights", 2),
+]
+SOME_AVERAGE_STEPS = [AVERAGE_STEPS[3], AVERAGE_STEPS[6], AVERAGE_STEPS[10]]
+
 # Forks, since each interpreter would take seconds to import all that is needed.
 SCRIPT = r"""
 import json, os, random, re, shutil, signal, sys, time, traceback
@@ -54,7 +72,7 @@ def die_at(function, when, about, count):
     wrapped, left = getattr(MlflowClient, function), [count]
 
     def die(*args, **kwargs):
-        left[0] -= about in str(args)
+        left[0] -= about in str((args, kwargs))
         if left[0]:
             return wrapped(*args, **kwargs)
         if when == "after":
@@ -83,7 +101,9 @@ def picture(folder):
     files = [path for path in (folder / "mlruns").rglob("*") if path.is_file()]
     names = [re.sub(r"(m-)?[0-9a-f]{32}", "*", str(path.relative_to(folder))) for path in files]
     return {
-        "runs": sorted([run.status, run.params["learning_rate"]] for run in runs),
+        "runs": sorted([run.status, run.params.get("learning_rate", 0.0)] for run in runs),
+        "names": sorted(run.name for run in runs),
+        "averages": [len(run.average_of) for run in runs if run.average_of],
         "starting": iteration.starting_metrics,
         "histories": {json.dumps(run.params): histories_of(run) for run in runs},
         "best": best.params,
@@ -185,7 +205,9 @@ def test_an_iteration_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
         "empty_store": str(empty_store),
         "kills": KILLS,
         "seed": int(os.environ.get("HOOKTUNE_SEED", "0")),
-        "model_steps": MODEL_STEPS if len(MODEL_STEPS) <= KILLS else SOME_MODEL_STEPS,
+        "model_steps": [*MODEL_STEPS, *AVERAGE_STEPS]
+        if len(MODEL_STEPS) <= KILLS
+        else [*SOME_MODEL_STEPS, *SOME_AVERAGE_STEPS],
     }
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(given)],
@@ -196,10 +218,11 @@ def test_an_iteration_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     outcome = json.loads(done.stdout.splitlines()[-1])
     reference = outcome.pop("reference")
     print(outcome)
-    assert [status for status, _ in reference["runs"]] == ["FINISHED"] * 2
+    assert [status for status, _ in reference["runs"]] == ["FINISHED"] * 3
+    assert reference["averages"] == [2]
     assert reference["models"] == [reference["best"]]
     assert (reference["claims"], reference["scratch"]) == ([], [])
-    assert not [file for file in reference["files"] if "checkpoint" in file]
+    assert not [file for file in reference["files"] if "checkpoint" in file or "weights" in file]
     assert len([file for file in reference["files"] if file.endswith("model.safetensors")]) == 2
     assert outcome["kills"] >= KILLS
     assert outcome["died_at"]

@@ -10,7 +10,9 @@ from mlflow import MlflowClient
 
 from hooktune import Runner
 from hooktune.iteration.result import IterationResult
+from hooktune.tracking import RunRecord
 
+SHIFT = "test_not_irrelevant_dist_shift"
 METHOD = "Default Fine Tuning Method"
 TRACKED = {
     "train_loss",
@@ -40,6 +42,10 @@ def first(runner: Runner, make_batch, tiny_model_folder: Path) -> IterationResul
     )
 
 
+def trained(result: IterationResult) -> list[RunRecord]:
+    return [run for run in result.runs if not run.average_of]
+
+
 def weights_on_disk(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "mlruns").rglob("*.safetensors"))
 
@@ -55,15 +61,20 @@ def test_an_iteration_is_in_the_store_as_stock_mlflow_sees_it(
 
     experiment = client.get_experiment_by_name(str(first.iteration.name))
     runs = client.search_runs([experiment.experiment_id])
-    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    (average,) = (run for run in runs if "hooktune.average_of" in run.data.tags)
+    assert average.info.run_name == "average of 2 runs"
+    assert average.data.params.keys().isdisjoint({"learning_rate", "epochs"})
     for run in runs:
+        if run is average:
+            continue
         assert run.data.metrics.keys() >= TRACKED
         steps = {point.step for point in client.get_metric_history(run.info.run_id, "train_loss")}
         assert len(steps) > 10
         assert run.data.params["learning_rate"] == "0.001"
         assert run.inputs.dataset_inputs[0].dataset.digest == first.iteration.name.batch_id
 
-    best = max(runs, key=lambda run: run.data.metrics["test_not_irrelevant_dist_shift"])
+    best = max(runs, key=lambda run: run.data.metrics[SHIFT])
     (model,) = client.search_logged_models([experiment.experiment_id])
     assert model.source_run_id == best.info.run_id == first.best.run_id
     files = {path.suffix for path in (tmp_path / "mlruns").rglob("*")}
@@ -89,10 +100,9 @@ print(model.encode(["apple bread"]).shape)
 
 
 def test_the_best_run_is_the_one_with_the_highest_main_metric(first: IterationResult):
-    value = "test_not_irrelevant_dist_shift"
-    assert first.attempted == 2
-    assert first.best.metrics[value] == max(run.metrics[value] for run in first.runs) > 0
-    assert first.iteration.starting_metrics[value] == 0
+    assert first.attempted == 3
+    assert first.best.metrics[SHIFT] == max(run.metrics[SHIFT] for run in first.runs) > 0
+    assert first.iteration.starting_metrics[SHIFT] == 0
     assert first.load_model("cpu").encode("apple").shape == (32,)
 
 
@@ -112,7 +122,7 @@ def test_more_runs_are_added_to_an_iteration_that_has_finished(
     more = runner.run(METHOD, tmp_path / "batch-0", max_runs=1, params={**LEARN, "epochs": 2})
 
     assert more.attempted == 1
-    assert len(more.runs) == 3
+    assert len(more.runs) == 4
     assert len(weights_on_disk(tmp_path)) == 2
 
 
@@ -124,9 +134,8 @@ def test_the_next_iteration_starts_from_the_best_model_and_replaces_it(
 
     assert second.iteration.starting_run == first.best.run_id
     assert second.iteration.improved
-    assert [run.params for run in second.runs] == [
-        run.params for run in sorted(first.runs, key=lambda run: run.run_id != first.best.run_id)
-    ]
+    by_shift = sorted(trained(first), key=lambda run: -run.metrics[SHIFT])
+    assert [run.params for run in trained(second)] == [run.params for run in by_shift]
     assert len(replaced) == 1
     assert replaced.isdisjoint(weights_on_disk(tmp_path))
     assert len(weights_on_disk(tmp_path)) == 2, "the initial model and the second's best one"
@@ -188,8 +197,9 @@ def test_foreign_experiments_change_nothing(first: IterationResult, store_uri: s
 
 def test_every_metric_point_has_its_true_step(first: IterationResult, store_uri: str):
     client = MlflowClient(store_uri)
-    history = client.get_metric_history(first.best.run_id, "train_loss")
-    running = client.get_metric_history(first.best.run_id, "mean_train_loss")
+    run = trained(first)[0]
+    history = client.get_metric_history(run.run_id, "train_loss")
+    running = client.get_metric_history(run.run_id, "mean_train_loss")
     losses = [point.value for point in sorted(history, key=lambda point: point.step)]
 
     assert [point.step for point in history] == list(range(1, len(history) + 1))

@@ -82,10 +82,16 @@ def check(uri: str, outcomes: list[dict], artifacts: Path) -> None:
     (iteration,) = tracker.iterations()
     runs = tracker.runs(iteration)
 
-    assert sum(each["trained"] for each in outcomes) == RUNS
-    assert len(runs) == RUNS
+    assert sum(each["trained"] for each in outcomes) == RUNS + 1
+    assert len(runs) == RUNS + 1
+    (average,) = (run for run in runs if run.average_of)
+    assert {*average.average_of} == {run.run_id for run in runs} - {average.run_id}
+    assert average.name == f"average of {RUNS} runs"
+    assert not [path for path in artifacts.rglob("*") if path.name == "weights"]
     assert {run.status for run in runs} == {"FINISHED"}
-    assert len({run.run_key for run in runs}) == RUNS, "no set of hyper-parameters was run twice"
+    assert len({run.run_key for run in runs}) == RUNS + 1, (
+        "no set of hyper-parameters was run twice"
+    )
     seen = [{key: each[key] for key in ("best", "runs", "finished_at")} for each in outcomes]
     assert seen == [seen[0]] * 4, "all see the same end"
 

@@ -91,8 +91,11 @@ def _fit(
         with group.failing_together(told.work):
             with seeded_alone(settings.seed):
                 run = FollowingRun(settings.seed, settings.main_metric, start.evaluator, group)
-                own = copy.deepcopy(start.encoder.model)
-                model = host.fit_batch(run, own, start.training, params)
+                if told.model is not None:
+                    model = unpacked_model(told.model, group.device)
+                else:
+                    own = copy.deepcopy(start.encoder.model)
+                    model = host.fit_batch(run, own, start.training, params)
             run.evaluate_along(model, run.last_step, is_last=True)
     except FailedAloneError:
         raise

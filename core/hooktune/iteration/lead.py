@@ -13,6 +13,7 @@ from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
 from hooktune.evaluation.report.report import keep_report
+from hooktune.iteration.averaging import average_runs, can_be_averaged, clear_averaging
 from hooktune.iteration.deleted import refusing_deleted
 from hooktune.iteration.familiar import remember, warn_of_another_log
 from hooktune.iteration.fingerprint import fingerprint
@@ -74,8 +75,10 @@ def run_iteration(
         logger.info("%s", leakage(batch.sessions, plan.split.train, plan.split.test))
     budget = None if request.budget is None else seconds_of(request.budget)
     limits = Limits(budget, request.patience)
-    while plan.existing is None or (
-        plan.todo and not _is_enough(limits, plan, plan.existing, plan.runs_before)
+    while (
+        plan.existing is None
+        or (plan.todo and not _is_enough(limits, plan, plan.existing, plan.runs_before))
+        or can_be_averaged(tracker, plan.existing)
     ):
         start = _measure_start(tracker, plan, host, batch, request, group)
         iteration = _begin(tracker, host, plan, start)
@@ -86,6 +89,7 @@ def run_iteration(
                 return _do_runs(tracker, batch, iteration, plan, start, request, limits, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
+    clear_averaging(tracker, plan.existing, stop)
     return _finish(tracker, host, batch, plan, plan.existing, request, attempted=0)
 
 
@@ -209,10 +213,12 @@ def _do_runs(
     works = {planned.key: planned for planned in plan.runs(iteration.starting_run)}
     attempted = 0
 
-    def do(planned: PlannedRun, claim: Claim) -> None:
+    def do(planned: PlannedRun, claim: Claim) -> RunRecord | None:
         nonlocal attempted
 
         def choose() -> Chosen | None:
+            if planned.average is not None:
+                return planned.average.chosen
             return plan.search.choose(planned.number, tracker.runs(iteration), iteration)
 
         with tracker.sending_rest():
@@ -223,6 +229,10 @@ def _do_runs(
         if run is not None:
             attempted += 1
             tell_run_finished(tracker, host, iteration, run)
+        return run
+
+    def wait() -> None:
+        group.share(StillWaiting())
 
     group, host = start.encoder.group, start.evaluator.host
     share_out(
@@ -231,12 +241,14 @@ def _do_runs(
         works,
         do,
         stop,
-        on_wait=lambda: group.share(StillWaiting()),
+        wait,
         key_of=plan.key_of(iteration.starting_run),
         is_enough=lambda: _is_enough(
             limits, plan, iteration, tracker.runs(iteration) if limits.patience else ()
         ),
     )
+    if not stop.is_set():
+        average_runs(tracker, iteration, start.encoder.model, do, stop, wait)
     if stop.is_set():
         result = _result(tracker, iteration, attempted)
     else:

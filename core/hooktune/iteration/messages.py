@@ -37,6 +37,8 @@ class BeginRun:
     """Its hyper-parameters, as JSON values; None for a method without any."""
     work: str
     """A name that no other run has."""
+    model: Files | None
+    """The model of an average of runs; None where one is to be trained."""
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from hooktune.evaluation.judged import JUDGED_FILE, judged_figures, judged_inter
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
+from hooktune.iteration.averaging import keep_trained_weights
 from hooktune.iteration.courses import RunCourse, keep_course, make_pruner, pruned_tags
 from hooktune.iteration.deleted import refuse_deleted
 from hooktune.iteration.limits import NO_PRUNING, PruneKind
-from hooktune.iteration.messages import BeginRun
+from hooktune.iteration.messages import BeginRun, packed_model
 from hooktune.iteration.plan import PlannedRun
 from hooktune.iteration.run_keys import json_values
 from hooktune.iteration.run_search import Chosen
@@ -97,7 +98,7 @@ def run_once(
         if run is None:
             code = host.method.version if host.method.from_file else None
             tags = {**plugin_tags(host), **chosen.tags}
-            name = run_name(params, code)
+            name = run_name(params, code) if planned.average is None else title
             run = tracker.start_run(iteration, name, planned.key, values, facts, tags)
     logger.info("%s: %s (%s)", title, run.name, chosen.origin)
     last_time = stored.last_time if stored else 0
@@ -111,11 +112,13 @@ def run_once(
             group.failing_together(work),
             seeded_alone(settings.seed),
         ):
-            group.share(BeginRun(None if params is None else values, work))
+            average = planned.average if group.size > 1 else None
+            packed = None if average is None else packed_model(average.model)
+            group.share(BeginRun(None if params is None else values, work, packed))
             course = RunCourse(
                 settings.main_metric,
                 start.evaluator.sessions.query_index,
-                make_pruner(tracker, iteration, prune),
+                make_pruner(tracker, iteration, prune if planned.average is None else NO_PRUNING),
             )
             active = TrackedRun(
                 settings.seed,
@@ -131,10 +134,13 @@ def run_once(
                 start.scores,
                 course,
             )
-            model = host.fit_batch(
-                active, copy.deepcopy(start.encoder.model), start.training, params
-            )
-            active.log_fit_seconds()
+            if planned.average is not None:
+                model = planned.average.model
+                active.log_fit_seconds(planned.average.fit_seconds)
+            else:
+                own = copy.deepcopy(start.encoder.model)
+                model = host.fit_batch(active, own, start.training, params)
+                active.log_fit_seconds()
             evaluation = active.evaluation_of(model, active.last_step, is_last=True)
         metric_log.close()
         if metric_log.error:
@@ -146,11 +152,14 @@ def run_once(
             logger.info("%s was stopped: %s", title, course.reason)
             tracker.tag(run, pruned_tags(course))
             return _end_run(tracker, run, host, claim, "FINISHED")
-        keep_course(tracker, run, course.course)
+        if planned.average is None:
+            keep_course(tracker, run, course.course)
         if active.starting_metrics:
             tracker.tag(run, {STARTING_METRICS_TAG: to_json(active.starting_metrics)})
         _record_evidence(tracker, iteration, run, start, evaluation)
         draw_run(tracker, iteration, run, start.evaluation.similarities, evaluation.similarities)
+        if planned.is_one_of_several:
+            keep_trained_weights(tracker, run, start.encoder.model, model)
         with phase("uploading the model, if it is the best"):
             method = iteration.name.method
             verify = partial(check_stored_model, start.evaluator, evaluation, method)

@@ -28,6 +28,7 @@ from hooktune.contract.split_kind import SPLIT_OF_NEW
 from hooktune.errors import RequestError
 from hooktune.evaluation.collection import JudgedQueries
 from hooktune.evaluation.judged import judged_queries
+from hooktune.iteration.average import Average
 from hooktune.iteration.request import Request
 from hooktune.iteration.run_keys import RunKeys
 from hooktune.iteration.run_search import Chosen, RunSearch
@@ -59,6 +60,10 @@ class PlannedRun:
     """What progress and messages call it."""
     key_of: KeyOf = field(repr=False)
     """Returns the key of a stored run."""
+    is_one_of_several: bool = False
+    """Whether what it trains is kept until it has been averaged with others."""
+    average: Average | None = field(default=None, repr=False)
+    """The model of an average of runs; None where one is to be trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +100,7 @@ class Plan:
                 keys.of_number(number, starting_run),
                 f"run {number + 1}/{total}",
                 self.key_of(starting_run),
+                is_one_of_several=len(self.todo) + len(self.done) > 1,
             )
             for number in self.todo
         ]

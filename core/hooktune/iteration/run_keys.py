@@ -86,6 +86,8 @@ class RunKeys:
 
     def of_run(self, run: RunRecord, starting_run: str) -> str:
         """Return the key of a stored run, whichever version of the method has done it."""
+        if run.average_of:
+            return run.run_key
         if run.run_id in self.adopted:
             return self.of_number(self.adopted[run.run_id], starting_run)
         searched = searched_names(run.tags)

@@ -21,7 +21,7 @@ def share_out(
     tracker: Tracker,
     iteration: Iteration,
     works: Mapping[str, Work],
-    do: Callable[[Work, Claim], None],
+    do: Callable[[Work, Claim], object],
     stop: Event,
     on_wait: Callable[[], object] = lambda: None,
     key_of: KeyOf = RECORDED_KEY,

@@ -72,7 +72,8 @@ def end_dead_runs(
 ) -> bool:
     """End the runs that processes of this machine left behind when they died.
 
-    A run that was marked the best has finished; the models of the others are deleted.
+    A run that was marked the best has finished; the models of the others are deleted. An average of
+    runs is left to whoever makes the next one.
 
     Args:
         tracker: The tracking store.
@@ -85,7 +86,11 @@ def end_dead_runs(
     """
     claims, ended = tracker.claims(iteration), False
     for run in tracker.runs(iteration):
-        if run.status != "RUNNING" or not has_died(run.tags.get(records.PROCESS_TAG)):
+        if (
+            run.average_of
+            or run.status != "RUNNING"
+            or not has_died(run.tags.get(records.PROCESS_TAG))
+        ):
             continue
         claim = claims.try_claim(key_of(run))
         if claim is None:  # by somebody who goes on with it

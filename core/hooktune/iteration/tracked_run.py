@@ -133,10 +133,11 @@ class TrackedRun(RunOfProcess):
         with self._keeping_failure():
             self._log(metrics, step, accumulate)
 
-    def log_fit_seconds(self) -> None:
-        """Track how long the method took, once it has ended."""
+    def log_fit_seconds(self, seconds: float | None = None) -> None:
+        """Track how long the method took, once it has ended: by default since the run began."""
+        taken = self.seconds if seconds is None else seconds
         with self._keeping_failure():
-            self._log({FIT_SECONDS: self.seconds}, self.last_step, ())
+            self._log({FIT_SECONDS: taken}, self.last_step, ())
 
     def _log(
         self, metrics: Mapping[str, float], step: int, accumulate: Iterable[Accumulation]

@@ -16,7 +16,7 @@ from hooktune.errors import RequestError
 from hooktune.naming import IterationName, parse_experiment_name
 from hooktune.processes import describe_process
 from hooktune.tracking.holdouts import HOLDOUT_TAG, Holdout
-from hooktune.tracking.search_tags import PROPOSED_BY_TAG
+from hooktune.tracking.search_tags import AVERAGE_TAG, PROPOSED_BY_TAG
 from hooktune.tracking.tag_values import json_object, metrics_in, whole_number
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ class RunRecord(Record):
     def run_key(self) -> str:
         """What tells what the run does: same key, same work; empty for an initial model."""
         return self.tags.get(RUN_KEY_TAG, "")
+
+    @property
+    def average_of(self) -> tuple[str, ...]:
+        """The ids of the runs whose weights it is the mean of; empty for one that was trained."""
+        return tuple(self.tags.get(AVERAGE_TAG, "").split())
 
     @property
     def own_starting_metrics(self) -> dict[str, float]:

@@ -36,7 +36,10 @@ def saved_view(iteration: Iteration, runs: Iterable[RunRecord]) -> str | None:
     """
     main = iteration.settings.main_metric
     columns = [f"metrics.`{name}`" for name in (*shown_metrics(main.name), "fit_seconds")]
-    columns += [f"params.`{name}`" for name in _differing([run.params for run in runs])]
+    columns += [
+        f"params.`{name}`"
+        for name in _differing([run.params for run in runs if not run.average_of])
+    ]
     columns.append("attributes.`Models`")
     # Every field of MLflow's, since its page takes the view for the whole of its state.
     state: dict[str, Any] = {
