@@ -8,7 +8,7 @@ import pytest
 from made_records import dead_process
 from tracked import begin, start_run
 
-from hooktune.errors import ClaimLostError
+from hooktune.errors import ClaimLostError, HooktuneError
 from hooktune.processes import describe_process
 from hooktune.tracking import Iteration, Tracker, claims
 from hooktune.tracking.claims import CLAIM_PREFIX, Claims
@@ -119,6 +119,23 @@ def test_a_machine_of_the_same_name_is_waited_for(tracker, iteration, mine, cloc
         mine.is_claimed("a")
     with mine.try_claim("a"):
         assert len(claim_tags(tracker, iteration)) == 1
+
+
+@pytest.mark.parametrize("fault", ["the store is away", "the store refuses"])
+def test_a_claim_that_its_process_gave_up_and_could_not_remove_holds_nobody_up(
+    fault: str, tracker, iteration, mine, monkeypatch
+):
+    def refuse(*_: object) -> None:
+        raise HooktuneError("The tracking store refuses this user the right EDIT.")
+
+    with monkeypatch.context() as patch, mine.try_claim("a"):
+        if fault == "the store is away":
+            patch.setattr(claims, "answers", lambda uri: False)
+        patch.setattr(tracker.client, "delete_experiment_tag", refuse)
+    assert len(claim_tags(tracker, iteration)) == 1
+    with mine.try_claim("a"):
+        assert len(claim_tags(tracker, iteration)) == 1
+    assert claim_tags(tracker, iteration) == []
 
 
 def test_the_watcher_s_own_sleep_makes_no_claim_stale(tracker, iteration, mine, clock):
