@@ -87,9 +87,18 @@ def within_sentence(text: str) -> str:
     return joined if joined.endswith("..") else joined.removesuffix(".")
 
 
+def kind_and_text(error: BaseException) -> str:
+    """Return an error's kind and text, whatever its own `__str__` does."""
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "(it has no text that could be shown)"
+    return f"{type(error).__name__}: {text}"
+
+
 def in_words(error: BaseException) -> str:
     """Say what an error of any library is, and what to do where disk or rights do not suffice."""
-    said = f"{type(error).__name__}: {str(error).strip()}"
+    said = kind_and_text(error)
     if _FULL_DISK.search(said):
         first_line = said.splitlines()[0][:_SHORT]
         return f"No space is left on the disk. Free some and run the command again. ({first_line})"

@@ -26,6 +26,7 @@ those that no choice has seen."""
 LOSS: Final = "loss"
 """The metric that the host computes itself, with the loss that a method gives it."""
 
+_SHORT: Final = 80
 RANKING_METRIC: Final = f"{TEST_PREFIX}ndcg_at_10"
 """The metric by which a model's ranking is compared with its starting model's."""
 RECIPROCAL_RANK: Final = f"{TEST_PREFIX}mrr"
@@ -103,7 +104,7 @@ class MainMetric:
                 direction where the text has none; of an unknown metric, higher is better.
 
         Raises:
-            RequestError: The direction is neither `max` nor `min`, or the name is empty.
+            RequestError: The direction is neither `max` nor `min`, or no metric has such a name.
         """
         name, separator, direction = text.rpartition(":")
         if not separator:
@@ -111,8 +112,11 @@ class MainMetric:
             name, direction = text, "min" if known and not known.greater_is_better else "max"
         if not name or direction not in ("max", "min"):
             raise RequestError(
-                f"{text!r} is no metric. Write NAME, NAME:max (higher is better) or NAME:min."
+                f"{text[:_SHORT]!r} is no metric. "
+                "Write NAME, NAME:max (higher is better) or NAME:min."
             )
+        if problem := problem_of_key(name):
+            raise RequestError(f"{text[:_SHORT]!r} is no metric: it {problem}.")
         return cls(name, direction == "max")
 
 
@@ -185,6 +189,10 @@ def problem_of_metrics(metrics: object) -> str:
             return f"the metric {name!r} {problem}"
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return f"the metric {name!r} is {kind_of(value)}, not a number; convert it with float()"
+        try:
+            float(value)
+        except OverflowError:
+            return f"the metric {name!r} is a number that is too great for a float"
     return ""
 
 

@@ -23,7 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from hooktune._version import __version__
-from hooktune.errors import PluginRequestError, RequestError, did_you_mean
+from hooktune.errors import PluginRequestError, RequestError, did_you_mean, kind_and_text
 from hooktune.naming import check_method_name
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def load_plugin(entry: PluginEntry) -> object:
     except BaseException as error:
         raise PluginRequestError(
             f"{entry.label} cannot be imported from {entry.target!r}: "
-            f"{type(error).__name__}: {error}. Mend it, uninstall it, or {how_to_block(entry)}."
+            f"{kind_and_text(error)}. Mend it, uninstall it, or {how_to_block(entry)}."
         ) from error
 
 

@@ -13,7 +13,7 @@ import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookimpl
-from hooktune.errors import HooktuneError, PluginError
+from hooktune.errors import HooktuneError, PluginError, kind_and_text
 from hooktune.plugin.checks import OBSERVER_HOOKS, Implementation, Plugin
 
 Report = Callable[[Plugin, str, str], None]
@@ -56,7 +56,10 @@ def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..
         except HooktuneError:
             # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        # A plugin that calls sys.exit(), or raises some other BaseException, must end no program.
+        except BaseException as error:
             raise failure_in(plugin, impl.hook, error) from error
 
     return call
@@ -70,7 +73,7 @@ def _guarded_observer(plugin: Plugin, impl: Implementation, report: Report) -> C
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            report(plugin, impl.hook, _described(error))
+            report(plugin, impl.hook, kind_and_text(error))
 
     return call
 
@@ -85,7 +88,7 @@ def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Ca
         except StopIteration:
             report(plugin, impl.hook, "it returned without a `yield`")
         except BaseException as error:
-            report(plugin, impl.hook, _described(error))
+            report(plugin, impl.hook, kind_and_text(error))
         else:
             return wrapper
         return None
@@ -110,7 +113,7 @@ def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Ca
                 return
             if isinstance(raised, KeyboardInterrupt):
                 raise
-            report(plugin, impl.hook, _described(raised))
+            report(plugin, impl.hook, kind_and_text(raised))
 
     @wraps(getattr(hookspecs, impl.hook))
     def observe(*args: Any) -> Generator[None, Any, Any]:
@@ -130,13 +133,9 @@ def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Ca
 
 def failure_in(plugin: Plugin, hook: str, error: BaseException) -> PluginError:
     """Return the error that a plugin failed in a hook."""
-    return PluginError(f"{plugin.label} failed in {hook}: {_described(error)}")
+    return PluginError(f"{plugin.label} failed in {hook}: {kind_and_text(error)}")
 
 
 def broken_contract(plugin: Plugin, hook: str, problem: str) -> PluginError:
     """Return the error that what a plugin gave for a hook cannot be used."""
     return PluginError(f"{plugin.label} breaks the contract of {hook}: {problem}.")
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
