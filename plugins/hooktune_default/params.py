@@ -60,7 +60,8 @@ class Params(
         le=100,
         description="The weight of the term that draws clicked results to their query. Ranking "
         "alone sees differences of similarities, and lets all of them sink. More raises "
-        "not_irrelevant_dist_shift, whether or not anything is ranked better.",
+        "not_irrelevant_dist_shift, whether or not anything is ranked better. With loss 'softmax', "
+        "whose own gradient is larger, it takes a larger one to raise it as much.",
     )
     irrelevant_weight: float = Field(
         default=0.1,

@@ -29,8 +29,8 @@ def softmax_loss(
         - T sum t (log softmax(s / T) + log softmax_shown(2 s / T)) + attraction (1 - sum t s),
 
     the first softmax being over all items and the second over those that the query showed. The
-    factor T gives it gradients as large as those of `ranking_loss`, at any temperature, so that
-    `attraction` means the same beside both.
+    factor T lets the size of its gradient, and so the weight of `attraction` beside it, be the same
+    at any temperature. That gradient is some times as large as that of `ranking_loss`.
 
     Args:
         params: The temperature and the attraction.
