@@ -216,7 +216,7 @@ FILES_THAT_ARE_WRONG = [
     ("log.csv", b"query,item\nq,1\n", "no column holds the search_id. It has 'query', 'item'"),
     ("log.csv", b"search_id,position\ns,1\n", "no column holds the item"),
     ("log.csv", b"search_id,query,query\ns,1,2\n", "two columns are called 'query'"),
-    ("log.csv", b"search_id,query\ns,\xff\xfe\n", "cannot be read"),
+    ("log.csv", b"search_id,query\ns,\xff\xfe\n", "line 2: not UTF-8: the byte 0xff"),
     ("log.csv", b"\xff\xfe\x00query\n1\n", "cannot be read"),
     ("log.parquet", b"not parquet at all", "cannot be read"),
     ("log.parquet", b"PAR1", "cannot be read"),

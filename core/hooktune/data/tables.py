@@ -1,5 +1,6 @@
 """Tables as files and databases hold them, some thousands of rows at a time."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def _text_rows(address: str, separator: str, findings: Findings) -> Iterator[Row
             raise DataError(f"{address}, line 1: two columns are called {repeated!r}. Rename one.")
         try:
             reader = pa_csv.open_csv(
-                file,
+                _Utf8(address, file),
                 pa_csv.ReadOptions(
                     column_names=names, use_threads=False, block_size=_BLOCK_BYTES
                 ),
@@ -145,6 +146,36 @@ def _text_rows(address: str, separator: str, findings: Findings) -> Iterator[Row
             first += len(batch) + len(odd)
             odd.clear()
         _set_aside(address, separator, odd, findings)
+
+
+class _Utf8(io.RawIOBase):
+    """Reads the lines of a file after its first, and refuses what is not UTF-8, with its line.
+
+    Arrow tells nobody where it stands, and fails in its own handler where such a line has too many
+    fields besides.
+    """
+
+    def __init__(self, address: str, file: IO[bytes]) -> None:
+        self._address = address
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._line = 2
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        try:
+            self._decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            line = self._line + error.object[: error.start].count(b"\n")
+            raise DataError(
+                f"{self._address}, line {line}: not UTF-8: the byte "
+                f"0x{error.object[error.start]:02x}. Save the file in UTF-8."
+            ) from None
+        self._line += data.count(b"\n")
+        return data
 
 
 def _set_aside(address: str, separator: str, odd: list[Any], findings: Findings) -> None:
