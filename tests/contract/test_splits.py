@@ -124,11 +124,12 @@ def test_leakage_is_measured_and_said():
     found = leakage(sessions, np.array([0, 1]), np.array([2, 3, 4]))
     assert found.queries == pytest.approx(2 / 3)
     assert found.texts == found.users == found.is_from_before == pytest.approx(1 / 3)
-    assert str(found) == (
-        "of the test sessions 66.7% have a query that is trained on, but for case, accents, blanks "
-        "or the order of words, 33.3% have a user who is trained on, 33.3% have a time before the "
-        "last training session"
+    assert found.in_words() == (
+        "of the test sessions 66.7% have a query of the same words as one that is trained on, "
+        "33.3% are of a user who is trained on, 33.3% are from before the last training session"
     )
+    nothing = leakage(sessions_of(["a", "b"]), np.array([0]), np.array([1]))
+    assert nothing.in_words() is None
 
 
 def test_the_setting_splits_and_what_was_recorded_without_it_splits_by_text():

@@ -186,15 +186,15 @@ class Leakage:
     is_from_before: float | None
     """The share that is from before the last training session; None where times are not known."""
 
-    def __str__(self) -> str:
-        shares = [
-            (self.queries, "a query that is trained on, but for case, accents, blanks or the order "
-             "of words"),
-            (self.users, "a user who is trained on"),
-            (self.is_from_before, "a time before the last training session"),
-        ]  # fmt: skip
-        known = [f"{share:.1%} have {what}" for share, what in shares if share is not None]
-        return f"of the test sessions {', '.join(known)}"
+    def in_words(self) -> str | None:
+        """Say what leaks; None where nothing that is known does."""
+        shares = (
+            (self.queries, "have a query of the same words as one that is trained on"),
+            (self.users, "are of a user who is trained on"),
+            (self.is_from_before, "are from before the last training session"),
+        )
+        known = [f"{share:.1%} {what}" for share, what in shares if share]
+        return f"of the test sessions {', '.join(known)}" if known else None
 
 
 def leakage(sessions: Sessions, train: Ints, test: Ints) -> Leakage:

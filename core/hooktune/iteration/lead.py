@@ -72,7 +72,9 @@ def run_iteration(
         logger.info("done before, and not run again: %s", run.name)
     if plan.existing is None:
         warn_of_another_log(tracker, plan.name.method, batch)
-        logger.info("%s", leakage(batch.sessions, plan.split.train, plan.split.test))
+        leaks = leakage(batch.sessions, plan.split.train, plan.split.test).in_words()
+        if leaks is not None:
+            logger.info("%s", leaks)
     budget = None if request.budget is None else seconds_of(request.budget)
     limits = Limits(budget, request.patience)
     while (
