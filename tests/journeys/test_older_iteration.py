@@ -13,7 +13,7 @@ from hooktune.cli import main
 from hooktune.tracking.connection import database_file
 
 METHOD = "Default Fine Tuning Method"
-_SETTINGS = ("holdout_ratio", "guard", "judgements")
+_SETTINGS = ("holdout_ratio", "guard", "judgements", "split_by", "batch_summary")
 """What an iteration is about, as far as it came after the first version."""
 _RUN_TAGS = ("intervals", "held_back", "holdout", "warning", "note_digest")
 
