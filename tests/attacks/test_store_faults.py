@@ -2,8 +2,8 @@
 
 In each round every kind of request meets one fault, another one in each round: after as many rounds
 as there are faults, every kind has met all of them, at its first request. In as many rounds again
-it meets them at others, if it has any, from round to round later in the iteration. `HOOKTUNE_LONG_TESTS=1` does
-all rounds, and with `-s` the table of docs/reliability.md is printed.
+it meets them at others, if it has any, from round to round later in the iteration.
+`HOOKTUNE_LONG_TESTS=1` does all rounds, and with `-s` the table of docs/reliability.md is printed.
 """
 
 import logging
