@@ -62,6 +62,11 @@ def read_judgements(path: Path) -> Judgements:
             query.
     """
     if path.is_dir():
+        if not (path / QRELS_FILE).is_file():
+            raise DataError(
+                f"{path} is a folder, and not one in BEIR's form: it has no {QRELS_FILE}. Name a "
+                "file of judgements."
+            )
         path /= QRELS_FILE
     suffix = Path(plain_name(path)).suffix.lower()
     if suffix in _JSON_SUFFIXES:
