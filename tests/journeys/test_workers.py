@@ -88,7 +88,7 @@ def test_what_a_worker_that_dies_leaves_the_others_do(
     process = begin(
         store_uri, method(ONE_DIES), make_batch(), tiny_model_folder, "--max-runs", 3, "--json"
     )
-    printed, said = process.communicate(timeout=300)
+    printed, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "worker 2 was lost; the others take over what it was doing." in said
     runs = json.loads(printed)["runs"]
@@ -122,6 +122,6 @@ def test_a_wrong_request_is_told_once(store_uri: str, make_batch, tiny_model_fol
     process = begin(
         store_uri, method(ONE_DIES), make_batch(), tiny_model_folder, "--param", "strenght=1"
     )
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 2
     assert said.count("strenght") == 1
