@@ -1,14 +1,18 @@
 """A launcher for hooktune: each worker is a task of a Ray cluster."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, TaskCancelledError
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from hooktune import RequestError, Resources, WorkerCommand, hookimpl
+
+# So that this package is needed where workers are launched, and not on every node.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ADDRESS = "RAY_ADDRESS"
 LOST = -1
@@ -31,6 +35,9 @@ class RayWorker:
                 self._status = LOST
             except TaskCancelledError:
                 self._status = LOST
+            except RayTaskError as error:
+                self._lines.append(str(error).strip().splitlines()[-1])
+                self._status = 1
             except RayError as error:
                 self._lines.append(f"Ray has lost it: {str(error).splitlines()[0]}")
                 self._status = LOST

@@ -67,7 +67,7 @@ def launch(tmp_path: Path, store_uri: str, make_batch, tiny_model_folder: Path):
             [*map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"PYTHONPATH": ":".join(filter(None, paths))} | environment,
         )  # fmt: skip
-        lose_one(two_at_work(store_uri))
+        lose_one(two_at_work(store_uri, process))
         (tmp_path / "flag").touch()
         _, said = process.communicate(timeout=900)
         assert process.returncode == 0, said
@@ -76,10 +76,11 @@ def launch(tmp_path: Path, store_uri: str, make_batch, tiny_model_folder: Path):
     return run
 
 
-def two_at_work(store: str) -> dict[str, int]:
+def two_at_work(store: str, command: "subprocess.Popen[str]") -> dict[str, int]:
     """The process ids of both workers by their numbers, once each has a run."""
     tracker, deadline = Tracker(store), time.monotonic() + 600
     while time.monotonic() < deadline:
+        assert command.poll() is None, command.stderr.read()
         runs = [run for each in tracker.iterations() for run in tracker.runs(each)]
         processes = [json.loads(run.tags[PROCESS_TAG]) for run in runs]
         if len(runs) == 2:
