@@ -44,7 +44,7 @@ What to do next:
 
 @cli.command(cls=CommandWithSettings)
 @click.argument("methods", metavar="METHOD...", nargs=-1)
-@click.argument("folder", metavar="DIR", type=PATH)
+@click.argument("address", metavar="DIR")
 @click.option("--max-runs", type=int, help="Sets of hyper-parameters at most.  [default: 4]")
 @click.option(
     "--from",
@@ -86,7 +86,7 @@ def run(
     context: Context,
     /,
     methods: tuple[str, ...],
-    folder: Path,
+    address: str,
     max_runs: int | None,
     params: Sequence[str],
     devices: int,
@@ -97,13 +97,14 @@ def run(
 ) -> None:
     """Run methods on a batch, and keep the best model.
 
-    DIR is the folder of a released batch. METHOD is the display name of an installed method or the
-    path of a Python file that holds one.
+    DIR is the folder of a released batch, or its address in an object store. METHOD is the display
+    name of an installed method or the path of a Python file that holds one.
     Several are run one after the other and then compared; `all` stands for all that are installed.
     """
     if not methods:
-        raise click.UsageError(f"Name a METHOD and a DIR; only {str(folder)!r} is named.")
+        raise click.UsageError(f"Name a METHOD and a DIR; only {address!r} is named.")
     from hooktune.data.manifest import read_manifest
+    from hooktune.data.remote_batch import batch_at
     from hooktune.iteration.request import make_request
     from hooktune.plugin.choice import PluginChoice
 
@@ -117,6 +118,7 @@ def run(
     plugins = PluginChoice(context.block, only=None, given=())
     if names is not None:
         plugins.check_names(names)
+    folder = click.get_current_context().with_resource(batch_at(address))
     manifest = read_manifest(folder)
     if dry_run:
         from hooktune.cli.forecast import print_forecasts
