@@ -59,10 +59,14 @@ def model_address(model: str) -> str:
 def _check_initial_model(initial: RunRecord, wanted: str) -> None:
     stored = initial.tags.get(INITIAL_MODEL_TAG, "")
     # Stores of hooktune 0.1 hold the path as it was given.
-    if stored == wanted or (stored and Path(stored).resolve() == Path(wanted).resolve()):
+    if stored == wanted or (_is_path(stored) and Path(stored).resolve() == Path(wanted).resolve()):
         return
     raise RequestError(
         f"{initial.method} has an initial model already, "
         f"{stored or 'the one that the method chose itself'}, and {wanted} is "
         "asked for now. Leave it out, or use another tracking store."
     )
+
+
+def _is_path(text: str) -> bool:
+    return bool(text) and "\0" not in text
