@@ -35,6 +35,7 @@ from hooktune.tracking import RunRecord, Tracker, outage
 from hooktune.tracking.artifacts import read_artifact
 from hooktune.tracking.models import files as models
 from hooktune.tracking.models.uploading import upload_model
+from hooktune.training.kept_embeddings import KeptEmbeddings
 
 SHIFT = "test_not_irrelevant_dist_shift"
 
@@ -195,6 +196,21 @@ def test_what_was_done_is_not_done_again(work, pusher: Pusher):
     assert (again.attempted, more.attempted, pusher.trained) == (0, 2, 3)
     assert again.runs == first.runs == more.runs[:3]
     assert again.iteration == first.iteration
+
+
+def test_what_the_starting_model_made_of_texts_serves_the_next_call(
+    work, tmp_path: Path, monkeypatch
+):
+    first = work(params={"push": 0.3}, embeddings=tmp_path / "kept")
+
+    def refuse(*_):
+        raise AssertionError("a text was encoded again")
+
+    # The model comes out of the store now, and is the same one.
+    monkeypatch.setattr(KeptEmbeddings, "add", refuse)
+    second = work(params={"push": 0.4}, embeddings=tmp_path / "kept")
+    assert second.attempted == 1
+    assert second.iteration.starting_metrics == pytest.approx(first.iteration.starting_metrics)
 
 
 def test_a_failed_run_has_its_traceback_and_the_next_one_goes_on(work, tracker: Tracker):

@@ -68,6 +68,12 @@ What to do next:
 @click.option("--patience", type=int, metavar="N", help="Stop after N runs without a better one.")
 @click.option("--param", "params", metavar="K=V", multiple=True, help="Fix a hyper-parameter.")
 @click.option("--initial-model", metavar="PATH|NAME", help="What to start from, the first time.")
+@click.option(
+    "--embeddings",
+    type=PATH,
+    metavar="DIR",
+    help="Keep the starting model's embeddings in a folder, for later iterations.",
+)
 @click.option("--device", help="A torch device.  [default: the best one there is]")
 @click.option(
     "--devices", type=click.IntRange(min=1), default=1, help="Train on so many devices at once."

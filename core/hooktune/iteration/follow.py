@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hooktune.contract.checkpoint import Checkpoint, StateGiver
@@ -14,6 +15,7 @@ from hooktune.contract.settings import IterationSettings
 from hooktune.errors import FailedAloneError, HooktuneError
 from hooktune.evaluation.baseline import StartingPoint, measure_starting_point
 from hooktune.evaluation.evaluator import Evaluation, Evaluator
+from hooktune.iteration.fingerprint import model_digest
 from hooktune.iteration.messages import (
     BeginIteration,
     BeginRun,
@@ -25,6 +27,7 @@ from hooktune.iteration.result import IterationResult
 from hooktune.iteration.tracked_run import RunOfProcess, check_point
 from hooktune.plugin.host import Host
 from hooktune.training.encoder import TextEncoder
+from hooktune.training.kept_embeddings import KeptEmbeddings
 from hooktune.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ def follow(host: Host, batch: Batch, group: ProcessGroup) -> IterationResult:
         if isinstance(told, EndIteration):
             if told.error is not None:
                 raise told.error
+            if begun is not None and begun[1].encoder.kept is not None:
+                begun[1].encoder.kept.discard()
             result: IterationResult = told.result
             return result
         if isinstance(told, BeginIteration):
@@ -73,7 +78,8 @@ def follow(host: Host, batch: Batch, group: ProcessGroup) -> IterationResult:
 
 def _begin(host: Host, batch: Batch, told: BeginIteration, group: ProcessGroup) -> StartingPoint:
     model = unpacked_model(told.model, group.device)
-    encoder = TextEncoder(model, told.frozen_layers, group)
+    kept = KeptEmbeddings(partial(model_digest, model), told.embeddings)
+    encoder = TextEncoder(model, told.frozen_layers, group, kept=kept)
     split = told.settings.split(batch.sessions)
     return measure_starting_point(host, batch, split, told.settings, encoder, told.judged)
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from threading import Event
 
 from hooktune.contract.listing import Listing
@@ -16,7 +17,7 @@ from hooktune.evaluation.report.report import keep_report
 from hooktune.iteration.averaging import average_runs, can_be_averaged, clear_averaging
 from hooktune.iteration.deleted import refusing_deleted
 from hooktune.iteration.familiar import remember, warn_of_another_log
-from hooktune.iteration.fingerprint import fingerprint
+from hooktune.iteration.fingerprint import fingerprint, model_digest
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.limits import Limits, seconds_of
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
@@ -35,6 +36,7 @@ from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import INITIAL_MODEL_TAG, starting_metrics_text
 from hooktune.training.encoder import TextEncoder
+from hooktune.training.kept_embeddings import KeptEmbeddings
 from hooktune.training.process_group import ALONE, ProcessGroup
 from hooktune.training.shelf import Shelf
 
@@ -171,9 +173,12 @@ def _measure_start(
             )
     depth = always_frozen(model, plan.possible_sets())
     if group.size > 1:
-        group.share(BeginIteration(packed_model(model), settings, depth, plan.judged))
+        packed = packed_model(model)
+        group.share(BeginIteration(packed, settings, depth, plan.judged, request.embeddings))
     shelf = None if group.size > 1 else Shelf.given(lambda: fingerprint(model).hex())
-    encoder = TextEncoder(model, depth, group, shelf)
+    encoder = TextEncoder(
+        model, depth, group, shelf, KeptEmbeddings(partial(model_digest, model), request.embeddings)
+    )
     start = measure_starting_point(host, batch, plan.split, settings, encoder, plan.judged)
     starting_metrics_text(start.evaluation.metrics)
     return start
@@ -255,6 +260,8 @@ def _do_runs(
         result = _result(tracker, iteration, attempted)
     else:
         result = _finish(tracker, host, batch, plan, iteration, request, attempted)
+    if start.encoder.kept is not None and not stop.is_set():
+        start.encoder.kept.discard()
     if attempted:
         tell_iteration_finished(
             tracker, host, result.iteration, result.runs, result.best, stopped=stop.is_set()

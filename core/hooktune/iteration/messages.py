@@ -1,6 +1,7 @@
 """What the process that leads tells those that follow it, when several train one model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hooktune.contract.settings import IterationSettings
@@ -27,6 +28,8 @@ class BeginIteration:
     """How many of the model's lowest layers none of the runs is going to train."""
     judged: JudgedQueries | None
     """Judged queries to measure by."""
+    embeddings: Path | None
+    """Where embeddings of the starting model are kept; None for a temporary folder."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class RunOptions(AskedSettings, total=False):
     method chooses."""
     device: str | None
     """A torch device; by default the best one that there is."""
+    embeddings: str | Path | None
+    """A folder that keeps what the starting model makes of each text, for later iterations."""
     checkpoint_every: float | None
     """After how many seconds a run keeps its state in the store, to be gone on with if the process
     dies; 0 for after each step, 300 by default."""
@@ -66,6 +68,9 @@ class Request:
     device: str | None = None
     checkpoint_every: float = DEFAULT_CHECKPOINT_EVERY
     """Seconds; tells nothing about what a run does."""
+    embeddings: Path | None = None
+    """A folder that keeps what the starting model makes of texts; tells nothing about what a run
+    does."""
     judgements: Judgements | None = None
     """What the file held that was named; `settings` has its digest."""
 
@@ -107,6 +112,8 @@ def make_request(options: RunOptions) -> Request:
             raise RequestError(f"There is no option {name!r}. {did_you_mean(name, known)}")
     settings = {name: value for name, value in given.items() if name not in own}
     named: dict[str, Any] = {name: value for name, value in given.items() if name in own}
+    if "embeddings" in named:
+        named["embeddings"] = _folder_of_embeddings(named["embeddings"])
     judgements = None
     if "judgements" in settings:
         file = settings["judgements"]
@@ -115,6 +122,15 @@ def make_request(options: RunOptions) -> Request:
         judgements = read_judgements(Path(file))
         settings["judgements"] = judgements.digest
     return Request(**named, settings=cast(AskedSettings, settings), judgements=judgements)
+
+
+def _folder_of_embeddings(folder: object) -> Path:
+    if not isinstance(folder, str | Path):
+        raise RequestError(f"Embeddings are kept in a folder, and not in {folder!r}.")
+    path = Path(folder).expanduser()
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"Embeddings are kept in a folder, and {path} is a file.")
+    return path
 
 
 def _is_number(value: object) -> bool:

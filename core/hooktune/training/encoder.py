@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from hooktune.contract.encoding import Task
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.progress import phase, track
+from hooktune.training.kept_embeddings import Keep, KeptEmbeddings, encode_once
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
 from hooktune.training.process_group import ALONE, ProcessGroup
@@ -75,6 +76,7 @@ class TextEncoder:
             kept. A model in which they differ is served without them.
         group: The processes that encode together, each its share of the texts.
         shelf: What workers of this machine share that have the same starting model, if they do.
+        kept: What the model, which stays as it is, has made of texts before; None to encode all.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class TextEncoder:
         frozen_layers: int = 0,
         group: ProcessGroup = ALONE,
         shelf: Shelf | None = None,
+        kept: KeptEmbeddings | None = None,
     ) -> None:
         self.model = model
+        self.kept = kept
         self.group = group
         self.depth = frozen_layers
         self.shelf = shelf
@@ -187,6 +191,31 @@ class TextReader:
         with_gradient = np.zeros(len(rows), dtype=bool)
         if learned is not None:
             with_gradient[place_of[learned]] = True
+        kept = None if learned is not None or self.in_bfloat16 else self.encoder.kept
+        if kept is not None and self.model is self.encoder.model:
+
+            def encode(missing: Ints, keep: Keep) -> tuple[Ints, torch.Tensor]:
+                no_gradient = np.zeros(len(missing), dtype=bool)
+                return self._embed_all(column, missing, task, no_gradient, title, keep)
+
+            group, device = self.encoder.group, self.model.device
+            row_of, embeddings = encode_once(
+                kept, group, column.distinct, rows, task, device, encode
+            )
+        else:
+            row_of, embeddings = self._embed_all(column, rows, task, with_gradient, title)
+        return row_of[place_of], embeddings
+
+    def _embed_all(
+        self,
+        column: _Column,
+        rows: Ints,
+        task: Task,
+        with_gradient: Mask,
+        title: str | None,
+        keep: Keep = lambda _places, _embeddings: None,
+    ) -> tuple[Ints, torch.Tensor]:
+        """Encode distinct texts, and return for each the row of its embedding."""
         lengths = column.lengths[rows]
         order = np.lexsort((lengths, with_gradient))
         embeddings, held, most_held = [], 0, self._tokens_held()
@@ -204,6 +233,7 @@ class TextReader:
             if not with_gradient[chunk[0]]:
                 with torch.no_grad():
                     embeddings.append(encode())
+                keep(chunk, embeddings[-1])
                 continue
             held += len(chunk) * int(lengths[chunk[-1]])
             recomputed = held > most_held
@@ -213,7 +243,7 @@ class TextReader:
         encoded = np.concatenate([chunk for share in shares for chunk in share])
         row_of = np.empty(len(order), dtype=np.int64)
         row_of[encoded] = np.arange(len(order))
-        return row_of[place_of], joined
+        return row_of, joined
 
     def _token_table(self, column: _Column, rows: Ints) -> TokenTable | None:
         words = trained_token_embeddings(self.model)
