@@ -14,8 +14,8 @@ import pytest
 from hostile_logs import ITEMS, MANY_DIGITS, MORE_DIGITS, refused, released
 from log_writers import write_json_lines
 
+from hooktune.data import tables
 from hooktune.errors import DataError
-from hooktune_logs import table_files
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_compressed_table_that_no_memory_holds_is_refused(
     pq.write_table(pa.table(columns_of()), desk / "a.parquet")
     (desk / "a.parquet.gz").write_bytes(gzip.compress((desk / "a.parquet").read_bytes()))
     (desk / "a.parquet").unlink()
-    monkeypatch.setattr(table_files, "_MOST_IN_MEMORY", 1000)
+    monkeypatch.setattr(tables, "_MOST_IN_MEMORY", 1000)
     with refused(desk, "a.parquet.gz", "Unpack it"):
         released(desk, desk / "a.parquet.gz")
 

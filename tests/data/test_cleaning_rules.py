@@ -57,7 +57,7 @@ def test_what_the_rules_would_catch_is_told_where_none_is_asked_for(log, items):
     assert len(sessions) == len(ASKED)
     assert manifest.set_aside == {}
     assert told["searches that repeat the one before of their user within 10 seconds"] == (
-        1, (f"{log}: the search s2, as s1",)
+        1, ("the search s2, as s1",)
     )  # fmt: skip
     assert told["searches whose results were sorted"][1] == (f"{log}, line 11: the search s4",)
     assert told["searches whose results were filtered"][1] == (f"{log}, line 17: the search s6",)
@@ -85,7 +85,7 @@ def test_users_who_search_or_click_more_than_a_person_can_are_set_aside(log, ite
             "session of a user with too many searches or clicks in an hour": 5
         }
         said = f"users with more than 4 {what} in an hour, set aside with all of their searches"
-        assert told[said] == (1, (f"{own}: the user bot: 5 searches, 5 clicks in an hour",))
+        assert told[said] == (1, ("the user bot: 5 searches, 5 clicks in an hour",))
         assert [event.count for event in manifest.events] == [11]
 
 

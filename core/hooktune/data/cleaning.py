@@ -117,7 +117,8 @@ class Rule:
 
     what: str
     rows: str
-    """A query for all of it: `row_file`, `line`, and `said`, what stands there."""
+    """A query for all of it: `row_file` and `line`, which may be null, and `said`, what stands
+    there."""
     is_always_told: bool = False
     """Whether none of it is worth saying."""
     is_of_log: bool = False
@@ -129,9 +130,10 @@ class Rule:
         return f"""WITH found AS ({self.rows}) SELECT
             (SELECT count(*) FROM found),
             (SELECT list(example) FROM (
-                SELECT name || CASE WHEN line IS NULL THEN '' ELSE ', line ' || line END
-                    || ': ' || said AS example
-                FROM found JOIN files ON place = row_file ORDER BY row_file, line, said LIMIT 3))"""
+                SELECT coalesce(name || coalesce(', line ' || line, '') || ': ', '') || said
+                    AS example
+                FROM found LEFT JOIN files ON place = row_file
+                ORDER BY row_file, line, said LIMIT 3))"""
 
 
 def searches_in(condition: str) -> str:

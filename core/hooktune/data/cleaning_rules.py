@@ -154,13 +154,13 @@ def told(rules: CleaningRules) -> tuple[Rule, ...]:
         Rule(
             f"searches that repeat the one before of their user within {seconds:g} seconds"
             + (", joined to it" if rules.join_within else ""),
-            "SELECT 0 AS row_file, NULL::BIGINT AS line, "
+            "SELECT NULL::INTEGER AS row_file, NULL::BIGINT AS line, "
             "'the search ' || search_id || ', as ' || into_id AS said FROM repeats",
         ),
         Rule(
             f"users with more than {said} in an hour"
             + (", set aside with all of their searches" if rules.limits_users else ""),
-            """SELECT 0 AS row_file, NULL::BIGINT AS line, 'the user ' || "user" || ': '
+            """SELECT NULL::INTEGER AS row_file, NULL::BIGINT AS line, 'the user ' || "user" || ': '
             || searches || ' searches, ' || clicks || ' clicks in an hour' AS said FROM floods""",
         ),
         Rule(
