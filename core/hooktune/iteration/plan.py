@@ -3,6 +3,7 @@
 All that can be refused without a model is refused here.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -169,7 +170,8 @@ def make_plan(tracker: Tracker, host: Host, batch: Batch, request: Request) -> P
     if existing is None:
         tracker.check_is_free(name)
     runs = tuple(tracker.runs(existing)) if existing else ()
-    search = _make_search(tracker, host, request, settings.seed, existing, runs)
+    seed = _seed_of(settings.seed, batch.batch_id)
+    search = _make_search(tracker, host, request, seed, existing, runs)
     finished = {search.keys.number_of(run): run for run in runs if run.status == "FINISHED"}
     todo = tuple(number for number in search.numbers if number not in finished)
     if todo:
@@ -214,6 +216,12 @@ def _make_search(
     keys = RunKeys.of_host(host, fixed).adopting(runs)
     earlier = earlier_trials(tracker, existing, host.method.name, space, fixed)
     return RunSearch(space, fixed, host.samplers, sampler, request.max_runs, seed, keys, earlier)
+
+
+def _seed_of(seed: int, batch_id: str) -> int:
+    """Return a search's seed: another one for each batch, as each would draw the same otherwise."""
+    digest = hashlib.sha256(f"{seed} {batch_id}".encode()).digest()
+    return int.from_bytes(digest[:4])
 
 
 def settle_settings(

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 50
 """How many proposals are asked for until one can be taken."""
-_REPEATED: Final = 3
+_REPEATED: Final = 2
 """How many sets there may be beyond those that are searched: the best of earlier iterations."""
 
 
