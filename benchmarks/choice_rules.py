@@ -26,7 +26,7 @@ import torch
 from collections_to_judge import Judged, ndcg, read_collection
 from hooktune import MainMetric, Sessions
 from hooktune.contract.metric import DEFAULT_GUARDS, GAP_METRIC, RANKING_METRIC, with_test_prefix
-from hooktune.contract.sessions import HOLDOUT, TEST, TRAIN, parts_of_sessions
+from hooktune.contract.splits import HOLDOUT, TEST, TRAIN, parts_of_sessions
 from hooktune.evaluation.evidence import held_back_by, metric_intervals
 from hooktune.evaluation.query_figures import QueryFigures, query_figures
 from hooktune_default.targets import click_targets
