@@ -1,17 +1,20 @@
 """The Default Fine Tuning Method's softmax: what each query is to find, and among what."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
 from recording_run import RecordingRun, columns, weights_of
+from two_processes import MODEL, in_two_processes
 
 from hooktune.contract.sessions import TrainingBatch
 from hooktune.errors import RequestError
 from hooktune.testing import tiny_model
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.mini_batches import MiniBatch
+from hooktune.training.process_group import ALONE
 from hooktune.training.scoring import score_results
 from hooktune_default import fit_batch
 from hooktune_default.params import Params
@@ -154,6 +157,22 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_happened(batch):
     found = weights_of(fit_batch(rest, tiny_model(), batch, FAST))
     assert [step for step, _ in rest.logged] == [*range(4, whole.expected + 1)]
     assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+
+
+def test_two_processes_give_the_numbers_of_one(batch):
+    params = FAST.model_copy(update={"epochs": 1, "evaluations_per_epoch": 0})
+
+    def trained(group):
+        run = recording(batch, encoder=TextEncoder(copy.deepcopy(MODEL), group=group))
+        weights = weights_of(fit_batch(run, copy.deepcopy(MODEL), batch, params))
+        losses = [metrics["train_loss"] for _, metrics in run.logged]
+        return losses, {name: weight.numpy() for name, weight in weights.items()}
+
+    alone = trained(ALONE)
+    for together in in_two_processes(trained):
+        np.testing.assert_allclose(together[0], alone[0], atol=1e-5)
+        for name, weight in alone[1].items():
+            np.testing.assert_allclose(together[1][name], weight, atol=1e-4, err_msg=name)
 
 
 def test_sessions_without_a_click_are_pushed_away_only_on_request(batch):
