@@ -58,7 +58,10 @@ def read_line_blocks(path: Path | str) -> Iterator[tuple[int, Lines]]:
 def _split(path: Path | str, file: IO[bytes]) -> Iterator[Lines]:
     """Yield the lines of a file without their line breaks, many at a time."""
     before, rest = 0, b""
+    lines: Lines = []
     while content := file.read(_BLOCK_BYTES):
+        if lines:
+            yield lines
         *lines, rest = (rest + content).split(b"\n")
         before += len(lines)
         if len(rest) > MAX_LINE_BYTES:
@@ -67,10 +70,10 @@ def _split(path: Path | str, file: IO[bytes]) -> Iterator[Lines]:
                 before + 1,
                 f"it is longer than {MAX_LINE_BYTES:,} bytes. Write one JSON object a line.",
             )
-        if lines:
-            yield lines
     if rest:
-        yield [rest]
+        lines.append(rest)
+    if lines:
+        yield lines
 
 
 def stated_lines(lines: Lines) -> Lines:
