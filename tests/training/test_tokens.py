@@ -57,3 +57,11 @@ def test_whether_tokens_begin_with_others():
     all_texts = tokenise(MODEL, ["apple", "bread", "mango"], "document")
     assert all_texts.begin(tokenise(MODEL, ["apple", "bread"], "document"))
     assert not all_texts.begin(tokenise(MODEL, ["apple", "mango"], "document"))
+
+
+def test_a_model_that_cuts_all_texts_to_one_length_pads_none():
+    model = tiny_model()
+    model.max_seq_length = 2
+    tokens = tokenise(model, ["apple", "an apple and a pear", ""], "query")
+    assert tokens.lengths.tolist() == [2, 2, 2]
+    assert not (tokens.padded(np.arange(3))["attention_mask"] == 0).any()

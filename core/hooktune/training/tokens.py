@@ -148,7 +148,8 @@ def tokenise(model: "SentenceTransformer", texts: list[str], task: Task) -> Toke
     return Tokens(
         joined,
         np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
-        {name: int(sample[name][is_padding][0]) for name in joined},
+        # A model that cuts all texts to one length pads none.
+        {name: next(iter(sample[name][is_padding].tolist()), 0) for name in joined},
         bool(is_padding[:, 0].any()),
         {name: value for name, value in sample.items() if name not in columns},
     )
