@@ -75,7 +75,8 @@ def test_an_iteration_of_an_older_version(
     runner.promote(METHOD, force=True)
     runner.export(runner.best(METHOD), tmp_path / "exported")
 
-    again = runner.run(METHOD, batch, max_runs=2, **options)
+    other = {**options, "params": {**learn, "learning_rate": 2e-3}}
+    again = runner.run(METHOD, batch, max_runs=1, **other)
     assert again.iteration.name == result.iteration.name
     old, new, *_ = again.runs  # and perhaps their average
     assert (old.run_id, old.intervals) == (run.run_id, {})
