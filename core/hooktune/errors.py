@@ -103,10 +103,10 @@ def in_words(error: BaseException) -> str:
         first_line = said.splitlines()[0][:_SHORT]
         return f"No space is left on the disk. Free some and run the command again. ({first_line})"
     if _REFUSED.search(said):
-        right, first_line = "READ" if _LOOKING.search(said) else "EDIT", said.splitlines()[0]
+        right, in_a_line = "READ" if _LOOKING.search(said) else "EDIT", " ".join(said.split())
         return (
             f"The tracking store refuses this user the right {right}. Ask whoever manages it for "
-            f"that right on hooktune's experiments and models. ({first_line[:_SHORT]})"
+            f"that right on hooktune's experiments and models. ({in_a_line[:_SHORT]})"
         )
     return said
 

@@ -35,7 +35,9 @@ def sobol_places(search: Search) -> dict[str, float]:
     from scipy.stats import qmc  # takes a second, which not every sampler is to wait for
 
     sequence = qmc.Sobol(len(search.dimensions), scramble=True, seed=search.seed)
-    sequence.fast_forward(search.number + search.attempt * _APART)
+    # SciPy cannot go forward by nothing from the first point.
+    if point_number := search.number + search.attempt * _APART:
+        sequence.fast_forward(point_number)
     point = sequence.random(1)[0]
     names = [dimension.name for dimension in search.dimensions]
     return dict(zip(names, map(float, point), strict=True))

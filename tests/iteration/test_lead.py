@@ -45,7 +45,7 @@ class Params(BaseModel):
     deed: str = "tune"
 
 
-class Died(BaseException):
+class Died(KeyboardInterrupt):
     """Stands for what no process lives to see."""
 
 

@@ -151,7 +151,7 @@ def test_an_observer_that_fails_stops_nothing_and_is_recorded(store, watcher, ma
 def test_a_run_that_is_gone_on_with_is_told_of_once_it_ends(
     store, watcher, make_batch, monkeypatch
 ):
-    class Died(BaseException):
+    class Died(KeyboardInterrupt):
         """Stands for what no process lives to see."""
 
     class Dies(Pusher):

@@ -26,8 +26,6 @@ _LEAST_STEP: Final = 1e-8
 _STEPS: Final = 50
 _CONFIDENCE: Final = 0.95
 
-Source = Literal["items that moved", "scores", "nothing"]
-
 
 class Examination(BaseModel):
     """How likely the result at a position is looked at, beside the one at the first position."""
@@ -48,7 +46,7 @@ class PositionBias(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: Source
+    source: Literal["items that moved", "scores", "nothing"]
     """What it was estimated from: items that a query showed at several positions, or recorded
     scores that stood at several; or that nothing in the log tells."""
     positions: tuple[Examination, ...] = ()

@@ -27,7 +27,7 @@ class RunOptions(AskedSettings, total=False):
     search: str | None
     """Who chooses the hyper-parameters that are not fixed, such as `random` or `tpe`; `warm` by
     default."""
-    prune: PruneKind | None
+    prune: str | None
     """How a run is stopped that falls behind: by the test `queries`, by the `median` of the other
     runs, or not at all (`none`, the default)."""
     budget: str | float | None
