@@ -16,6 +16,7 @@ _FULL_DISK: Final = re.compile(
 _REFUSED: Final = re.compile(r"error code 40[13]|40[13] Client Error|PERMISSION_DENIED")
 _LOOKING: Final = re.compile(r"endpoint \S*/(get|search|list)[\w-]* ")
 _SHORT: Final = 300
+_REFUSAL: Final = "The tracking store refuses this user the right"
 _LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
 _DOUBLE_STOP: Final = re.compile(r"(?<=[^\s.])\.\.(?=\s|$)")
 
@@ -102,10 +103,10 @@ def in_words(error: BaseException) -> str:
     if _FULL_DISK.search(said):
         first_line = said.splitlines()[0][:_SHORT]
         return f"No space is left on the disk. Free some and run the command again. ({first_line})"
-    if _REFUSED.search(said):
+    if _REFUSED.search(said) and _REFUSAL not in said:
         right, in_a_line = "READ" if _LOOKING.search(said) else "EDIT", " ".join(said.split())
         return (
-            f"The tracking store refuses this user the right {right}. Ask whoever manages it for "
+            f"{_REFUSAL} {right}. Ask whoever manages it for "
             f"that right on hooktune's experiments and models. ({in_a_line[:_SHORT]})"
         )
     return said

@@ -22,7 +22,8 @@ def hooktune(capfd: pytest.CaptureFixture[str], store_uri: str) -> Callable[...,
             main(["-v", "--tracking-uri", store_uri, *map(str, arguments)])
         printed = capfd.readouterr()
         for line in (printed.out + printed.err).split("\n"):
-            is_bar = line.startswith("\rLoading weights")  # of transformers, and of no text
+            # Of transformers and MLflow, and of no text.
+            is_bar = line.startswith(("\rLoading weights", "\rDownloading artifacts"))
             assert line.isprintable() or is_bar, repr(line[:300])
             assert len(line) < 10_000
         return int(end.value.code or 0), printed.out + printed.err

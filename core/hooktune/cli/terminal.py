@@ -75,6 +75,7 @@ def talking(*, verbose: bool, quiet: bool) -> Iterator[None]:
     if not verbose:
         # Read when the libraries are imported, which is later. They draw bars of their own.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     bars = Bars()
     _set_up_logging(bars, verbose, quiet)
     is_leading = os.environ.get("RANK", "0") == "0"  # of the processes that train together
