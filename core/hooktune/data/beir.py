@@ -4,8 +4,6 @@ The form: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
 """
 
 import json
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from hooktune.contract.log_source import Findings, LogSource
 from hooktune.contract.long_form import MAX_NAME_LENGTH, LogPart
 from hooktune.contract.sessions import Batch
 from hooktune.data.log_schema import CLICK
+from hooktune.data.whole_folder import whole_folder
 from hooktune.errors import DataError, RequestError
 
 HEAD: Final = ("query-id", "corpus-id", "score")
@@ -196,19 +195,16 @@ def export_beir(batch: Batch, to: str | Path) -> Path:
     to = Path(to)
     if to.exists():
         raise RequestError(f"{to} exists. Name a folder to be made.")
-    unfinished = to.with_name(f".{to.name}.{secrets.token_hex(4)}.tmp")
     try:
-        (unfinished / QRELS_FILE).parent.mkdir(parents=True)
-        _write_lines(unfinished / CORPUS_FILE, _corpus(batch))
-        queries = enumerate(batch.sessions.queries.to_pylist(), start=1)
-        stated = ({"_id": f"q{number}", "text": text} for number, text in queries)
-        _write_lines(unfinished / QUERIES_FILE, map(_as_json, stated))
-        _write_lines(unfinished / QRELS_FILE, _qrels(batch))
-        unfinished.rename(to)
+        with whole_folder(to) as folder:
+            _write_lines(folder / CORPUS_FILE, _corpus(batch))
+            queries = enumerate(batch.sessions.queries.to_pylist(), start=1)
+            stated = ({"_id": f"q{number}", "text": text} for number, text in queries)
+            _write_lines(folder / QUERIES_FILE, map(_as_json, stated))
+            (folder / QRELS_FILE).parent.mkdir()
+            _write_lines(folder / QRELS_FILE, _qrels(batch))
     except OSError as error:
         raise RequestError(f"{to} cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return to
 
 

@@ -1,8 +1,6 @@
 """Releasing a log as an immutable batch folder, and opening such a folder."""
 
 import logging
-import secrets
-import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from hooktune.data.manifest import (
 from hooktune.data.parquet import changed_since_release, columns_of, read_tables, write_tables
 from hooktune.data.position_bias import position_bias
 from hooktune.data.tables import plain_database
+from hooktune.data.whole_folder import whole_folder
 from hooktune.errors import DataError, RequestError
 from hooktune.progress import phase
 
@@ -195,20 +194,15 @@ def _write(batch: Batch, manifest: BatchManifest, to: Path) -> BatchManifest:
     Returns:
         The manifest of the folder, which another process may have made there meanwhile.
     """
-    unfinished = to.with_name(f".{to.name}.{secrets.token_hex(4)}.tmp")
     try:
-        unfinished.mkdir(parents=True)
-        write_tables(batch, unfinished)
-        content = manifest.model_dump_json(indent=2) + "\n"
-        (unfinished / MANIFEST_FILE).write_text(content, encoding="utf-8")
-        for file in unfinished.iterdir():
-            file.chmod(0o444)
-        unfinished.rename(to)
+        with whole_folder(to) as folder:
+            write_tables(batch, folder)
+            content = manifest.model_dump_json(indent=2) + "\n"
+            (folder / MANIFEST_FILE).write_text(content, encoding="utf-8")
+            for file in folder.iterdir():
+                file.chmod(0o444)
     except OSError as error:
         if (to / MANIFEST_FILE).is_file():
             return _same_batch(to, batch.batch_id)
         raise RequestError(f"{to} cannot be written: {error.strerror or error}.") from error
-    finally:
-        # After the move there is nothing left here; after any failure, Ctrl-C too, it must go.
-        shutil.rmtree(unfinished, ignore_errors=True)
     return manifest
