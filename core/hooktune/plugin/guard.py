@@ -5,6 +5,7 @@ else or nothing - the hook's own result or exception goes on unchanged, so that 
 notification can stop or alter a training.
 """
 
+import logging
 from collections.abc import Callable, Generator, Iterable
 from functools import wraps
 from typing import Any
@@ -15,6 +16,8 @@ from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookimpl
 from hooktune.errors import HooktuneError, PluginError, kind_and_text
 from hooktune.plugin.checks import OBSERVER_HOOKS, Implementation, Plugin
+
+logger = logging.getLogger(__name__)
 
 Report = Callable[[Plugin, str, str], None]
 """Takes the failure of an observer: its plugin, the hook and the reason."""
@@ -28,7 +31,14 @@ class _Guarded:
     """
 
 
-def guarded(plugin: Plugin, impls: Iterable[Implementation], report: Report) -> object:
+def warn_of_failure(plugin: Plugin, hook: str, reason: str) -> None:
+    """Log the failure of an observer."""
+    logger.warning("%s failed around %s, and the work goes on: %s", plugin.label, hook, reason)
+
+
+def guarded(
+    plugin: Plugin, impls: Iterable[Implementation], report: Report = warn_of_failure
+) -> object:
     """Return an object to register with pluggy in place of a plugin: its functions, guarded.
 
     An implementation that raises does so as a `PluginError` that names the plugin and the hook. The

@@ -1,6 +1,5 @@
 """The launchers of workers: which one is meant, and calling it so that each failure finds it."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ from hooktune.plain_text import kind_of
 from hooktune.plugin.catalogue import read_catalogue
 from hooktune.plugin.checks import Plugin, implementations, imported_plugin
 from hooktune.plugin.guard import broken_contract, guarded
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +29,7 @@ class Launcher:
         """
         manager = pluggy.PluginManager(PROJECT_NAME)
         manager.add_hookspecs(hookspecs)
-        own = guarded(self.plugin, implementations(self.plugin), _report)
+        own = guarded(self.plugin, implementations(self.plugin))
         manager.register(own, name=self.plugin.name)
         worker = manager.hook.launch(command=command, resources=resources)
         if not isinstance(worker, Worker):
@@ -57,7 +54,3 @@ def choose_launcher(name: str, block: Iterable[str] = ()) -> Launcher:
     plugin = imported_plugin(read_catalogue(block).named("launcher", name))
     implementations(plugin)
     return Launcher(plugin)
-
-
-def _report(plugin: Plugin, hook: str, reason: str) -> None:
-    logger.warning("%s failed around %s, and the work goes on: %s", plugin.label, hook, reason)

@@ -78,7 +78,7 @@ class LogReader:
     def _hooks(self) -> pluggy.HookRelay:
         manager = pluggy.PluginManager(PROJECT_NAME)
         manager.add_hookspecs(hookspecs)
-        own = guarded(self.plugin, implementations(self.plugin), _report)
+        own = guarded(self.plugin, implementations(self.plugin))
         manager.register(own, name=self.plugin.name)
         return manager.hook
 
@@ -122,7 +122,3 @@ def choose_reader(source: LogSource, name: str | None, block: Iterable[str] = ()
         return found[0]
     plugin = imported_plugin(catalogue.named("log reader", DEFAULT_FORMAT))
     return LogReader(plugin, "no reader recognises it and this is the default")
-
-
-def _report(plugin: Plugin, hook: str, reason: str) -> None:
-    logger.warning("%s failed around %s, and the work goes on: %s", plugin.label, hook, reason)
