@@ -2,21 +2,20 @@
 
 import logging
 
-from hooktune.contract.sessions import Batch
-from hooktune.data.summary import BatchSummary, differences, summary_of
+from hooktune.data.summary import BatchSummary, differences
 from hooktune.tracking import Iteration, Tracker
 from hooktune.tracking.batch_summaries import last_summary, record_summary
 
 logger = logging.getLogger(__name__)
 
 
-def warn_of_another_log(tracker: Tracker, method: str, batch: Batch) -> None:
+def warn_of_another_log(tracker: Tracker, method: str, batch: BatchSummary) -> None:
     """Warn where a batch does not look like that of a method's last finished iteration."""
     text = last_summary(tracker.client, method)
     last = None if text is None else BatchSummary.from_text(text)
     if last is None or last.batch_id == batch.batch_id:
         return
-    found = differences(last, summary_of(batch))
+    found = differences(last, batch)
     if found:
         logger.warning(
             "the batch %s does not look like %s, on which %s was tuned last. %s. See what became "
@@ -25,6 +24,6 @@ def warn_of_another_log(tracker: Tracker, method: str, batch: Batch) -> None:
         )  # fmt: skip
 
 
-def remember(tracker: Tracker, iteration: Iteration, batch: Batch) -> None:
+def remember(tracker: Tracker, iteration: Iteration, batch: BatchSummary) -> None:
     """Record what the batch of an iteration looks like, for those that follow."""
-    record_summary(tracker.client, iteration, summary_of(batch).model_dump_json())
+    record_summary(tracker.client, iteration, batch.model_dump_json())

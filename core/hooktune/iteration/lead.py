@@ -6,10 +6,9 @@ from functools import partial
 from threading import Event
 
 from hooktune.contract.listing import Listing
-from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Batch
-from hooktune.contract.settings import MethodSettings
 from hooktune.contract.splits import leakage
+from hooktune.data.summary import summary_of
 from hooktune.errors import RequestError
 from hooktune.evaluation.baseline import StartingPoint, always_frozen, measure_starting_point
 from hooktune.evaluation.outcome import plugin_tags, tell_iteration_finished, tell_run_finished
@@ -27,6 +26,7 @@ from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult
 from hooktune.iteration.run_search import Chosen
 from hooktune.iteration.sharing import share_out
+from hooktune.iteration.starting_model import load_starting_model
 from hooktune.iteration.starting_run import model_address
 from hooktune.iteration.takeover import end_dead_runs, sweep
 from hooktune.plugin.host import Host
@@ -72,8 +72,10 @@ def run_iteration(
         plan = make_plan(tracker, host, batch, request)
     for run in plan.done:
         logger.info("done before, and not run again: %s", run.name)
+    looks = None
     if plan.existing is None:
-        warn_of_another_log(tracker, plan.name.method, batch)
+        looks = summary_of(batch)
+        warn_of_another_log(tracker, plan.name.method, looks)
         leaks = leakage(batch.sessions, plan.split.train, plan.split.test).in_words()
         if leaks is not None:
             logger.info("%s", leaks)
@@ -89,7 +91,7 @@ def run_iteration(
         if iteration is not None:
             with refusing_deleted(tracker, iteration):
                 if plan.existing is None:
-                    remember(tracker, iteration, batch)
+                    remember(tracker, iteration, looks or summary_of(batch))
                 return _do_runs(tracker, batch, iteration, plan, start, request, limits, stop)
         # Another process was first, and what it has recorded holds.
         plan = make_plan(tracker, host, batch, request)
@@ -164,13 +166,7 @@ def _measure_start(
         RequestError: A metric that is needed is not computed, or all are more than can be stored.
     """
     settings = plan.settings
-    with phase("loading the model"), seeded_alone(settings.seed):
-        if plan.starting_run is not None:
-            model = tracker.load_model(plan.starting_run, request.device)
-        else:
-            model = host.initial_model(
-                MethodSettings(plan.initial_model, settings.seed, request.device or "cpu")
-            )
+    model = load_starting_model(tracker, host, plan, request.device)
     depth = always_frozen(model, plan.possible_sets())
     if group.size > 1:
         packed = packed_model(model)

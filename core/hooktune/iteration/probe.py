@@ -14,10 +14,10 @@ import pyarrow as pa
 from hooktune.contract.encoding import Task
 from hooktune.contract.seeding import seeded_alone
 from hooktune.contract.sessions import Ints, Sessions, TrainingBatch
-from hooktune.contract.settings import MethodSettings
 from hooktune.evaluation.baseline import always_frozen
 from hooktune.evaluation.evaluator import Evaluator
 from hooktune.iteration.plan import Plan
+from hooktune.iteration.starting_model import load_starting_model
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
@@ -151,13 +151,7 @@ def probe(tracker: Tracker, host: Host, sessions: Sessions, plan: Plan, device: 
     """
     settings, random = plan.settings, np.random.default_rng(plan.settings.seed)
     began = time.monotonic()
-    with phase("loading the model"), seeded_alone(settings.seed):
-        if plan.starting_run is not None:
-            model = tracker.load_model(plan.starting_run, device)
-        else:
-            model = host.initial_model(
-                MethodSettings(plan.initial_model, settings.seed, device)
-            )  # fmt: skip
+    model = load_starting_model(tracker, host, plan, device)
     loading = time.monotonic() - began
     depth = always_frozen(model, plan.possible_sets())
     some = _some_sessions(sessions.take(plan.split.train), random)
