@@ -74,18 +74,13 @@ def differences(first: BatchSummary, second: BatchSummary) -> tuple[str, ...]:
     above 4, as results of one session are clicked together and z is so taken for too large.
     """
     found = []
-    for what, some, of in (
-        ("sessions with a click", "not_irrelevant", "sessions"),
-        ("results shown in a session", "results", "sessions"),
-    ):
-        before, after = (
-            getattr(each, some) / max(getattr(each, of), 1) for each in (first, second)
-        )
-        counts = first.not_irrelevant, first.sessions, second.not_irrelevant, second.sessions
-        is_rate = some == "not_irrelevant"
-        if _has_changed(before, after) and (not is_rate or abs(z_of_rates(*counts)) > _LEAST_Z):
-            form = "{:.1%}" if is_rate else "{:.1f}"
-            found.append(f"{what}: {form.format(before)} before, {form.format(after)} now")
+    before, after = (each.not_irrelevant / max(each.sessions, 1) for each in (first, second))
+    counts = first.not_irrelevant, first.sessions, second.not_irrelevant, second.sessions
+    if _has_changed(before, after) and abs(z_of_rates(*counts)) > _LEAST_Z:
+        found.append(f"sessions with a click: {before:.1%} before, {after:.1%} now")
+    before, after = (each.results / max(each.sessions, 1) for each in (first, second))
+    if _has_changed(before, after):
+        found.append(f"results shown in a session: {before:.1f} before, {after:.1f} now")
     shifted = [
         f"{before:.1%} before, {after:.1%} now at position {position}"
         for position, before, after, z in shifts(first, second)

@@ -167,14 +167,14 @@ class RunSearch:
 
     def _as_begun(self, number: int, run: RunRecord) -> Chosen | None:
         if self.space is None:
-            return Chosen(number, None, "the defaults", search_tags(number, (), "the defaults"))
+            return _without_params(number)
         params = self._read(run.params)
         origin = run.tags.get(PROPOSED_BY_TAG, "an earlier version")
         return None if params is None else self._chosen(number, params, origin)
 
     def _propose(self, number: int, trials: Mapping[int, Trial]) -> Chosen | None:
         if self.space is None:
-            return Chosen(number, None, "the defaults", search_tags(number, (), "the defaults"))
+            return _without_params(number)
         known = tuple(trials[each] for each in sorted(trials))
         taken = [trial.params for trial in known]
         search = Search(
@@ -213,6 +213,12 @@ class RunSearch:
 
     def _read(self, values: Mapping[str, Any]) -> "BaseModel | None":
         return None if self.space is None else _validated(self.space, values)[0]
+
+
+def _without_params(number: int) -> Chosen:
+    """Choose for a method that has no hyper-parameters."""
+    origin = "the defaults"
+    return Chosen(number, None, origin, search_tags(number, (), origin))
 
 
 def _validated(

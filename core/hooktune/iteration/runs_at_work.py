@@ -1,6 +1,5 @@
 """How far the runs of an iteration have come, as whoever looks at the store can tell it."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Final, Protocol
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.records import PROCESS_TAG
 from hooktune.tracking.stored_points import last_point
+from hooktune.tracking.tag_values import json_object, whole_number
 
 STEPS_TAG: Final = "hooktune.steps"
 """How many steps a run takes at most."""
@@ -96,8 +96,7 @@ def _is_at_work(runs: Iterable[RunRecord]) -> bool:
 
 def _at_work(tracker: Tracker, run: RunRecord, now: float) -> RunAtWork:
     began = run.started_at / 1000
-    steps = run.tags.get(STEPS_TAG, "")
-    total = int(steps) if steps.isdecimal() else None
+    total = whole_number(run.tags.get(STEPS_TAG))
     point = last_point(tracker.client, run.run_id, _LOSS)
     left = None
     if run.status == "RUNNING" and point and point.step and total:
@@ -118,9 +117,8 @@ def _at_work(tracker: Tracker, run: RunRecord, now: float) -> RunAtWork:
 
 def _worker_in_words(run: RunRecord) -> str:
     """Say what does a run, by the process that is recorded on it."""
-    try:
-        process = json.loads(run.tags[PROCESS_TAG])
-        who = f"worker {process['worker']}" if "worker" in process else f"process {process['pid']}"
-        return f"{who} on {process['host']}"
-    except (KeyError, TypeError, ValueError):
+    process = json_object(run.tags.get(PROCESS_TAG)) or {}
+    if "host" not in process or not {"worker", "pid"} & process.keys():
         return "unknown"
+    who = f"worker {process['worker']}" if "worker" in process else f"process {process['pid']}"
+    return f"{who} on {process['host']}"

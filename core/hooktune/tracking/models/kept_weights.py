@@ -1,6 +1,5 @@
 """The trained weights of an iteration's runs, kept in the store until they have been averaged."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from hooktune.tracking.models.digests import (
 )
 from hooktune.tracking.queries import search_runs
 from hooktune.tracking.records import RunRecord, to_json
+from hooktune.tracking.tag_values import json_object
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,8 +120,4 @@ def _repository(client: "MlflowClient", run: RunRecord) -> Any:
 
 
 def _facts(run: RunRecord) -> dict[str, Any]:
-    try:
-        facts = json.loads(run.tags.get(WEIGHTS_TAG, "{}"))
-    except ValueError:
-        return {}
-    return facts if isinstance(facts, dict) else {}
+    return json_object(run.tags.get(WEIGHTS_TAG)) or {}
