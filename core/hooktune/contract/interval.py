@@ -14,6 +14,11 @@ _MANY: Final = 1_000_000
 _LEAST_P: Final = 0.001
 
 
+def p_in_words(p: float) -> str:
+    """Write a p-value; none is 0, as chance always leaves something."""
+    return f"{p:.3f}" if p >= _LEAST_P else f"below {_LEAST_P}"
+
+
 @dataclass(frozen=True)
 class Interval:
     """The difference of a metric between two models, and what chance may have done to it."""
@@ -53,15 +58,10 @@ class Interval:
         verdict = self.verdict(greater_is_better=greater_is_better)
         facts = f"{self} on {self.queries} queries"
         if verdict != "unknown":
-            return f"By {name} it is {verdict} than {rival}: {facts}, p {self._p_in_words}."
+            return f"By {name} it is {verdict} than {rival}: {facts}, p {p_in_words(self.p)}."
         if self.difference == 0:
             return f"By {name} it equals {rival} on {self.queries} queries."
         return f"By {name} it cannot be told from {rival}: {facts}{self._needed()}."
-
-    @property
-    def _p_in_words(self) -> str:
-        # Chance always leaves something.
-        return f"{self.p:.3f}" if self.p >= _LEAST_P else f"below {_LEAST_P}"
 
     def _needed(self) -> str:
         if self.more_queries is None:

@@ -104,7 +104,7 @@ class Search:
     max_runs: int
     """How many runs are asked for."""
     seed: int
-    """The iteration's seed."""
+    """Made of the iteration's seed and its batch, as each week would draw the same otherwise."""
     attempt: int = 0
     """How many proposals for this run could not be taken: the method refuses such a set, or another
     run has it. Propose something else each time."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hooktune.contract.interval import Interval
+from hooktune.contract.interval import Interval, p_in_words
 from hooktune.contract.listing import Record
 from hooktune.contract.metric import RANKING_METRIC, MainMetric
 from hooktune.contract.sessions import Batch, Floats, Ints
@@ -132,9 +132,8 @@ class Contest(Record):
             )
         )
         if self.chosen_from > 1 and metric == self.main_metric:
-            told += (
-                f" (p {known.p:.3f}, corrected for the {self.chosen_from} runs it is the best of)"
-            )
+            chosen_from = f"corrected for the {self.chosen_from} runs it is the best of"
+            told += f" (p {p_in_words(known.p)}, {chosen_from})"
         return f"{told[0].lower()}{told[1:]}"
 
     def _values(self, name: str) -> str:
