@@ -272,10 +272,12 @@ def test_a_hook_that_changes_its_surroundings_is_called_all_the_same(name: str):
     """A plugin runs in the process, and may change it; `hooktune.testing` tells who does."""
     change, restore = SURROUNDINGS[name]
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    spoken = locale.setlocale(locale.LC_ALL)
     with warnings.catch_warnings():
         assert measured(host_with(extension=True, compute_metrics=lambda: change() and None)) == {}
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
+    locale.setlocale(locale.LC_ALL, spoken)
     restore()
 
 
