@@ -5,9 +5,12 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from hooktune.tracking import Tracker
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # threads only stand in each other's way on a tiny model
@@ -89,6 +92,14 @@ def store_uri(tmp_path: Path, empty_store: Path) -> str:
     file = tmp_path / "mlflow.db"
     shutil.copy(empty_store, file)
     return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def tracker(store_uri: str) -> "Tracker":
+    """A tracker of the test's own store."""
+    from hooktune.tracking import Tracker
+
+    return Tracker(store_uri)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -117,11 +117,6 @@ CHANGED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def run(tracker: Tracker) -> RunRecord:
     return initial_run(tracker)
 

@@ -19,11 +19,6 @@ from hooktune.tracking import Tracker
 BATCH = f"{1:024x}"
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def printed(comparison) -> str:
     table = shown.comparison_table(comparison).render()
     return "\n".join([table, *shown.comparison_remarks(comparison)])

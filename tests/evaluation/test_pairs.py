@@ -21,11 +21,6 @@ def figures_around(change: float, queries: range) -> QueryFigures:
     return made_figures({NDCG: (before, before + change + noise)}, queries)
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_each_two_methods_are_compared_on_the_queries_that_both_have(tracker: Tracker):
     for method, value, change, queries in (
         ("Good", 0.3, 0.1, range(100)),

@@ -27,11 +27,6 @@ from hooktune.tracking import RunRecord, Tracker
 from hooktune.tracking.models import champions as registry
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_a_better_model_takes_over_and_no_champion_is_ever_deleted(tracker: Tracker):
     first = finish(tracker, 1, 0.1)
     hand_over(tracker)

@@ -11,11 +11,6 @@ from hooktune.iteration.lookup import find_batch_id, find_iteration
 from hooktune.tracking import Tracker
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_an_iteration_is_found_by_its_name_or_the_beginning_of_its_batch_id(tracker: Tracker):
     first, second = begin(tracker, 0xA << 92), begin(tracker, 0xAB << 88)
     other = begin(tracker, 0xAB << 88, method="Other")

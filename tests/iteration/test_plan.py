@@ -49,11 +49,6 @@ class MethodWithParams(Method):
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def host() -> Host:
     search = Plugin("search", "extension", hooktune_search)
     return Host(Plugin(METHOD, "method", MethodWithParams()), [search])

@@ -14,11 +14,6 @@ WORKS = {key: key for key in "abc"}
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def iteration(tracker: Tracker) -> Iteration:
     return begin(tracker)
 

@@ -12,11 +12,6 @@ from hooktune.tracking import Tracker
 from hooktune.tracking.records import INITIAL_MODEL_TAG
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_the_starting_run_is_the_last_best_one_unless_another_is_named(tracker: Tracker):
     def found(start: str | None, existing=None):
         return find_starting_run(tracker, METHOD, existing, start=start)

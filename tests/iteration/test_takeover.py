@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
 import torch
 from made_records import dead_process
 from tracked import SHIFT, begin, start_run
@@ -12,11 +11,6 @@ from hooktune.contract.checkpoint import Checkpoint
 from hooktune.iteration.takeover import end_dead_runs, sweep
 from hooktune.processes import describe_process
 from hooktune.tracking import Tracker
-
-
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
 
 
 def test_a_run_of_a_dead_process_is_ended_and_others_are_not(tracker: Tracker):

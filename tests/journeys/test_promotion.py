@@ -17,11 +17,6 @@ from hooktune.contract.metric import RANKING_METRIC
 from hooktune.tracking import Tracker
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_the_first_champion_is_registered_and_stock_mlflow_serves_it(
     tracker: Tracker, store_uri: str
 ):

@@ -12,11 +12,6 @@ from hooktune.tracking.checkpoints import Checkpoints
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def run(tracker: Tracker) -> RunRecord:
     return start_run(tracker, begin(tracker), 0.1)
 

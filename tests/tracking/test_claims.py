@@ -15,11 +15,6 @@ from hooktune.tracking.claims import CLAIM_PREFIX, Claims
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def iteration(tracker: Tracker) -> Iteration:
     return begin(tracker)
 

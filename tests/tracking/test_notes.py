@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from made_records import a_run, an_iteration
 from tracked import METHOD, SHIFT, begin, do_run, finish, start_run
 
@@ -11,11 +10,6 @@ from hooktune.tracking.notes import iteration_note, note_tags, run_note
 from hooktune.tracking.records import NOTE_TAG, WARNING_TAG
 
 NASTY = "<script>alert(1)</script>\n# big\n| **b** [x](javascript:y) `c` \x1b[2J"
-
-
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
 
 
 def note_of(tracker: Tracker, iteration) -> str:

@@ -8,11 +8,6 @@ from hooktune.tracking.stored_points import StoredPoints
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def run(tracker: Tracker) -> RunRecord:
     """A run that has logged two losses before its checkpoint, at 2, and one after it."""
     run = tracker.start_run(begin(tracker), "", "", {}, {}, {})

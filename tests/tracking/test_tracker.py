@@ -26,11 +26,6 @@ GARBLED = [
 ]
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_an_iteration_is_recorded_as_it_was_created(tracker: Tracker):
     settings = IterationSettings(
         seed=7,

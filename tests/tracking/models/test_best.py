@@ -34,11 +34,6 @@ from hooktune.tracking.models.best import choose_best, rank
 from hooktune.tracking.models.uploading import upload_model
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def a_run(number: int, value: float | None, name: str = SHIFT) -> RunRecord:
     metrics = {} if value is None else {name: value}
     return RunRecord(

@@ -23,11 +23,6 @@ for address in sys.argv[2:]:
 """
 
 
-@pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
 def test_stock_mlflow_loads_a_model_that_holds_no_pickle_and_no_path_of_this_machine(
     tracker: Tracker, tiny_model_folder: Path
 ):

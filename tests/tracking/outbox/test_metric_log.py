@@ -18,11 +18,6 @@ from hooktune.tracking.outbox.spool import RunSpool
 
 
 @pytest.fixture
-def tracker(store_uri: str) -> Tracker:
-    return Tracker(store_uri)
-
-
-@pytest.fixture
 def spool(tmp_path: Path) -> RunSpool:
     return RunSpool(tmp_path / "spool" / "some run", "http://some.store")
 
