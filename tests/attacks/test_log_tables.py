@@ -143,21 +143,45 @@ SQL: Final = [
     "SELECT 1; DROP TABLE log",
     "SELECT * FROM nowhere",
     "SELECT 1 AS one",
+    "ATTACH 'theirs' AS theirs",
+    "CREATE TEMP TABLE theirs AS SELECT 1 AS one",
+    "PRAGMA journal_mode = wal",
+    "PRAGMA database_list",
+    "COPY log TO 'theirs'",
+    "EXPORT DATABASE 'theirs'",
+    "VACUUM INTO 'theirs'",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SELECT load_extension('theirs')",
+    "SET enable_external_access = true",
+    "SELECT content AS query FROM read_text('a.*')",
 ]
 
 
 @pytest.mark.parametrize("sql", SQL)
 @pytest.mark.parametrize("ending", ["sqlite", "duckdb"])
-def test_a_query_that_is_no_look_changes_no_database(desk: Path, ending: str, sql: str):
+def test_a_query_that_is_no_look_changes_nothing(
+    desk: Path, ending: str, sql: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(desk)
     file, connect = desk / f"a.{ending}", sqlite3.connect if ending == "sqlite" else duckdb.connect
     with contextlib.closing(connect(str(file))) as database:
         database.execute("CREATE TABLE log (search_id TEXT, query TEXT, item TEXT)")
         database.execute("INSERT INTO log VALUES ('s', 'q', 'a')")
         database.commit()
     before = file.read_bytes()
-    with refused(desk):
-        released(desk, file, sql=sql)
+    for address in (file, f"sqlite:///{file}")[: 2 if ending == "sqlite" else 1]:
+        with refused(desk):
+            released(desk, address, sql=sql)
     assert file.read_bytes() == before
+
+
+def test_a_view_of_another_file_does_not_show_it(desk: Path):
+    (desk / "theirs.csv").write_text("search_id,query,item\ns,secret,a\n")
+    with contextlib.closing(duckdb.connect(str(desk / "a.duckdb"))) as database:
+        database.execute(f"CREATE VIEW log AS SELECT * FROM '{desk / 'theirs.csv'}'")
+    with refused(desk, "a.duckdb", "disabled by configuration"):
+        released(desk, desk / "a.duckdb")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import codecs
 import csv
 import io
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +18,9 @@ from hooktune.contract.files import open_file, plain_name
 from hooktune.contract.log_source import Findings
 from hooktune.errors import DataError
 
+if TYPE_CHECKING:
+    import sqlalchemy
+
 _ROWS: Final = 1 << 16
 _BLOCK_BYTES: Final = 1 << 23
 _LONGEST_HEADER: Final = 1 << 20
@@ -26,6 +30,15 @@ _PARQUET: Final = (".parquet", ".pq")
 _ARROW: Final = (".arrow", ".feather", ".ipc")
 _DUCKDB: Final = (".duckdb", ".ddb")
 _SQLITE: Final = (".sqlite", ".sqlite3", ".db")
+_LOOKING: Final = frozenset(
+    {sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+"""What SQLite may do for a query."""
+_SHUT_IN: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
+"""DuckDB looks at no other file, makes none, and takes up no extension, whatever it is asked."""
 TABLE_ENDINGS: Final = (*_SEPARATORS, *_PARQUET, *_ARROW, *_DUCKDB, *_SQLITE)
 """The endings of the names of tables, before that of a compression."""
 
@@ -194,7 +207,7 @@ def _set_aside(address: str, separator: str, odd: list[Any], findings: Findings)
 def _duckdb_rows(address: str, sql: str | None) -> Iterator[Rows]:
     if not Path(address).is_file():
         raise DataError(f"{address}: there is no such file.")
-    with duckdb.connect(address, read_only=True) as database:
+    with duckdb.connect(address, read_only=True, config=_SHUT_IN) as database:
         names = [row[0] for row in database.execute("SHOW TABLES").fetchall()]
         quoted = {name: name.replace('"', '""') for name in names}
         queries = {name: f'SELECT * FROM "{quoted[name]}"' for name in names}
@@ -226,6 +239,7 @@ def _sql_rows(address: str, sql: str | None) -> Iterator[Rows]:
             queries = {name: f"SELECT * FROM {quote(name)}" for name in names}
             for name, query in (queries if sql is None else {"": sql}).items():
                 with engine.connect().execution_options(stream_results=True) as connection:
+                    _let_look_only(connection)
                     first, found = 1, connection.execute(sqlalchemy.text(query))
                     columns = list(found.keys())
                     for rows in found.partitions(_ROWS):
@@ -238,6 +252,17 @@ def _sql_rows(address: str, sql: str | None) -> Iterator[Rows]:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         message = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise DataError(f"{plain_database(address)} cannot be read: {message}.") from error
+
+
+def _let_look_only(connection: "sqlalchemy.Connection") -> None:
+    """Keep a query from changing a database, where it is SQLite from making other files too."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_authorizer(
+            lambda deed, *_: sqlite3.SQLITE_OK if deed in _LOOKING else sqlite3.SQLITE_DENY
+        )
+    elif connection.dialect.name == "postgresql":
+        connection.execution_options(postgresql_readonly=True)
 
 
 def plain_database(address: str) -> str:
