@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hooktune.contract.files import open_file as open_file
     from hooktune.contract.files import plain_name as plain_name
     from hooktune.contract.hooks import hookimpl as hookimpl
+    from hooktune.contract.images import image_text as image_text
+    from hooktune.contract.images import is_image as is_image
+    from hooktune.contract.images import load_image as load_image
     from hooktune.contract.interval import Interval as Interval
     from hooktune.contract.json_lines import line_error as line_error
     from hooktune.contract.json_lines import read_objects as read_objects
@@ -269,10 +272,13 @@ _HOME: Final = {
     "gather_state": "training.state",
     "gradient_step": "training.optimizer",
     "hookimpl": "contract.hooks",
+    "image_text": "contract.images",
     "interval_chart": "contract.report",
+    "is_image": "contract.images",
     "join_process_group": "training.process_group",
     "learned_loss": "training.losses",
     "load_champion": "evaluation.champion",
+    "load_image": "contract.images",
     "loss_of_scores": "training.losses",
     "make_reader": "training.loop",
     "mean_over_sessions": "training.losses",

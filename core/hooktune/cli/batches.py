@@ -115,6 +115,11 @@ def batch() -> None:
     help="How an item's text is made of its fields, such as '{title}. {text}'.",
 )
 @click.option(
+    "--image",
+    metavar="FIELD",
+    help="The field of the items that holds an image: a path, an address, or bytes.",
+)
+@click.option(
     "--click-event",
     "click_events",
     multiple=True,
@@ -166,6 +171,7 @@ def batch_release(
     guess: bool,
     sql: str | None,
     text: str,
+    image: str | None,
     click_events: tuple[str, ...],
     event_weights: "list[EventWeight]",
     tolerate: float,
@@ -205,6 +211,7 @@ def batch_release(
         keep=keep,
         items_sql=items_sql,
         catalogue=catalogue,
+        image=image,
         block=context.block,
     )
     if manifest.found:
@@ -253,7 +260,7 @@ def position_lines(bias: "PositionBias") -> list[str]:
 
 def batch_lines(manifest: "BatchManifest") -> list[str]:
     """Describe a released batch, with a chart of the clicks at each position."""
-    counts = manifest.counts
+    counts, images = manifest.counts, manifest.images
     lines = [
         f"batch         {manifest.batch_id}",
         f"released      {manifest.released_at:%Y-%m-%d %H:%M} UTC from {manifest.log_file} "
@@ -262,6 +269,11 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
         f"{counts.irrelevant} irrelevant",
         f"queries       {counts.queries}",
         f"items         {counts.items}",
+        *(
+            []
+            if images is None
+            else [f"images        {images.items} items, {images.queries} queries"]
+        ),
         f"results       {counts.results}",
         f"clicks        {counts.clicks}",
     ]

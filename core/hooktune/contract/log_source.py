@@ -14,6 +14,7 @@ _EXAMPLE_LENGTH: Final = 300
 _HEAD_BYTES: Final = 1 << 16
 
 BAD_LINES: Final = "lines that cannot be used, set aside"
+BAD_ITEMS: Final = "lines of the items that cannot be used, set aside"
 
 
 class Finding(BaseModel):
@@ -35,9 +36,11 @@ class Findings:
     Args:
         tolerated: The share of lines that may be set aside because they cannot be used, such as
             0.001; with 0 the first of them is an error.
+        bad: What these are counted as.
     """
 
     tolerated: float = 0.0
+    bad: str = BAD_LINES
     lines: int = 0
     """How many lines or rows were read."""
     _counts: dict[str, int] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class Findings:
         """
         if not self.tolerated:
             raise problem
-        self.count(BAD_LINES, 1, (str(problem),))
+        self.count(self.bad, 1, (str(problem),))
 
     def check_tolerance(self) -> None:
         """Refuse a log of which more was set aside than is tolerated.
@@ -72,11 +75,11 @@ class Findings:
         Raises:
             DataError: It was; the message holds examples.
         """
-        bad = self._counts.get(BAD_LINES, 0)
+        bad = self._counts.get(self.bad, 0)
         if bad > self.tolerated * self.lines:
             raise DataError(
                 f"{bad} of {self.lines} lines cannot be used, and {self.tolerated:.4%} are "
-                f"tolerated. {' '.join(self._examples[BAD_LINES])} "
+                f"tolerated. {' '.join(self._examples[self.bad])} "
                 "Mend them, or tolerate more by --tolerate."
             )
 

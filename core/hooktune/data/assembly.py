@@ -3,9 +3,8 @@
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hooktune.contract.event_weight import EventWeight
+from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.canonical import in_canonical_order
 from hooktune.data.log_schema import CLICK, Item
@@ -30,6 +30,9 @@ KindAndRule = tuple[str, int]
 """A kind of event, and the place in what counts that it fits; -1 where it does not count."""
 
 _ITEMS_AT_ONCE: Final = 8_192
+_CHARACTERS_AT_ONCE: Final = 1 << 26
+MOST_OF_IMAGES: Final = 1_500_000_000
+"""How many characters all images of a batch take at most, which are all held in memory."""
 # A log may name every event anew, or hold a page of text in the place of a name.
 _KINDS_TOLD: Final = 50
 _KIND_LENGTH: Final = 100
@@ -91,6 +94,8 @@ class LogColumns:
     """How many results whose items are known a session has at least."""
     left_out: Counter[str] = field(default_factory=Counter)
     """How many sessions were set aside already, by why."""
+    of_images: int = 0
+    """How many characters the images take, those of queries once for each session."""
 
     def add_block(self, block: SessionBlock) -> None:
         """Append sessions; of a result that one of them repeats, only the first is taken."""
@@ -116,6 +121,7 @@ class LogColumns:
                 append_numbers(column, nothing if known is None else known)
         self.session_ids.append(block.session_ids)
         self.queries.append(block.queries)
+        self._refuse_too_many_images(block.queries)
         append_numbers(self.lengths, lengths)
         append_numbers(self.repeated, block.lengths - lengths)
         append_numbers(self.item_index, places[block.shown[first]])
@@ -138,7 +144,7 @@ class LogColumns:
 
     def add_items(self, items: Iterable[Item]) -> None:
         """Keep the texts of the items that a session shows, each item being given once."""
-        for some in _batched(items, _ITEMS_AT_ONCE):
+        for some in _batched(items):
             names = pa.array([item.object_id for item in some], pa.large_string())
             places = (
                 pa.array(self._places(names))
@@ -146,8 +152,26 @@ class LogColumns:
                 else pc.index_in(names, value_set=self.object_ids)
             )
             texts = pa.array([item.text for item in some], pa.large_string())
-            self.texts.append(texts.filter(places.is_valid()))
+            kept = texts.filter(places.is_valid())
+            self.texts.append(kept)
+            self._refuse_too_many_images(kept)
             append_numbers(self.text_items, places.drop_null().to_numpy())
+
+    def is_wanted(self) -> Callable[[str], bool]:
+        """Return what tells by its name whether an item is going to be kept."""
+        if self.catalogue == "all":
+            return lambda _object_id: True
+        return set(self.object_ids.to_pylist()).__contains__
+
+    def _refuse_too_many_images(self, texts: pa.LargeStringArray) -> None:
+        images = texts.filter(pa.array(are_images(texts)))
+        self.of_images += int(pc.sum(pc.binary_length(images), min_count=0).as_py())
+        if self.of_images > MOST_OF_IMAGES:
+            raise DataError(
+                f"The images of the batch take more than {MOST_OF_IMAGES:,} characters in base64, "
+                "and all are held in memory. Scale them down, to 512 pixels a side perhaps, or "
+                "release fewer sessions."
+            )
 
     def add_leftovers(self, leftovers: Leftovers) -> None:
         """Count what of the log no block holds."""
@@ -272,7 +296,14 @@ def user_numbers(users: pa.StringArray | None) -> Ints | None:
     return known
 
 
-def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    remaining = iter(items)
-    while some := list(islice(remaining, size)):
+def _batched(items: Iterable[Item]) -> Iterator[list[Item]]:
+    some: list[Item] = []
+    characters = 0
+    for item in items:
+        some.append(item)
+        characters += len(item.text)
+        if len(some) == _ITEMS_AT_ONCE or characters > _CHARACTERS_AT_ONCE:
+            yield some
+            some, characters = [], 0
+    if some:
         yield some

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Mask, Sessions
-from hooktune.data.manifest import BatchCounts, BatchManifest
+from hooktune.data.manifest import BatchCounts, BatchManifest, ImageCounts
 
 _HASHED_AT_ONCE: Final = 1 << 20
 
@@ -88,6 +89,14 @@ def counts_of(sessions: Sessions) -> BatchCounts:
         results=sessions.result_count,
         clicks=int(sessions.clicks.sum()),
     )
+
+
+def images_of(sessions: Sessions) -> ImageCounts | None:
+    """Count which of the queries and items are images; None where none is."""
+    of_queries, of_items = are_images(sessions.queries), are_images(sessions.items)
+    if not (of_queries.any() or of_items.any()):
+        return None
+    return ImageCounts(queries=int(of_queries.sum()), items=int(of_items.sum()))
 
 
 def clicks_by_position(sessions: Sessions) -> tuple[int, ...]:

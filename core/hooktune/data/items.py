@@ -1,13 +1,14 @@
-"""The items of a log: from JSON lines and tables to checked texts, one at a time."""
+"""The items of a log: from JSON lines and tables to checked texts and images, one at a time."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from hooktune.contract.images import image_file, image_text, is_image
 from hooktune.contract.json_lines import (
     explain,
     not_an_object,
@@ -16,17 +17,24 @@ from hooktune.contract.json_lines import (
     shortened,
 )
 from hooktune.contract.log_source import Findings
+from hooktune.data.image_fields import stated_image
 from hooktune.data.log_schema import Item
 from hooktune.data.tables import TABLE_ENDINGS, ending_of, read_rows
 from hooktune.errors import DataError, RequestError, did_you_mean
 
 _FIELD: Final = re.compile(r"\{([^{}]*)\}")
+_ROWS_AT_ONCE: Final = 256  # each may hold an image
 _NAMES: Final = ("object_id", "_id", "item_id", "product_id", "doc_id", "item", "sku", "id")
 """What may name an item; JSON lines that have none of the first two are refused."""
 
 
 def read_items(
-    path: Path | str, template: str = "{text}", sql: str | None = None
+    path: Path | str,
+    template: str = "{text}",
+    sql: str | None = None,
+    image: str | None = None,
+    findings: Findings | None = None,
+    is_wanted: Callable[[str], bool] | None = None,
 ) -> Iterator[Item]:
     """Read items from JSON lines, or from a table of a row each.
 
@@ -38,6 +46,10 @@ def read_items(
             in fields, such as `{brand.name}`. A field that is used is to hold a text or a number;
             in a table it may be empty.
         sql: What to ask the database that `path` is the address of.
+        image: The field that holds an image, as `stated_image` takes it, which then stands for the
+            item. An item without one is its text.
+        findings: Takes the lines that are set aside; by default none may be.
+        is_wanted: Tells by its name whether an item is wanted: no other is looked at. None for all.
 
     Yields:
         The items in the file's order; one that is stated twice in the same words comes once.
@@ -53,24 +65,28 @@ def read_items(
             f"The text template {template!r} names no field. "
             "Write one such as '{title}. {text}'."
         )
+    findings = findings or Findings()
     seen: dict[str, tuple[str, int]] = {}
     is_table = sql is not None or ending_of(str(path)) in TABLE_ENDINGS
-    for where, stated in _table_rows(str(path), sql) if is_table else _lines(path):
+    for where, line in _table_rows(str(path), sql) if is_table else _lines(path):
+        findings.lines += 1
         try:
-            item = _item(stated, template, fields)
+            stated = _object(line)
+            if is_wanted is not None and not is_wanted(str(stated.get("object_id"))):
+                continue
+            item = _item(stated, template, fields, image, path)
+            # The hash stands for the text: the texts of all items might not fit into memory.
+            text_hash = hash(item.text)
+            first, first_hash = seen.setdefault(item.object_id, (where, text_hash))
+            if text_hash != first_hash:
+                raise DataError(f"the item {item.object_id!r} has another text than on {first}.")
         except ValidationError as error:
-            raise DataError(f"{path}, {where}: {explain(error)}") from None
-        except ValueError as error:
-            raise DataError(f"{path}, {where}: {error}") from None
-        # The hash stands for the text: the texts of all items might not fit into memory.
-        text_hash = hash(item.text)
-        first, first_hash = seen.setdefault(item.object_id, (where, text_hash))
-        if text_hash != first_hash:
-            raise DataError(
-                f"{path}, {where}: the item {item.object_id!r} has another text than on {first}."
-            )
-        if first == where:
-            yield item
+            findings.set_aside(DataError(f"{path}, {where}: {explain(error)}"))
+        except (DataError, ValueError) as error:
+            findings.set_aside(DataError(f"{path}, {where}: {error}"))
+        else:
+            if first == where:
+                yield item
 
 
 def _lines(path: Path | str) -> Iterator[tuple[str, Any]]:
@@ -89,12 +105,14 @@ def _table_rows(address: str, sql: str | None) -> Iterator[tuple[str, Any]]:
                 f"{', '.join(map(repr, rows.table.column_names))}. Call one 'object_id'; of a "
                 "database with several tables ask for one by --items-sql."
             )
-        for number, row in enumerate(rows.table.to_pylist(), start=rows.first):
-            stated = {name: "" if value is None else value for name, value in row.items()}
-            yield f"{rows.unit} {number}", stated | {"object_id": stated[named]}
+        for start in range(0, len(rows.table), _ROWS_AT_ONCE):
+            some = rows.table.slice(start, _ROWS_AT_ONCE).to_pylist()
+            for number, row in enumerate(some, start=rows.first + start):
+                stated = {name: "" if value is None else value for name, value in row.items()}
+                yield f"{rows.unit} {number}", stated | {"object_id": stated[named]}
 
 
-def _item(line: str | dict[str, Any], template: str, fields: list[str]) -> Item:
+def _object(line: str | dict[str, Any]) -> dict[str, Any]:
     stated: Any = line
     if isinstance(line, str):
         try:
@@ -106,23 +124,42 @@ def _item(line: str | dict[str, Any], template: str, fields: list[str]) -> Item:
     if "object_id" not in stated and "_id" in stated:
         # As BEIR's corpora name their documents.
         stated["object_id"] = stated["_id"]
+    return stated
+
+
+def _item(
+    stated: dict[str, Any],
+    template: str,
+    fields: list[str],
+    image: str | None,
+    path: Path | str,
+) -> Item:
+    found = None if image is None else _looked_up(stated, image, "--image")
+    if found not in (None, "", b""):
+        named = Item.model_validate({**stated, "text": ""})
+        try:
+            return named.model_copy(update={"text": stated_image(found, path)})
+        except DataError as error:
+            raise DataError(f"the image of the item {named.object_id!r}: {error}") from None
     values = {field: _field_text(stated, field) for field in fields}
     item = Item.model_validate(
         {**stated, "text": _FIELD.sub(lambda match: values[match[1]], template).strip()}
     )
     if not any(value.strip() for value in values.values()):
         raise ValueError(f"the item {item.object_id!r} has a blank text.")
+    if is_image(item.text):
+        return item.model_copy(update={"text": image_text(image_file(item.text))})
     return item
 
 
 def _field_text(stated: dict[str, Any], field: str) -> str:
-    value = _looked_up(stated, field)
+    value = _looked_up(stated, field, "the text template")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"the field {field!r} should be a text, and is {shortened(value)}.")
     return str(value)
 
 
-def _looked_up(stated: dict[str, Any], field: str) -> Any:
+def _looked_up(stated: dict[str, Any], field: str, named_by: str) -> Any:
     """Return a field, or one in fields where dots stand between their names."""
     if field in stated:
         return stated[field]
@@ -130,7 +167,7 @@ def _looked_up(stated: dict[str, Any], field: str) -> Any:
     for name in field.split("."):
         if not isinstance(found, dict) or name not in found:
             raise ValueError(
-                f"the field {field!r}, which the text template names, is missing. "
+                f"the field {field!r}, which {named_by} names, is missing. "
                 f"{did_you_mean(field, stated)}"
             )
         found = found[name]

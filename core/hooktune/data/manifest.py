@@ -43,6 +43,15 @@ class BatchCounts(BaseModel):
     clicks: NonNegativeInt
 
 
+class ImageCounts(BaseModel):
+    """How many of a batch's queries and items are images."""
+
+    model_config = ConfigDict(frozen=True)
+
+    queries: NonNegativeInt
+    items: NonNegativeInt
+
+
 class EventCount(BaseModel):
     """How many events of one kind the log has, and whether they count as clicks."""
 
@@ -88,6 +97,8 @@ class BatchManifest(BaseModel):
     position_bias: PositionBias | None = None
     """How likely each position is looked at; None in a batch of a version that did not ask. It is
     no part of the batch's id."""
+    images: ImageCounts | None = None
+    """What of it is an image; None where nothing is."""
     found: tuple[Finding, ...] = ()
     """What was counted while the log was read and cleaned, with examples."""
     log_file: str

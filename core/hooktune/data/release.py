@@ -10,13 +10,20 @@ import numpy as np
 import pyarrow as pa
 
 from hooktune.contract.event_weight import EventWeight, counted_events
-from hooktune.contract.log_source import Finding, Findings
+from hooktune.contract.log_source import BAD_ITEMS, Finding, Findings
 from hooktune.contract.long_form import LogPart
 from hooktune.contract.sessions import Batch, Sessions
 from hooktune.data.assembly import Leftovers, LogColumns, describe_set_aside
 from hooktune.data.cleaning_rules import CleaningRules
-from hooktune.data.content import clicks_by_position, content_id, counts_of, first_fault
+from hooktune.data.content import (
+    clicks_by_position,
+    content_id,
+    counts_of,
+    first_fault,
+    images_of,
+)
 from hooktune.data.grouping import session_blocks
+from hooktune.data.image_fields import check_image_queries
 from hooktune.data.items import read_items
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import (
@@ -64,6 +71,7 @@ def release_log(
     keep: Collection[Keepable] = (),
     items_sql: str | None = None,
     catalogue: Catalogue = "shown",
+    image: str | None = None,
 ) -> BatchManifest:
     """Write what was read of a log and its items as a batch folder; see `release_batch`."""
     to = Path(to)
@@ -73,10 +81,14 @@ def release_log(
     leftovers = Leftovers()
     with phase("reading the log"):
         for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning, keep):
+            check_image_queries(block)
             columns.add_block(block)
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
-    columns.add_items(read_items(items, text, items_sql))
+    of_items = Findings(log.findings.tolerated, BAD_ITEMS)
+    is_wanted = None if image is None else columns.is_wanted()
+    columns.add_items(read_items(items, text, items_sql, image, of_items, is_wanted))
+    of_items.check_tolerance()
     sessions, object_ids, set_aside = columns.usable_sessions()
     if not len(sessions):
         raise DataError(
@@ -90,7 +102,7 @@ def release_log(
         About(
             events=columns.event_counts(),
             set_aside=set_aside,
-            found=log.findings.all(),
+            found=(*log.findings.all(), *of_items.all()),
             log_file=Path(log.name).name,
             log_format=log.format,
             items_file=Path(plain_database(str(items))).name,
@@ -137,6 +149,7 @@ def write_batch(
             clicks_by_position=clicks_by_position(sessions),
             columns=columns_of(sessions),
             position_bias=bias,
+            images=images_of(sessions),
             clicked_results=int(sessions.clicked.sum()),
             released_at=datetime.now(UTC).replace(microsecond=0),
             **vars(about),

@@ -36,6 +36,7 @@ def release_batch(
     keep: Collection[Literal["times", "users"]] = (),
     items_sql: str | None = None,
     catalogue: Literal["shown", "all"] = "shown",
+    image: str | None = None,
     block: Iterable[str] = (),
 ) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
@@ -65,6 +66,8 @@ def release_batch(
         items_sql: The query to be asked, where `items` is a database.
         catalogue: Which items the batch holds: those that its sessions show, or all of them, so
             that retrieval over everything can be measured.
+        image: The field of the items that holds an image: a path, an address, or the bytes of its
+            file. An item whose field is empty is its text.
         keep: What of a session is kept beside its results, to split by.
         block: Readers that must not be imported.
 
@@ -96,6 +99,7 @@ def release_batch(
         keep=keep,
         items_sql=items_sql,
         catalogue=catalogue,
+        image=image,
     )
 
 
