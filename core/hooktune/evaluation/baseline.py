@@ -25,6 +25,7 @@ from hooktune.evaluation.shared_baseline import embed_at_start
 from hooktune.plugin.host import Host
 from hooktune.progress import phase
 from hooktune.training.encoder import TextEncoder
+from hooktune.training.images import check_reads_images
 from hooktune.training.optimizer import frozen_layer_count
 from hooktune.training.scoring import scores_of
 
@@ -69,9 +70,11 @@ def measure_starting_point(
         judged: Judged queries to measure by as well, if there are any.
 
     Raises:
-        RequestError: No plugin computes the main metric; told before anything is encoded.
+        RequestError: No plugin computes the main metric, or the model does not read the images of
+            the batch; told before anything is encoded.
     """
     model, sessions = encoder.model, batch.sessions
+    check_reads_images(model, sessions.queries, sessions.items)
     probed = sessions.take(split.test[:_PROBED])
     _check_main_metric(host, settings.main_metric.name, model, probed)
     main = settings.main_metric.name

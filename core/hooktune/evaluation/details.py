@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from hooktune.contract.images import in_words
 from hooktune.contract.metric import RANKING_METRIC
 from hooktune.contract.report import ExampleQuery, ExampleResult, SimilarityShares
 from hooktune.contract.sessions import Floats, Sessions
@@ -102,12 +103,12 @@ def _example(
 ) -> ExampleQuery:
     results = range(*sessions.offsets[place : place + 2])[:_RESULTS]
     return ExampleQuery(
-        sessions.queries[int(sessions.query_index[place])].as_py()[:_LONGEST],
+        in_words(sessions.queries[int(sessions.query_index[place])].as_py())[:_LONGEST],
         float(rankings[0][place]),
         float(rankings[1][place]),
         tuple(
             ExampleResult(
-                sessions.items[int(sessions.item_index[result])].as_py()[:_LONGEST],
+                in_words(sessions.items[int(sessions.item_index[result])].as_py())[:_LONGEST],
                 bool(sessions.clicked[result]),
                 float(scores[0][result]),
                 float(scores[1][result]),

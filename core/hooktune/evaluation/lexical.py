@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hooktune.contract.images import is_image
 from hooktune.contract.sessions import Floats
 
 _WORD: Final = re.compile(r"\w+")
@@ -25,7 +26,8 @@ class Bm25:
     log(1 + (N - n + 0.5) / (n + 0.5)), of N items of which n have the word.
 
     Args:
-        items: The texts of the items. Words are runs of letters and digits, in lower case.
+        items: The texts of the items. Words are runs of letters and digits, in lower case; an image
+            has none.
     """
 
     def __init__(self, items: Iterable[str]) -> None:
@@ -51,7 +53,7 @@ class Bm25:
         columns: list[int] = []
         ends = [0]
         for text in texts:
-            for word in _WORD.findall(text.lower()):
+            for word in _WORD.findall("" if is_image(text) else text.lower()):
                 if learn:
                     self._column.setdefault(word, len(self._column))
                 if (column := self._column.get(word)) is not None:

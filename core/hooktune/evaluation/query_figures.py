@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hooktune.contract.images import in_words
 from hooktune.contract.listing import Tabular
 from hooktune.contract.query_text import normal_forms
 from hooktune.contract.sessions import Floats, Ints, Sessions
@@ -151,7 +152,7 @@ def query_figures(
     everywhere = np.ones(len(sessions), dtype=np.bool_)
     counts, results = means(sessions.lengths.astype(np.float64), everywhere)
     columns: dict[str, Any] = {
-        "query": pc.utf8_slice_codeunits(texts, 0, _LONGEST_QUERY),
+        "query": [in_words(text)[:_LONGEST_QUERY] for text in texts.to_pylist()],
         "key": _keys(texts),
         "sessions": counts.astype(np.int32),
         "results": results.astype(np.float32),

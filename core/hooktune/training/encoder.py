@@ -2,11 +2,11 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +17,21 @@ from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from hooktune.contract.encoding import Task
+from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.progress import phase, track
+from hooktune.training.images import (
+    ImageInputs,
+    check_reads_images,
+    image_tokens,
+)
 from hooktune.training.kept_embeddings import Keep, KeptEmbeddings, encode_once
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
 from hooktune.training.process_group import ALONE, ProcessGroup
 from hooktune.training.shelf import Shelf
 from hooktune.training.token_table import TokenTable, trained_token_embeddings
-from hooktune.training.tokens import Tokens, encoded_texts, prompt, shared_tokens, tokenise
+from hooktune.training.tokens import Tokens, encoded_texts, reading, shared_tokens, tokenise
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -60,7 +66,11 @@ class _Column:
     """For each entry of the column, the row of its text among the distinct ones."""
     lengths: Ints
     """For each distinct text, its length: in tokens where it has tokens, else in characters."""
+    is_image: Mask
+    """For each distinct text, whether it is an image."""
+    images: ImageInputs
     tokens: Tokens | None
+    """None where some are images, or the model reads texts in another form."""
     cache: LayerCache | None
 
 
@@ -124,11 +134,17 @@ class TextEncoder:
         if key not in self._columns:
             encoded = pc.dictionary_encode(texts)
             distinct, row_of = encoded.dictionary, encoded.indices.to_numpy()
+            check_reads_images(self.model, distinct)
+            is_image = are_images(distinct)
             with phase(_TOKENISING[task], len(distinct)):
-                tokens = self._tokenise(distinct, task)
+                tokens = None if is_image.any() else self._tokenise(distinct, task)
             lengths = pc.utf8_length(distinct).to_numpy() if tokens is None else tokens.lengths
+            if is_image.any():
+                lengths = np.where(is_image, image_tokens(self.model), lengths)
             cache = None if tokens is None else self._cache(tokens, task)
-            self._columns[key] = _Column(texts, distinct, row_of, lengths, tokens, cache)
+            self._columns[key] = _Column(
+                texts, distinct, row_of, lengths, is_image, ImageInputs(), tokens, cache
+            )
         return self._columns[key]
 
     def _tokenise(self, texts: pa.LargeStringArray, task: Task) -> Tokens | None:
@@ -156,12 +172,14 @@ class TextEncoder:
         """Tell whether another model reads texts as the first one does."""
         if model is self.model:
             return True
-        if type(model[0]) is not type(self.model[0]) or _reading(model) != _reading(self.model):
+        if type(model[0]) is not type(self.model[0]) or reading(model) != reading(self.model):
             return False
         for (_, task), column in self._columns.items():
+            if column.tokens is None:
+                continue
             texts = column.distinct.slice(0, _TEXTS_COMPARED).to_pylist()
             tokens = tokenise(model, texts, task)
-            if column.tokens is not None and (tokens is None or not column.tokens.begin(tokens)):
+            if tokens is None or not column.tokens.begin(tokens):
                 return False
         return True
 
@@ -217,9 +235,10 @@ class TextReader:
     ) -> tuple[Ints, torch.Tensor]:
         """Encode distinct texts, and return for each the row of its embedding."""
         lengths = column.lengths[rows]
-        order = np.lexsort((lengths, with_gradient))
+        kind = with_gradient + 2 * column.is_image[rows]
+        order = np.lexsort((lengths, kind))
         embeddings, held, most_held = [], 0, self._tokens_held()
-        chunks = [*self._chunks(order, with_gradient, lengths)]
+        chunks = [*self._chunks(order, kind, lengths)]
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
@@ -256,8 +275,7 @@ class TextReader:
     ) -> torch.Tensor:
         model, device = self.model, self.model.device
         if column.tokens is None:
-            texts = column.distinct.take(pa.array(rows)).to_pylist()
-            features = encoded_texts(model, texts, task)
+            features = self._read(column, rows, task)
         elif self.parts is None or column.cache is None:
             features = column.tokens.padded(rows)
         else:
@@ -269,8 +287,17 @@ class TextReader:
             embeddings = model(features, task=task)["sentence_embedding"]
         return normalize(embeddings[..., : model.truncate_dim].float(), dim=1)
 
-    def _chunks(self, order: Ints, with_gradient: Mask, lengths: Ints) -> Iterator[Ints]:
-        """Cut texts that are in order of length into chunks which are padded to one length."""
+    def _read(self, column: _Column, rows: Ints, task: Task) -> dict[str, Any]:
+        """Return texts, or images, as the model takes them, where they are not rows of tokens."""
+
+        def read(some: Ints) -> dict[str, Any]:
+            texts = column.distinct.take(pa.array(some)).to_pylist()
+            return encoded_texts(self.model, texts, task)
+
+        return column.images.features(rows, read) if column.is_image[rows[0]] else read(rows)
+
+    def _chunks(self, order: Ints, kind: Ints, lengths: Ints) -> Iterator[Ints]:
+        """Cut texts, by kind in order of length, into chunks which are padded to one length."""
         most = _TOKENS_AT_ONCE.get(self.model.device.type, _TOKENS_AT_ONCE_ELSEWHERE)
         if self.in_bfloat16 and self.model.device.type == "cpu":
             most *= 2  # its numbers take half as much of the cache
@@ -281,7 +308,7 @@ class TextReader:
         for end in range(1, len(order) + 1):
             if (
                 end == len(order)
-                or with_gradient[order[end]] != with_gradient[order[start]]
+                or kind[order[end]] != kind[order[start]]
                 or (end - start + 1) * lengths[order[end]] > most
             ):
                 yield order[start:end]
@@ -299,10 +326,3 @@ def _digest(texts: pa.LargeStringArray) -> str:
     for buffer in texts.buffers():
         digest.update(buffer or b"")
     return digest.hexdigest()
-
-
-def _reading(model: "SentenceTransformer") -> tuple[object, ...]:
-    """Return what can be told of how a model reads texts without trying it."""
-    tokenizer = getattr(model[0], "tokenizer", None)
-    size = len(tokenizer) if isinstance(tokenizer, Sized) else None
-    return size, model.max_seq_length, prompt(model, "query"), prompt(model, "document")

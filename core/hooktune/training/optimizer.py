@@ -36,8 +36,8 @@ def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.
     if not transformers and count != "half":
         raise RequestError(f"frozen_layers is {count}, but the model has no transformer layers.")
     lowest: list[nn.Module] = []
-    for transformer in transformers:
-        found = transformer_layers(transformer.auto_model)
+    for tower in (each for module in transformers for each in _towers(module.auto_model)):
+        found = transformer_layers(tower)
         layers = list(found[1]) if found else []
         frozen_count = len(layers) // 2 if count == "half" else count
         if frozen_count > len(layers):
@@ -47,12 +47,19 @@ def lowest_layers(model: "SentenceTransformer", count: FrozenLayers) -> list[nn.
         above = {id(module) for layer in layers[frozen_count:] for module in layer.modules()}
         lowest += [
             module
-            for name, module in transformer.auto_model.named_modules()
+            for name, module in tower.named_modules()
             if id(module) not in above
             and (name == "embeddings" or isinstance(module, nn.Embedding))
         ]
         lowest += layers[:frozen_count]
     return lowest
+
+
+def _towers(model: nn.Module) -> list[nn.Module]:
+    """Return the transformers that a model consists of, such as CLIP's for texts and for images."""
+    if transformer_layers(model):
+        return [model]
+    return [child for child in model.children() if transformer_layers(child)] or [model]
 
 
 def frozen_layer_count(model: "SentenceTransformer", count: FrozenLayers) -> int:

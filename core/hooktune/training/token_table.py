@@ -52,7 +52,10 @@ def trained_token_embeddings(model: "SentenceTransformer") -> nn.Embedding | Non
     """Return the token embeddings of a text model where they are trained, else None."""
     transformer = getattr(model[0], "model", None)
     find = getattr(transformer, "get_input_embeddings", None)
-    words = None if find is None else find()
+    try:
+        words = None if find is None else find()
+    except NotImplementedError:  # such as that of CLIP, which reads images as well
+        return None
     if not isinstance(words, nn.Embedding) or type(words).forward is not nn.Embedding.forward:
         return None
     return words if words.weight.requires_grad and "forward" not in vars(words) else None

@@ -1,6 +1,7 @@
 """Texts as the numbers that a model reads, each text being tokenised once."""
 
 import hashlib
+from collections.abc import Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ import torch
 
 from hooktune.contract.encoding import Task
 from hooktune.contract.sessions import Ints
+from hooktune.training.images import as_inputs, image_settings
 from hooktune.training.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -156,8 +158,8 @@ def tokenise(model: "SentenceTransformer", texts: list[str], task: Task) -> Toke
 
 
 def encoded_texts(model: "SentenceTransformer", texts: list[str], task: Task) -> dict[str, Any]:
-    """Return texts in the form that a model takes, whatever that is."""
-    return model.preprocess(texts, prompt(model, task), task=task)
+    """Return texts, or images, in the form that a model takes, whatever that is."""
+    return model.preprocess(as_inputs(model, texts), prompt(model, task), task=task)
 
 
 def _tensors(features: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -188,3 +190,11 @@ def prompt(model: "SentenceTransformer", task: Task) -> str | None:
         if name in model.prompts:
             return model.prompts[name]
     return None
+
+
+def reading(model: "SentenceTransformer") -> tuple[object, ...]:
+    """Return what can be told of how a model reads texts and images without trying it."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    size = len(tokenizer) if isinstance(tokenizer, Sized) else None
+    prompts = prompt(model, "query"), prompt(model, "document")
+    return size, model.max_seq_length, prompts, image_settings(model)

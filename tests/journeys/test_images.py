@@ -1,0 +1,111 @@
+"""From pictures that were clicked to a CLIP that finds others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from log_writers import write_json_lines
+from pictures import COLOURS, SHAPES, picture, session, tiny_clip
+
+from hooktune import RequestError, Runner, image_text, release_batch
+from hooktune.cli import cli
+from hooktune.tracking.models.safe_files import problem_of_folder
+
+KINDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
+PARAMS = {"loss": "softmax", "epochs": 10, "frozen_layers": 0, "learning_rate": 0.003}
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    tiny_clip().save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory) -> Path:
+    """Searches by words, and by a picture for one like it, whose clicks are on what is meant."""
+    folder = tmp_path_factory.mktemp("pictures")
+    names = [f"{kind}-{place}" for kind in KINDS for place in range(3)]
+    for name in names:
+        kind, place = name.split("-")
+        (folder / f"{name}.png").write_bytes(picture(*kind.split(), int(place) * 5))
+    items = [{"object_id": name, "image": f"{name}.png", "text": ""} for name in names]
+    random, sessions = np.random.default_rng(0), []
+    queries = {kind: kind for kind in KINDS}
+    queries |= {
+        image_text(picture(*kind.split(), place=15)): kind for kind in KINDS[::3]
+    }  # fmt: skip
+    for query, kind in queries.items():
+        for _ in range(3):
+            meant = [f"{kind}-{place}" for place in random.choice(3, 2, replace=False)]
+            others = [n for n in random.choice(names, 8, replace=False) if n.split("-")[0] != kind]
+            shown = [str(name) for name in random.permutation(meant + others)]
+            sessions.append(session(len(sessions), query, shown, meant))
+    log = write_json_lines(folder / "log.jsonl", sessions)
+    items_file = write_json_lines(folder / "items.jsonl", items)
+    manifest = release_batch(log, items_file, folder / "batch", image="image")
+    assert (manifest.images.queries, manifest.images.items) == (8, 72)
+    return folder / "batch"
+
+
+def test_a_clip_that_is_tuned_on_clicks_ranks_held_out_queries_better(
+    batch, clip_folder, store_uri
+):
+    runner = Runner(store_uri)
+    result = runner.run(
+        "Default Fine Tuning Method", batch, params=PARAMS, initial_model=str(clip_folder),
+        test_ratio=0.35, device="cpu",
+    )  # fmt: skip
+    assert result.best is not None, result.runs[0].failure
+    ranking = result.best.intervals["test_ndcg_at_10"]
+    assert ranking.queries >= 10
+    assert ranking.low > 0.05
+    over_all = "test_collection_ndcg_at_10"
+    before = result.iteration.starting_metrics[over_all]
+    assert result.best.metrics[over_all] > before + 0.15
+    tuned = result.load_model("cpu")
+    red, black = tuned.encode_query(["red square", "black square"], normalize_embeddings=True)
+    found = tuned.encode_document([image_text(picture("red", "square"))])[0]
+    assert red @ found > black @ found
+
+
+def test_a_model_of_texts_is_refused_before_anything_is_encoded(
+    batch, tiny_model_folder, store_uri
+):
+    with pytest.raises(RequestError, match="80 queries or items of the batch are images") as raised:
+        Runner(store_uri).run(
+            "Default Fine Tuning Method", batch, initial_model=str(tiny_model_folder), device="cpu"
+        )
+    assert "sentence-transformers/clip-ViT-B-32" in str(raised.value)
+
+
+def test_a_dry_run_times_images_too(batch, clip_folder, store_uri):
+    command = [
+        "--tracking-uri", store_uri, "run", "Default Fine Tuning Method", str(batch),
+        "--initial-model", str(clip_folder), "--dry-run", "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)
+
+
+def test_the_folder_of_a_clip_as_the_hub_has_it_is_safe(clip_folder, tmp_path):
+    assert problem_of_folder(clip_folder) is None
+    older = tmp_path / "0_CLIPModel"
+    older.mkdir()
+    for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (older / file).write_bytes((clip_folder / file).read_bytes())
+    processor = json.loads((clip_folder / "processor_config.json").read_text())["image_processor"]
+    processor |= {"feature_extractor_type": "CLIPFeatureExtractor"}
+    (older / "preprocessor_config.json").write_text(json.dumps(processor))
+    module = {
+        "idx": 0, "name": "0", "path": "0_CLIPModel",
+        "type": "sentence_transformers.models.CLIPModel",
+    }  # fmt: skip
+    (tmp_path / "modules.json").write_text(json.dumps([module]))
+    own = {"__version__": {"sentence_transformers": "2.0.0", "transformers": "4.7.0"}}
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(own))
+    assert problem_of_folder(tmp_path) is None
