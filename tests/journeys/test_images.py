@@ -36,10 +36,10 @@ def batch(tmp_path_factory) -> Path:
     random, sessions = np.random.default_rng(0), []
     queries = {kind: kind for kind in KINDS}
     queries |= {
-        image_text(picture(*kind.split(), place=15)): kind for kind in KINDS[::3]
+        image_text(picture(*kind.split(), place=15)): kind for kind in KINDS[::8]
     }  # fmt: skip
     for query, kind in queries.items():
-        for _ in range(3):
+        for _ in range(5):
             meant = [f"{kind}-{place}" for place in random.choice(3, 2, replace=False)]
             others = [n for n in random.choice(names, 8, replace=False) if n.split("-")[0] != kind]
             shown = [str(name) for name in random.permutation(meant + others)]
@@ -47,7 +47,7 @@ def batch(tmp_path_factory) -> Path:
     log = write_json_lines(folder / "log.jsonl", sessions)
     items_file = write_json_lines(folder / "items.jsonl", items)
     manifest = release_batch(log, items_file, folder / "batch", image="image")
-    assert (manifest.images.queries, manifest.images.items) == (8, 72)
+    assert (manifest.images.queries, manifest.images.items) == (3, 72)
     return folder / "batch"
 
 
@@ -57,15 +57,15 @@ def test_a_clip_that_is_tuned_on_clicks_ranks_held_out_queries_better(
     runner = Runner(store_uri)
     result = runner.run(
         "Default Fine Tuning Method", batch, params=PARAMS, initial_model=str(clip_folder),
-        test_ratio=0.35, device="cpu",
+        max_runs=1, test_ratio=0.35, device="cpu",
     )  # fmt: skip
     assert result.best is not None, result.runs[0].failure
     ranking = result.best.intervals["test_ndcg_at_10"]
-    assert ranking.queries >= 10
-    assert ranking.low > 0.05
+    assert ranking.queries >= 8
+    assert ranking.low > 0
     over_all = "test_collection_ndcg_at_10"
     before = result.iteration.starting_metrics[over_all]
-    assert result.best.metrics[over_all] > before + 0.15
+    assert result.best.metrics[over_all] > before + 0.3
     tuned = result.load_model("cpu")
     red, black = tuned.encode_query(["red square", "black square"], normalize_embeddings=True)
     found = tuned.encode_document([image_text(picture("red", "square"))])[0]
@@ -75,7 +75,7 @@ def test_a_clip_that_is_tuned_on_clicks_ranks_held_out_queries_better(
 def test_a_model_of_texts_is_refused_before_anything_is_encoded(
     batch, tiny_model_folder, store_uri
 ):
-    with pytest.raises(RequestError, match="80 queries or items of the batch are images") as raised:
+    with pytest.raises(RequestError, match="75 queries or items of the batch are images") as raised:
         Runner(store_uri).run(
             "Default Fine Tuning Method", batch, initial_model=str(tiny_model_folder), device="cpu"
         )
