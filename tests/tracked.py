@@ -1,5 +1,10 @@
 """Iterations and runs for the tests of the tracker, made without any training."""
 
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from hooktune.contract.settings import IterationSettings
@@ -72,3 +77,24 @@ def model_folders(tracker: Tracker) -> list[Path]:
 def runs_with_model(tracker: Tracker) -> set[str]:
     """Return all runs of iterations that have a model."""
     return {run_id for each in tracker.iterations() for run_id in tracker.runs_with_model(each)}
+
+
+@contextmanager
+def put_back(folder: Path) -> Iterator[None]:
+    """Let a test change a local store, which is as it was afterwards.
+
+    Opening a store that MLflow has opened before takes milliseconds, making another one a second.
+    """
+    with tempfile.TemporaryDirectory() as kept:
+        shutil.copytree(folder, kept, dirs_exist_ok=True)
+        yield
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+        shutil.copytree(kept, folder, ignore=lambda *_: ["mlflow.db"], dirs_exist_ok=True)
+        # By SQLite itself, so that connections which are open see it.
+        with (
+            closing(sqlite3.connect(Path(kept) / "mlflow.db")) as before,
+            closing(sqlite3.connect(folder / "mlflow.db")) as now,
+        ):
+            before.backup(now)

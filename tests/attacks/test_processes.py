@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 from log_writers import write_json_lines
-from tracked import SHIFT, begin, start_run
+from tracked import SHIFT, begin, put_back, start_run
 
 import hooktune
 from hooktune.data.release import open_batch
@@ -37,14 +37,26 @@ END: Final = End(status="FINISHED", failure=None, at=1)
 fork = multiprocessing.get_context("fork")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A store with a run at work."""
+    folder = tmp_path_factory.mktemp("at-work")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
+    start_run(tracker, begin(tracker), 0.2, "key")
+    return folder
+
+
 @pytest.fixture
-def tracker(store_uri: str, tmp_path: Path) -> Tracker:
-    return Tracker(store_uri, spool=tmp_path / "spool")
+def tracker(folder: Path) -> Iterator[Tracker]:
+    with put_back(folder):
+        yield Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
 
 
 @pytest.fixture
 def run(tracker: Tracker) -> RunRecord:
-    return start_run(tracker, begin(tracker), 0.2, "key")
+    (run,) = tracker.runs(tracker.iterations()[0])
+    return run
 
 
 def another(tracker: Tracker) -> Tracker:
