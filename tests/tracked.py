@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -81,20 +80,31 @@ def runs_with_model(tracker: Tracker) -> set[str]:
 
 @contextmanager
 def put_back(folder: Path) -> Iterator[None]:
-    """Let a test change a local store, which is as it was afterwards.
+    """Let a test change a local store, which is afterwards as it was at the first such test.
 
     Opening a store that MLflow has opened before takes milliseconds, making another one a second.
     """
-    with tempfile.TemporaryDirectory() as kept:
-        shutil.copytree(folder, kept, dirs_exist_ok=True)
-        yield
+    kept = folder.with_name(f"{folder.name}.kept")
+    if not kept.exists():
+        shutil.copytree(folder, kept)
+    yield
+    if _files(folder) != _files(kept):
         for path in folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
         shutil.copytree(kept, folder, ignore=lambda *_: ["mlflow.db"], dirs_exist_ok=True)
-        # By SQLite itself, so that connections which are open see it.
-        with (
-            closing(sqlite3.connect(Path(kept) / "mlflow.db")) as before,
-            closing(sqlite3.connect(folder / "mlflow.db")) as now,
-        ):
-            before.backup(now)
+    # By SQLite itself, so that connections which are open see it.
+    with (
+        closing(sqlite3.connect(kept / "mlflow.db")) as before,
+        closing(sqlite3.connect(folder / "mlflow.db")) as now,
+    ):
+        before.backup(now)
+
+
+def _files(folder: Path) -> set[tuple[Path, int, int]]:
+    """What is in the folders of a store, as far as a look tells."""
+    return {
+        (path.relative_to(folder), path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in folder.glob("*/**/*")
+        if not path.is_dir()
+    }

@@ -1,32 +1,29 @@
-"""Processes that are killed, stopped, mistaken, short of room or rights; clocks that jump."""
+"""Processes that are killed, stopped, mistaken, or short of rights; clocks that jump."""
 
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from log_writers import write_json_lines
-from tracked import SHIFT, begin, put_back, start_run
+from tracked import SHIFT
 
 import hooktune
 from hooktune.data.release import open_batch
-from hooktune.errors import ClaimLostError, HooktuneError, RequestError
+from hooktune.errors import ClaimLostError, HooktuneError
 from hooktune.iteration.log_release import release_batch
 from hooktune.processes import FileLock, describe_process, has_died
-from hooktune.testing import made_up_log, tiny_model
+from hooktune.testing import made_up_log
 from hooktune.tracking import RunRecord, Tracker, claims
-from hooktune.tracking.connection import database_file
 from hooktune.tracking.outbox import outbox
 from hooktune.tracking.outbox.spool import End, LogText, RunSpool
 
@@ -35,28 +32,6 @@ NOTE: Final = LogText(text="what happened", file="notes.txt")
 END: Final = End(status="FINISHED", failure=None, at=1)
 
 fork = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A store with a run at work."""
-    folder = tmp_path_factory.mktemp("at-work")
-    shutil.copy(empty_store, folder / "mlflow.db")
-    tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
-    start_run(tracker, begin(tracker), 0.2, "key")
-    return folder
-
-
-@pytest.fixture
-def tracker(folder: Path) -> Iterator[Tracker]:
-    with put_back(folder):
-        yield Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
-
-
-@pytest.fixture
-def run(tracker: Tracker) -> RunRecord:
-    (run,) = tracker.runs(tracker.iterations()[0])
-    return run
 
 
 def another(tracker: Tracker) -> Tracker:
@@ -242,91 +217,6 @@ def test_a_process_that_is_stopped_for_longer_than_a_claim_lives_writes_no_more(
             awake.set()
             assert told.get(timeout=60) == "it gave up"
             claim.check()
-
-
-# A disk that fails after so many bytes of a file.
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_batch_is_released_whole_or_not_at_all_wherever_the_disk_ends(tmp_path: Path):
-    log, items = (
-        write_json_lines(tmp_path / name, rows)
-        for name, rows in zip(("log", "items"), made_up_log(0), strict=True)
-    )
-    whole = release_batch(log, items, tmp_path / "whole")
-    largest = max(path.stat().st_size for path in (tmp_path / "whole").iterdir())
-    before, failed = set(tmp_path.iterdir()), 0
-    for size in range(0, largest + 97, 97):
-        try:
-            with room_for(size):
-                release_batch(log, items, tmp_path / "batch")
-        except RequestError as error:
-            assert "cannot be written" in str(error)  # noqa: PT017
-            assert set(tmp_path.iterdir()) == before
-            failed += 1
-        else:
-            assert open_batch(tmp_path / "batch").batch_id == whole.batch_id
-            shutil.rmtree(tmp_path / "batch")
-    assert failed > 20
-
-
-def test_what_is_kept_for_later_is_whole_or_refused_wherever_the_disk_ends(
-    tracker: Tracker, run: RunRecord
-):
-    texts = [LogText(text=f"{number:04}" * 20, file=f"{number}.txt") for number in range(6)]
-    folder = tracker.spool_folder / run.run_id
-    for size in range(0, 900, 7):
-        spool, told = RunSpool(folder, "store"), []
-        for text in texts:
-            try:
-                with room_for(size):
-                    spool.add(text)
-                told.append(text)
-            except OSError:
-                pass
-        kept = spool.operations()
-        assert [each for each in kept if each in told] == told
-        assert [each for each in kept if each not in texts] == []
-        spool.hold()
-        spool.clear()
-
-
-def test_a_model_is_kept_whole_or_not_at_all_wherever_the_disk_ends(
-    tracker: Tracker, run: RunRecord
-):
-    spool, model = RunSpool(tracker.spool_folder / run.run_id), tiny_model()
-    for size in (0, 1, 50, 500, 1_000, 5_000, 20_000, 50_000):
-        with (
-            pytest.raises(Exception, match=r"File too large|os error 27|I/O|write"),
-            room_for(size),
-        ):
-            spool.keep_model(model)
-        assert not spool.has_model
-    spool.keep_model(model)
-    assert spool.load_model().encode("apple").shape == (32,)
-    spool.release()
-
-
-def test_a_store_whose_disk_is_full_says_so_and_stays_whole(tracker: Tracker, run: RunRecord):
-    database = database_file(tracker.tracking_uri)
-    size = database.stat().st_size
-    for part in (0, 1000, size // 2, size - 1, size):
-        with pytest.raises(Exception, match=r"disk|full|I/O"), room_for(part):
-            tracker.tag(run, {"mine": "x" * 5000})
-        with closing(sqlite3.connect(database)) as store:
-            assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    tracker.tag(run, {"mine": "y"})
-    assert tracker.run(run.run_id).tags["mine"] == "y"
 
 
 # An ordinary user without rights.

@@ -12,22 +12,26 @@ from typing import Final
 
 import pytest
 from champions import finish, hand_over
-from tracked import METHOD, SHIFT, begin, do_run
+from plugin_zoo import opened_zoo
+from tracked import METHOD, SHIFT, begin, do_run, put_back
 
 from hooktune.cli import main
 from hooktune.contract.settings import IterationSettings, setting_tag
 from hooktune.errors import HooktuneError
 from hooktune.evaluation.champion import roll_back
+from hooktune.iteration.runs_at_work import STEPS_TAG
 from hooktune.iteration.starting_run import find_starting_run
 from hooktune.iteration.takeover import end_dead_runs, sweep
-from hooktune.tracking import Iteration, Tracker, records
+from hooktune.tracking import Iteration, Tracker, records, search_tags
 from hooktune.tracking.claims import CLAIM_PREFIX
 from hooktune.tracking.holdouts import HOLDOUT_TAG
 from hooktune.tracking.models import champions
+from hooktune.tracking.models.kept_weights import WEIGHTS_TAG
 from hooktune.tracking.tag_values import json_object, metrics_in, whole_number
 
 BATCH: Final = f"{2:024x}"
-COMMANDS: Final = [("iterations", "--json"), ("runs", BATCH), ("compare", BATCH), ("report", BATCH)]
+COMMANDS: Final = [("iterations", "--json"), ("runs", BATCH), ("compare", BATCH)]
+REPORT: Final = ("report", BATCH, "report.html")
 VALUES: Final = {
     "a list": "[1]",
     "texts": f'{{"{SHIFT}": "high", "starting": "x", "process": "x"}}',
@@ -41,6 +45,8 @@ VALUES: Final = {
     "terminal codes": "\x1b[2J\x1b]0;owned\x07\u0663\u00b2",
     "markup": "a\nError: b\r\n<script>alert(1)</script>[red]x[/red]",
 }  # fmt: skip
+NO_JSON: Final = ("4500 digits", "terminal codes", "markup")
+"""What those tags are tried with that hold a number, a time, a word, an id or a text."""
 ITERATION_TAGS: Final = [
     records.STARTING_RUN_TAG, records.PREVIOUS_RUN_TAG, records.BEST_RUN_TAG, records.FINISHED_TAG,
     records.IMPROVED_TAG, records.STARTING_METRICS_TAG, records.NOTE_TAG, f"{CLAIM_PREFIX}key.1",
@@ -51,38 +57,49 @@ RUN_TAGS: Final = [
     records.INITIAL_MODEL_TAG, records.MODEL_TAG, records.MODEL_BYTES_TAG, records.MODEL_DIGEST_TAG,
     records.FAILURE_TAG, records.HELD_BACK_TAG, records.INTERVALS_TAG, records.WARNING_TAG,
     records.PROCESS_TAG, records.CHECKPOINT_TAG, records.STARTING_METRICS_TAG, HOLDOUT_TAG,
-    records.named_tag(records.PLUGIN_TAG, METHOD),
+    records.named_tag(records.PLUGIN_TAG, METHOD), search_tags.RUN_NUMBER_TAG,
+    search_tags.SEARCHED_TAG, search_tags.PRUNED_TAG, WEIGHTS_TAG, STEPS_TAG,
 ]  # fmt: skip
 VERSION_TAGS: Final = [
     champions.PROMOTED_TAG, champions.ROLLED_BACK_TAG, champions.REPLACED_TAG, "hooktune.decision",
     "hooktune.compared_metrics",
 ]  # fmt: skip
+JSON_TAGS: Final = {
+    records.STARTING_METRICS_TAG, f"{CLAIM_PREFIX}key.1", records.HYPER_PARAMETERS_TAG,
+    records.INTERVALS_TAG, records.PROCESS_TAG, HOLDOUT_TAG, search_tags.SEARCHED_TAG, WEIGHTS_TAG,
+    "hooktune.compared_metrics",
+}  # fmt: skip
+
+
+def edits(tags: list[str]) -> list[tuple[str, str]]:
+    """Return each tag with the name of each value that it is tried with."""
+    return [(tag, value) for tag in tags for value in (VALUES if tag in JSON_TAGS else NO_JSON)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A store with two iterations and two champions."""
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Path]:
+    """A store with two iterations and two champions of a method that is installed."""
     folder = tmp_path_factory.mktemp("edited")
     shutil.copy(empty_store, folder / "mlflow.db")
     tracker = Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
     for batch in (1, 2):
         finish(tracker, batch, 0.1 * batch, 0.6)
         hand_over(tracker)
-    return folder
+    with opened_zoo(tmp_path_factory.mktemp("plugins") / "site") as zoo:
+        zoo.install("some-method", method=METHOD)
+        yield folder
 
 
 @pytest.fixture
-def tracker(folder: Path) -> Iterator[Tracker]:
-    """The store, whose database is put back after the test."""
-    database = folder / "mlflow.db"
-    shutil.copy(database, folder / "kept.db")
-    yield Tracker(f"sqlite:///{database}", folder / "spool")
-    shutil.copy(folder / "kept.db", database)
+def tracker(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
+    monkeypatch.chdir(tmp_path)
+    with put_back(folder):
+        yield Tracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "spool")
 
 
-def assert_told_in_words(tracker: Tracker) -> None:
+def assert_told_in_words(tracker: Tracker, *more: tuple[str, ...]) -> None:
     """Every listing ends well or with an error of hooktune's own."""
-    for command in COMMANDS:
+    for command in [*COMMANDS, *more]:
         out, err = io.StringIO(), io.StringIO()
         with (
             contextlib.redirect_stdout(out),
@@ -112,18 +129,18 @@ def iteration(tracker: Tracker) -> Iteration:
     return tracker.iterations()[-1]
 
 
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("tag", ITERATION_TAGS)
+@pytest.mark.parametrize(("tag", "value"), edits(ITERATION_TAGS))
 def test_an_edited_tag_of_an_iteration(tracker, iteration, tag: str, value: str):
     tracker.client.set_experiment_tag(iteration.experiment_id, tag, VALUES[value])
     assert_told_in_words(tracker)
 
 
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("tag", RUN_TAGS)
+@pytest.mark.parametrize(("tag", "value"), edits(RUN_TAGS))
 def test_an_edited_tag_of_a_run(tracker, iteration, tag: str, value: str):
     tracker.client.set_tag(iteration.best_run, tag, VALUES[value])
-    assert_told_in_words(tracker)
+    assert_told_in_words(tracker, *[REPORT] * (value in ("objects", "markup")))
+    page = Path("report.html")
+    assert not page.exists() or "<script>alert" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("value", ["objects", "an immense number", "4500 digits", "deep lists"])
@@ -138,8 +155,7 @@ def test_edited_tags_stop_no_further_batch(tracker, iteration, of: str, value: s
     go_on(tracker)
 
 
-@pytest.mark.parametrize("value", VALUES)
-@pytest.mark.parametrize("tag", VERSION_TAGS)
+@pytest.mark.parametrize(("tag", "value"), edits(VERSION_TAGS))
 def test_an_edited_tag_of_a_champion(tracker, tag: str, value: str):
     now = tracker.champion(METHOD)
     tracker.client.set_model_version_tag(now.model, str(now.number), tag, VALUES[value])

@@ -3,14 +3,14 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
-from tracked import begin, do_run, initial_run, model_folders, start_run
+from tracked import begin, do_run, initial_run, model_folders, put_back, start_run
 
 from hooktune import Runner
 from hooktune.errors import HooktuneError
@@ -116,6 +116,21 @@ CHANGED: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A store with an initial model."""
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    initial_run(Tracker(f"sqlite:///{folder / 'mlflow.db'}"))
+    return folder
+
+
+@pytest.fixture
+def tracker(folder: Path) -> Iterator[Tracker]:
+    with put_back(folder):
+        yield Tracker(f"sqlite:///{folder / 'mlflow.db'}")
+
+
 @pytest.fixture
 def run(tracker: Tracker) -> RunRecord:
     return initial_run(tracker)
@@ -141,17 +156,25 @@ def test_a_stored_model_that_changed_is_neither_loaded_nor_promoted_nor_exported
     assert champions.find_champion(tracker.client, "A Method") is None
 
 
-@pytest.mark.parametrize("damage", BROKEN)
-def test_without_digests_a_broken_model_is_still_not_loaded(
-    damage: str, tracker: Tracker, run: RunRecord, files: Path
-):
+@pytest.fixture
+def old_run(tracker: Tracker, run: RunRecord, files: Path) -> RunRecord:
+    """The run as it was when no digests were recorded."""
     (files / CHECKSUMS).unlink()
     tracker.client.delete_tag(run.run_id, MODEL_DIGEST_TAG)
-    run = tracker.run(run.run_id)
-    assert tracker.load_model(run, "cpu").encode("apple").shape == (32,)
+    return tracker.run(run.run_id)
+
+
+def test_without_digests_a_whole_model_is_loaded(tracker: Tracker, old_run: RunRecord):
+    assert tracker.load_model(old_run, "cpu").encode("apple").shape == (32,)
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_without_digests_a_broken_model_is_still_not_loaded(
+    damage: str, tracker: Tracker, old_run: RunRecord, files: Path
+):
     BROKEN[damage](files)
-    with pytest.raises(HooktuneError, match=run.run_id):
-        tracker.load_model(run, "cpu")
+    with pytest.raises(HooktuneError, match=old_run.run_id):
+        tracker.load_model(old_run, "cpu")
 
 
 def test_a_champion_that_was_damaged_is_not_served(tracker: Tracker, run: RunRecord, files: Path):
@@ -262,42 +285,50 @@ def test_links_that_others_laid_among_the_temporary_files_lead_nowhere(
 
 # What is stored is what was measured
 
-TRICKS = {
-    "a forward hook": "model.register_forward_hook(shift)",
-    "a hook within": "model[0].register_forward_hook(shift)",
-    "a replaced method": (
-        "inner = model.forward; model.forward = lambda *given, **named: shift(None, None, "
-        "inner(*given, **named))"
-    ),
-}
 TRICKSTER = """
-from hooktune import hookimpl
+from typing import Annotated
+from pydantic import BaseModel, ConfigDict
+from hooktune import SearchChoices, hookimpl
 NAME = "Trickster"
+TRICKS = "a forward hook", "a hook within", "a replaced method"
+
+class Params(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    trick: Annotated[str, SearchChoices(TRICKS)] = TRICKS[0]
 
 @hookimpl
-def fit_batch(run, model):
+def hyper_parameters():
+    return Params
+
+@hookimpl
+def fit_batch(run, model, params):
     def shift(module, given, features):
         for key in ("sentence_embedding", "token_embeddings"):
             if key in features:
                 features[key] = features[key] + 1.0
         return features
     run.log({"train_loss": 1.0}, 1)
-    TRICK
+    if params.trick == "a replaced method":
+        inner = model.forward
+        model.forward = lambda *given, **named: shift(None, None, inner(*given, **named))
+    else:
+        tricked = model if params.trick == "a forward hook" else model[0]
+        tricked.register_forward_hook(shift)
     return model
 """
 
 
-@pytest.mark.parametrize("trick", TRICKS)
 def test_a_model_that_scores_by_what_is_not_stored_is_no_best_one(
-    trick: str, store_uri: str, tmp_path: Path, make_batch, tiny_model_folder: Path
+    store_uri: str, tmp_path: Path, released_batch: Path, tiny_model_folder: Path
 ):
     method = tmp_path / "trickster.py"
-    method.write_text(TRICKSTER.replace("    TRICK", f"    {TRICKS[trick]}"))
+    method.write_text(TRICKSTER)
     result = Runner(store_uri).run(
-        str(method), make_batch(), initial_model=str(tiny_model_folder), device="cpu"
+        str(method), released_batch, initial_model=str(tiny_model_folder), device="cpu", max_runs=3
     )
-    (run,) = result.runs
-    assert run.status == "FAILED"
-    assert "'Trickster' returned is not the one that is stored of it" in run.failure
+    assert len({run.params["trick"] for run in result.runs}) == 3
+    for run in result.runs:
+        assert run.status == "FAILED"
+        assert "'Trickster' returned is not the one that is stored of it" in run.failure
     assert result.best is None
     assert len(model_folders(Tracker(store_uri))) == 1
