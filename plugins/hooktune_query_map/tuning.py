@@ -1,14 +1,14 @@
 """From a batch to a model with a map: what is learned, and how much of it is taken on."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from hooktune import ActiveRun, PluginError, Sessions
+from hooktune import ActiveRun, Ints, PluginError, Reader, Sessions
 from hooktune_default.targets import click_targets
 from hooktune_query_map.fit import OnEpoch, Part, Stopped, fit_map, parts_of
 from hooktune_query_map.losses import Evidence
@@ -39,7 +39,7 @@ def tune(
     Returns:
         The model; as it was where the user has asked to stop, or a map would do it no good.
     """
-    evidence = gather_evidence(without_map(model), sessions)
+    evidence = gather_evidence(run.encoder.reader(without_map(model).eval()), sessions)
     identity = torch.eye(evidence.items.shape[1], device=evidence.items.device)
     before = map_of(model)
     start = torch.zeros_like(identity)
@@ -55,20 +55,20 @@ def tune(
     return model
 
 
-def gather_evidence(model: "SentenceTransformer", sessions: Sessions) -> Evidence:
+def gather_evidence(reader: Reader, sessions: Sessions) -> Evidence:
     """Encode each query with a click, and each item, once.
 
     Args:
-        model: A model without a map.
+        reader: A model without a map.
         sessions: The training sessions.
 
     Raises:
         PluginError: The embeddings of queries and items are of different lengths.
     """
     targets = click_targets(sessions)
-    queries = sessions.queries.take(targets.query_index).to_pylist()
-    of_queries = _embeddings(model.encode_query, queries).to(model.device)
-    of_items = _embeddings(model.encode_document, sessions.items.to_pylist()).to(model.device)
+    every_item = np.arange(len(sessions.items))
+    of_queries = _embeddings(reader, sessions.queries, targets.query_index, "query")
+    of_items = _embeddings(reader, sessions.items, every_item, "document")
     if of_queries.shape[1] != of_items.shape[1]:
         raise PluginError(
             "A query map needs a model whose queries and items have embeddings of one length; "
@@ -77,9 +77,12 @@ def gather_evidence(model: "SentenceTransformer", sessions: Sessions) -> Evidenc
     return Evidence(of_queries, of_items, targets, sessions.take(sessions.not_irrelevant))
 
 
-def _embeddings(encode: Callable[..., Any], texts: list[str]) -> torch.Tensor:
-    vectors = encode(texts, normalize_embeddings=True, show_progress_bar=False)
-    return torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+def _embeddings(
+    reader: Reader, texts: pa.LargeStringArray, index: Ints, task: Literal["query", "document"]
+) -> torch.Tensor:
+    with torch.no_grad():
+        rows, vectors = reader.embed(texts, index, task)
+    return vectors[torch.from_numpy(rows).to(vectors.device)].float()
 
 
 @dataclass(frozen=True, eq=False)

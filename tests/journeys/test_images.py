@@ -1,17 +1,24 @@
 """From pictures that were clicked to a CLIP that finds others."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from log_writers import write_json_lines
 from pictures import COLOURS, SHAPES, picture, session, tiny_clip
+from torch.nn.functional import normalize
 
-from hooktune import RequestError, Runner, image_text, release_batch
+from hooktune import RequestError, Runner, image_text, open_batch, release_batch
 from hooktune.cli import cli
 from hooktune.tracking.models.safe_files import problem_of_folder
+from hooktune.training.encoder import TextEncoder
+from hooktune.training.scoring import score_results
+from hooktune_query_map.router import put_map
+from hooktune_query_map.tuning import gather_evidence
 
 KINDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
 PARAMS = {"loss": "softmax", "epochs": 10, "frozen_layers": 0, "learning_rate": 0.003}
@@ -70,6 +77,20 @@ def test_a_clip_that_is_tuned_on_clicks_ranks_held_out_queries_better(
     red, black = tuned.encode_query(["red square", "black square"], normalize_embeddings=True)
     found = tuned.encode_document([image_text(picture("red", "square"))])[0]
     assert red @ found > black @ found
+
+
+def test_a_query_map_moves_images_that_are_queries_and_leaves_those_that_are_items(batch):
+    clip, sessions = tiny_clip(), open_batch(batch).sessions
+    evidence = gather_evidence(TextEncoder(clip).reader(clip.eval()), sessions)
+    assert evidence.queries.shape == (27, 32)
+    assert evidence.items.shape == (72, 32)
+    mapped = deepcopy(clip)
+    matrix = torch.eye(32) + 0.3 * torch.randn(32, 32, generator=torch.manual_seed(0))
+    put_map(mapped, matrix)
+    moved, items = normalize(evidence.queries @ matrix, dim=1).numpy(), evidence.items.numpy()
+    rows = np.searchsorted(evidence.targets.query_index, sessions.query_index)
+    expected = (moved[rows[sessions.session_index]] * items[sessions.item_index]).sum(1)
+    np.testing.assert_allclose(score_results(mapped, sessions), expected, atol=1e-5)
 
 
 def test_a_model_of_texts_is_refused_before_anything_is_encoded(
