@@ -51,11 +51,15 @@ def shop(tmp_path):
     return tmp_path / "shop"
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_args):
+        pass
+
+
 @pytest.fixture
 def web(shop):
     """The address at which the pictures of the shop are served."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=shop)
-    handler.log_message = lambda *_: None
+    handler = functools.partial(Quiet, directory=shop)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -232,6 +236,31 @@ def test_a_query_may_be_an_image(tmp_path, shop):
     write_json_lines(log, sessions)
     with pytest.raises(DataError, match="the session 's0001', its query: It is no image"):
         release_batch(log, shop / "items.jsonl", tmp_path / "another", image="image")
+
+
+def test_queries_that_name_images_are_images_where_that_is_asked_for(tmp_path, log, shop, web):
+    write_json_lines(shop / "items.jsonl", rows("circle.png", "square.jpg", ""))
+    queries = ["shop/circle.png", f"{web}/circle.png?size=2", "what is circle.png", "gone.JPG"]
+    sessions = [
+        session(number, query, ["7", "9"], ["7"]) for number, query in enumerate(queries, start=1)
+    ]
+    write_json_lines(log, sessions)
+    run = ["batch", "release", str(log), "--items", str(shop / "items.jsonl"), "--image", "image"]
+    done = CliRunner().invoke(cli, [*run, "--to", str(tmp_path / "texts")])
+    assert done.exit_code == 0, done.output
+    assert read_manifest(tmp_path / "texts").images.queries == 0
+    run = [*run, "--image-queries", "--to", str(tmp_path / "batch")]
+    refused = CliRunner().invoke(cli, run)
+    message = f"the session 's0004', its query: {tmp_path}/gone.JPG: there is no such file."
+    assert str(refused.exception) == message
+    done = CliRunner().invoke(cli, [*run, "--tolerate", "40%"])
+    assert done.exit_code == 0, done.output
+    manifest = read_manifest(tmp_path / "batch")
+    assert manifest.set_aside == {"session whose query is an image that cannot be used": 1}
+    assert manifest.found[0].count == 1
+    found = open_batch(tmp_path / "batch").sessions
+    assert found.queries.to_pylist() == [image_text(CIRCLE), "what is circle.png"]
+    assert found.query_index.tolist() == [0, 0, 1]
 
 
 def test_an_image_lies_upright_and_has_three_colours():

@@ -120,6 +120,11 @@ def batch() -> None:
     help="The field of the items that holds an image: a path, an address, or bytes.",
 )
 @click.option(
+    "--image-queries",
+    is_flag=True,
+    help="Take queries such as uploads/1.jpg, the name of an image, for the image.",
+)
+@click.option(
     "--click-event",
     "click_events",
     multiple=True,
@@ -172,6 +177,7 @@ def batch_release(
     sql: str | None,
     text: str,
     image: str | None,
+    image_queries: bool,
     click_events: tuple[str, ...],
     event_weights: "list[EventWeight]",
     tolerate: float,
@@ -212,6 +218,7 @@ def batch_release(
         items_sql=items_sql,
         catalogue=catalogue,
         image=image,
+        image_queries=image_queries,
         block=context.block,
     )
     if manifest.found:

@@ -39,7 +39,13 @@ def is_image(text: str) -> bool:
 
 def are_images(texts: pa.LargeStringArray) -> Mask:
     """Tell of each text whether it is an image."""
-    mask: Mask = pc.match_substring_regex(texts, _START).to_numpy(zero_copy_only=False)
+    return matches(texts, _START)
+
+
+def matches(texts: pa.LargeStringArray, pattern: str) -> Mask:
+    """Tell of each text whether a pattern is found in it; in a null none is."""
+    found = pc.match_substring_regex(texts, pattern).fill_null(False)
+    mask: Mask = found.to_numpy(zero_copy_only=False)
     return mask
 
 

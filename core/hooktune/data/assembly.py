@@ -22,6 +22,7 @@ from hooktune.data.session_block import SessionBlock
 from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
+SESSION_WITHOUT_IMAGE: Final = "session whose query is an image that cannot be used"
 SESSION_WITHOUT_RESULT: Final = "session without any result whose item is known"
 RESULT_WITHOUT_ITEM: Final = "result whose item the items file lacks"
 REPEATED_RESULT: Final = "result repeated within its session"
@@ -63,7 +64,7 @@ class LogColumns:
 
     session_ids: list[pa.StringArray] = field(default_factory=list)
     queries: list[pa.StringArray] = field(default_factory=list)
-    """The queries of all sessions."""
+    """The queries of all sessions; null where one is an image that cannot be used."""
     object_ids: pa.LargeStringArray = field(default_factory=lambda: pa.array([], pa.large_string()))
     """The names of all shown items."""
     texts: list[pa.LargeStringArray] = field(default_factory=list)
@@ -220,11 +221,13 @@ class LogColumns:
         lost_click = sessions.sum_per_session(sessions.clicked & ~known) > 0
         empty = (unknown_results == sessions.lengths) & ~lost_click
         few = (sessions.lengths - unknown_results < self.min_results) & ~lost_click & ~empty
-        kept = ~lost_click & ~empty & ~few
+        blind = ~sessions.queries.is_valid().to_numpy(zero_copy_only=False)
+        kept = ~lost_click & ~empty & ~few & ~blind
         set_aside = {
             **self.left_out,
             SESSION_WITH_LOST_CLICK: int(lost_click.sum()),
             SESSION_WITHOUT_RESULT: int(empty.sum()),
+            SESSION_WITHOUT_IMAGE: int(blind.sum()),
             f"session with less than {self.min_results} results": int(few.sum()),
             RESULT_WITHOUT_ITEM: int(unknown_results[kept].sum()),
             REPEATED_RESULT: int(np.asarray(self.repeated)[kept].sum()),

@@ -23,7 +23,7 @@ from hooktune.data.content import (
     images_of,
 )
 from hooktune.data.grouping import session_blocks
-from hooktune.data.image_fields import check_image_queries
+from hooktune.data.image_fields import with_image_queries
 from hooktune.data.items import read_items
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import (
@@ -72,8 +72,12 @@ def release_log(
     items_sql: str | None = None,
     catalogue: Catalogue = "shown",
     image: str | None = None,
+    image_queries: str | None = None,
 ) -> BatchManifest:
-    """Write what was read of a log and its items as a batch folder; see `release_batch`."""
+    """Write what was read of a log and its items as a batch folder; see `release_batch`.
+
+    `image_queries` is the file beside which the images of queries lie.
+    """
     to = Path(to)
     counted = counted_events(click_events, event_weights)
     _refuse_other(to)
@@ -81,8 +85,7 @@ def release_log(
     leftovers = Leftovers()
     with phase("reading the log"):
         for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning, keep):
-            check_image_queries(block)
-            columns.add_block(block)
+            columns.add_block(with_image_queries(block, log.findings, image_queries))
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
     of_items = Findings(log.findings.tolerated, BAD_ITEMS)

@@ -37,6 +37,7 @@ def release_batch(
     items_sql: str | None = None,
     catalogue: Literal["shown", "all"] = "shown",
     image: str | None = None,
+    image_queries: bool = False,
     block: Iterable[str] = (),
 ) -> BatchManifest:
     """Check a log and its items and write them as a batch folder that is never changed again.
@@ -68,6 +69,8 @@ def release_batch(
             that retrieval over everything can be measured.
         image: The field of the items that holds an image: a path, an address, or the bytes of its
             file. An item whose field is empty is its text.
+        image_queries: Whether a query that names the file of an image, by a path or an address,
+            is that image.
         keep: What of a session is kept beside its results, to split by.
         block: Readers that must not be imported.
 
@@ -100,6 +103,7 @@ def release_batch(
         items_sql=items_sql,
         catalogue=catalogue,
         image=image,
+        image_queries=source.files[0] if image_queries else None,
     )
 
 
