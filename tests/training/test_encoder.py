@@ -88,8 +88,9 @@ def test_a_full_disk_makes_training_slower_and_nothing_worse(model, monkeypatch,
     def full(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("hooktune.training.layer_cache.MEMORY_BUDGET", 100)
-    monkeypatch.setattr("hooktune.training.layer_cache._reserve", full)
+    monkeypatch.setattr("hooktune.training.layer_states.MEMORY_BUDGET_BESIDE_FILES", 100)
+    monkeypatch.setattr("hooktune.training.layer_states.MEMORY_BUDGET", 100)
+    monkeypatch.setattr("hooktune.training.layer_states.reserve", full)
     found = embedded(TextEncoder(model, 2).reader(model)).detach().numpy()
     np.testing.assert_allclose(found, expected(model), atol=1e-5)
     assert "No space left" in caplog.text

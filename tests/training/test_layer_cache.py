@@ -46,7 +46,7 @@ def test_each_text_goes_through_the_lower_layers_once(model, tokens):
 
 
 def test_states_that_do_not_fit_the_memory_are_kept_in_a_file(model, tokens, monkeypatch):
-    monkeypatch.setattr("hooktune.training.layer_cache.MEMORY_BUDGET", 100)
+    monkeypatch.setattr("hooktune.training.layer_states.MEMORY_BUDGET_BESIDE_FILES", 100)
     parts = split_model(model, 2)
     cache = LayerCache(tokens, parts.width, model.device)
     expected = embeddings(model, tokens.padded(ALL))

@@ -21,7 +21,7 @@ from hooktune.iteration.search import run_name
 from hooktune.plugin.host import Host
 from hooktune.tracking import Tracker
 from hooktune.tracking.connection import database_file
-from hooktune.training.layer_cache import MEMORY_BUDGET
+from hooktune.training.layer_states import memory_budget
 from hooktune.training.mini_batches import MiniBatchLoader
 
 _CHECKPOINT: Final = 4
@@ -134,6 +134,7 @@ def forecast(
     each_run = _each_run(tried, sessions, plan)
     rounds = math.ceil(len(plan.todo) / workers)
     kept = _NUMBER * tried.width * _token_count(tried, sessions)
+    in_memory = kept if kept <= memory_budget(device) else 0
     is_initial = plan.starting_run is None
     lasts = each_run.high > request.checkpoint_every
     checkpoints = _CHECKPOINT * tried.trained_bytes * min(workers, len(plan.todo)) if lasts else 0
@@ -142,10 +143,10 @@ def forecast(
         before,
         each_run,
         before.plus(each_run.times(rounds)),
-        _memory(tried, sessions, kept),
+        _memory(tried, sessions, in_memory),
         # A better model is stored before the one that it replaces is deleted.
         _space(store, (2 + is_initial) * tried.model_bytes + checkpoints),
-        _space(scratch, 2 * tried.model_bytes + (kept if kept > MEMORY_BUDGET else 0)),
+        _space(scratch, 2 * tried.model_bytes + kept - in_memory),
     )
 
 
@@ -188,7 +189,7 @@ def _memory(tried: Probe, sessions: Sessions, kept: int) -> int:
     so_far *= 1 if sys.platform == "darwin" else 1024
     tokens = 2 * _NUMBER * _token_count(tried, sessions)
     embeddings = 2 * _NUMBER * tried.dimension * (len(sessions.items) + len(sessions.queries))
-    return so_far + tokens + embeddings + (kept if kept <= MEMORY_BUDGET else 0)
+    return so_far + tokens + embeddings + kept
 
 
 def _space(folder: Path | None, needed: int) -> Space:

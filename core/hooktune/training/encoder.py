@@ -20,6 +20,7 @@ from hooktune.contract.encoding import Task
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.progress import phase, track
+from hooktune.training.held import holding_less
 from hooktune.training.images import (
     ImageInputs,
     check_reads_images,
@@ -38,13 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TOKENS_HELD: Final = 16_384
-"""How many tokens of a step, padding included, keep their activations for the backward pass.
-
-Those of MiniLM's six layers take about 0.3 MB a token. Those of all further texts are computed
-again when they are needed, so that long texts cost time rather than memory.
-"""
-
+# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 0.1 MB a token.
+# The others are computed again then, so that long texts cost time rather than memory.
+_TOKENS_HELD: Final = {"cpu": 2_048}
+_TOKENS_HELD_ELSEWHERE: Final = 16_384
 # What a layer makes of so many tokens stays in a processor's own cache.
 _TOKENS_AT_ONCE: Final = {"cpu": 512}
 _TOKENS_AT_ONCE_ELSEWHERE: Final = 65_536
@@ -256,12 +254,15 @@ class TextReader:
                 continue
             held += len(chunk) * int(lengths[chunk[-1]])
             recomputed = held > most_held
-            embeddings.append(checkpoint(encode, use_reentrant=False) if recomputed else encode())
+            with holding_less():
+                encoded = checkpoint(encode, use_reentrant=False) if recomputed else encode()
+            embeddings.append(encoded)
         counts = [sum(map(len, share)) for share in shares]
         joined = group.gather_rows(torch.cat(embeddings) if embeddings else None, counts)
-        encoded = np.concatenate([chunk for share in shares for chunk in share])
         row_of = np.empty(len(order), dtype=np.int64)
-        row_of[encoded] = np.arange(len(order))
+        row_of[np.concatenate([chunk for share in shares for chunk in share])] = np.arange(
+            len(order)
+        )
         return row_of, joined
 
     def _token_table(self, column: _Column, rows: Ints) -> TokenTable | None:
@@ -316,9 +317,10 @@ class TextReader:
 
     def _tokens_held(self) -> float:
         """Return how many tokens may keep their activations, of which frozen layers have none."""
+        most = _TOKENS_HELD.get(self.model.device.type, _TOKENS_HELD_ELSEWHERE)
         if self.parts is None:
-            return TOKENS_HELD
-        return TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
+            return most
+        return most * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
 
 
 def _digest(texts: pa.LargeStringArray) -> str:

@@ -2,8 +2,6 @@
 
 import copy
 import logging
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from sentence_transformers.util import batch_to_device
 from torch import nn
 
 from hooktune.contract.sessions import Ints, Mask
+from hooktune.training.layer_states import StatesInFile, open_states, reserve
 from hooktune.training.optimizer import transformer_layers
 from hooktune.training.shelf import Shelf
 from hooktune.training.tokens import Tokens, tokenise
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-
-MEMORY_BUDGET: Final = 2 * 1024**3
-"""How many bytes of states are kept in memory; more of them are kept in a temporary file."""
 
 _SAMPLE: Final = ("a text", "and another text, which is of another length than the first one")
 _TOLERANCE: Final = 1e-4
@@ -136,7 +132,7 @@ class LayerCache:
     Args:
         tokens: The texts.
         width: How many numbers there are for each token.
-        device: Where they are kept while they fit the memory budget.
+        device: As for `open_states`.
 
     Raises:
         OSError: They fit neither the memory budget nor the temporary folder.
@@ -145,15 +141,7 @@ class LayerCache:
     def __init__(self, tokens: Tokens, width: int, device: torch.device) -> None:
         self._tokens = tokens
         self._is_known: Mask = np.zeros(len(tokens.lengths), dtype=bool)
-        shape = (int(tokens.offsets[-1]), width)
-        size = 4 * max(shape[0], 1) * width
-        if size <= MEMORY_BUDGET:
-            self._states = torch.empty(shape, device=device)
-            return
-        # Nameless, so that it goes with the process, whatever ends it; the map holds it open.
-        with tempfile.TemporaryFile(prefix="hooktune-") as file:
-            _reserve(file.fileno(), size)
-            self._states = torch.from_numpy(np.memmap(file, np.float32, "r+", shape=shape))
+        self._states = open_states(tokens, width, device)
 
     @classmethod
     def shared(cls, tokens: Tokens, width: int, shelf: Shelf, name: str) -> "LayerCache":
@@ -170,13 +158,13 @@ class LayerCache:
         """
         cache = cls.__new__(cls)
         cache._tokens = tokens
-        shape = (max(int(tokens.offsets[-1]), 1), width)
-        with shelf.alone(name) as path, path.open("ab+") as states:
-            _reserve(states.fileno(), 4 * shape[0] * width)
+        with shelf.alone(name) as path:
+            path.touch()
+            with path.open("rb+") as states:
+                cache._states = StatesInFile(tokens, width, states.fileno())
             known = path.with_suffix(".known")
             with known.open("ab+") as file:
-                _reserve(file.fileno(), max(len(tokens.lengths), 1))
-        cache._states = torch.from_numpy(np.memmap(path, np.float32, "r+", shape=shape))
+                reserve(file.fileno(), max(len(tokens.lengths), 1))
         cache._is_known = np.memmap(known, np.bool_, "r+", shape=(max(len(tokens.lengths), 1),))
         return cache
 
@@ -185,21 +173,17 @@ class LayerCache:
         missing = rows[~self._is_known[rows]]
         if len(missing):
             self._compute(model, missing)
-        places, is_token = self._tokens.places(rows)
-        flat = torch.from_numpy(places.ravel()).to(self._states.device)
-        states = self._states.index_select(0, flat).view(*places.shape, -1)
+        _, is_token = self._tokens.places(rows)
         given = {
-            "inputs_embeds": states,
+            "inputs_embeds": self._states.padded(rows),
             "attention_mask": torch.from_numpy(is_token.astype(np.int64)),
         }
         return self._tokens.constants | given
 
     def _compute(self, model: SplitModel, rows: Ints) -> None:
-        places, is_token = self._tokens.places(rows)
+        _, is_token = self._tokens.places(rows)
         states = model.states(batch_to_device(self._tokens.padded(rows), model.lower.device))
-        kept = states[torch.from_numpy(is_token).to(states.device)].float()
-        where = torch.from_numpy(places[is_token]).to(self._states.device)
-        self._states[where] = kept.to(self._states.device)
+        self._states.keep(rows, states[torch.from_numpy(is_token).to(states.device)].float())
         self._is_known[rows] = True
 
 
@@ -236,12 +220,3 @@ def _result_of(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
         yield results
     finally:
         handle.remove()
-
-
-def _reserve(file: int, size: int) -> None:
-    # A full disk must be told now: a map that cannot be written ends the process.
-    reserve = getattr(os, "posix_fallocate", None)
-    if reserve is None:
-        os.truncate(file, size)
-    else:
-        reserve(file, 0, size)
