@@ -29,13 +29,21 @@ from hooktune.testing import made_up_log
 SESSIONS, ITEMS = "sessions.parquet", "items.parquet"
 
 
-@pytest.fixture
-def released(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log with its items, and the batch that was released of it."""
+    folder = tmp_path_factory.mktemp("made")
     for name, rows in zip(("log", "items"), made_up_log(), strict=True):
-        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    release_batch(tmp_path / "log", tmp_path / "items", tmp_path / "batch")
-    for path in (tmp_path / "batch").iterdir():
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    release_batch(folder / "log", folder / "items", folder / "batch")
+    for path in (folder / "batch").iterdir():
         path.chmod(0o644)
+    return folder
+
+
+@pytest.fixture
+def released(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "batch"
 
 

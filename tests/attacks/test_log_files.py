@@ -9,6 +9,7 @@ import lzma
 import os
 import socket
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -70,24 +71,28 @@ def test_a_file_that_is_something_else_is_refused(desk: Path, role: str, name: s
             released(desk, log, file)
 
 
-ZEROS: Final = bytes(32 << 20)
 COMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
     ".zst": lambda text: pa.compress(text, codec="zstd", asbytes=True),
 }
-BOMBS: Final = {ending: compress(ZEROS) for ending, compress in COMPRESS.items()}
 
 
-@pytest.mark.parametrize("ending", BOMBS)
+@cache
+def zeros(ending: str) -> bytes:
+    """32 MiB of zeros, compressed."""
+    return COMPRESS[ending](bytes(32 << 20))
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
 @pytest.mark.parametrize("start", [b"", b"search_id,query\ns,"], ids=["at once", "in a row"])
 def test_a_bomb_of_10_gigabytes_is_put_down_at_its_beginning(
     desk: Path, name: str, ending: str, start: bytes
 ):
     file = desk / f"{name}{ending}"
-    file.write_bytes(COMPRESS[ending](start) + BOMBS[ending] * 320)
+    file.write_bytes(COMPRESS[ending](start) + zeros(ending) * 320)
     with refused(desk, file.name):
         released(desk, file)
 
