@@ -1,6 +1,7 @@
 """Items and queries that are images: read from where they lie, checked, and part of the batch."""
 
 import base64
+import contextlib
 import functools
 import http.server
 import io
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from log_writers import write_json_lines
 from pictures import picture, session
 from PIL import Image
@@ -33,6 +36,7 @@ from hooktune.data import assembly
 from hooktune.data.image_fields import stated_image
 
 CIRCLE, SQUARE = picture("red", "circle"), picture("blue", "square", kind="JPEG")
+GIF = picture("green", "triangle", kind="GIF")
 
 
 @pytest.fixture
@@ -179,6 +183,14 @@ def test_an_image_that_cannot_be_used_is_named_with_its_line_and_item(tmp_path, 
     for part in (f"{shop}/items.jsonl, line 2: the image of the item '9': ", "wrong.png"):
         assert part in str(raised.value)
     assert not (tmp_path / "batch").exists()
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from([CIRCLE, SQUARE, GIF]), st.integers(0, 400), st.binary(max_size=6))
+def test_any_bytes_are_an_image_or_refused(content, place, changed):
+    with contextlib.suppress(DataError):
+        text = image_text(content[:place] + changed + content[place + len(changed) :])
+        assert load_image(text).mode == "RGB"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from hooktune import RequestError, Runner, image_text, open_batch, release_batch
 from hooktune.cli import cli
+from hooktune.tracking.models.loading import load_folder
 from hooktune.tracking.models.safe_files import problem_of_folder
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
@@ -130,3 +131,4 @@ def test_the_folder_of_a_clip_as_the_hub_has_it_is_safe(clip_folder, tmp_path):
     own = {"__version__": {"sentence_transformers": "2.0.0", "transformers": "4.7.0"}}
     (tmp_path / "config_sentence_transformers.json").write_text(json.dumps(own))
     assert problem_of_folder(tmp_path) is None
+    assert load_folder(tmp_path, "a test", "cpu").modalities == ["text", "image"]
