@@ -40,9 +40,9 @@ class Sessions:
     """
 
     queries: pa.LargeStringArray
-    """The distinct queries of the whole batch."""
+    """The distinct queries of the whole batch; `is_image` tells which are images."""
     items: pa.LargeStringArray
-    """The texts of the items of the whole batch."""
+    """The texts of the items of the whole batch; `is_image` tells which are images."""
     session_ids: pa.LargeStringArray
     query_index: Ints
     """For each session, the place of its query in `queries`."""
