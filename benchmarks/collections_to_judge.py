@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 
 from cranfield_judgements import DEPTH, read_grades, read_items
 from generated_collections import SHAPES, made_log, make_shop
-from hooktune import Sessions
+from hooktune import Mask, Reader, Sessions
 from hooktune.data.release import open_batch
 from hooktune.iteration.log_release import release_batch
 from hooktune.training.encoder import TextEncoder
@@ -26,6 +27,8 @@ from hooktune.training.scoring import score_results
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from hooktune.contract.encoding import Task
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
@@ -76,37 +79,92 @@ class Judged:
         similar: Floats = (queries * self.items[rows[sessions.item_index]]).sum(axis=1)
         return similar
 
-    def encoder(self, model: "SentenceTransformer", frozen_layers: int) -> TextEncoder:
-        """Return what the host would give to methods, the same for all folds.
+    @cached_property
+    def _known(self) -> "dict[Task, dict[str, Floats]]":
+        return {
+            "query": dict(zip(self.sessions.queries.to_pylist(), self.queries, strict=True)),
+            "document": dict(zip(self.texts, self.items, strict=True)),
+        }
 
-        What frozen layers make of the texts is computed at its first use here.
+    def look_up(self, texts: Sequence[str], task: "Task") -> Floats:
+        """Return the starting model's embeddings of some of the texts."""
+        return np.stack([self._known[task][text] for text in texts])
+
+    def encoder(self, model: "SentenceTransformer", frozen_layers: int) -> "EncoderOfKnownTexts":
+        """Return what the host would give to methods, with what is known at the start looked up.
+
+        What frozen layers make of the texts is computed at its first use here, for all folds.
         """
         if frozen_layers not in self._encoders:
             encoder = TextEncoder(copy.deepcopy(model), frozen_layers)
             if frozen_layers:
                 score_results(encoder.model, self.sessions, encoder)
             self._encoders[frozen_layers] = encoder
-        return self._encoders[frozen_layers]
+        return EncoderOfKnownTexts(self, self._encoders[frozen_layers])
 
     @contextmanager
     def remembered(self, model: "SentenceTransformer") -> Iterator[None]:
         """Let a model that has the starting model's weights look embeddings up meanwhile."""
-        known = {
-            task: dict(zip(texts, vectors, strict=True))
-            for task, texts, vectors in (
-                ("query", self.sessions.queries.to_pylist(), self.queries),
-                ("document", self.texts, self.items),
-            )
-        }
 
         def encode(inputs: Sequence[str], **options: Any) -> Floats:
-            return np.stack([known[options["task"]][text] for text in inputs])
+            return self.look_up(inputs, options["task"])
 
         model.encode = encode  # type: ignore[method-assign]
         try:
             yield
         finally:
             del model.encode
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderOfKnownTexts:
+    """Encodes a collection's texts, but looks up what a model with the starting weights makes."""
+
+    judged: Judged
+    encoder: TextEncoder
+
+    def reader(
+        self,
+        model: "SentenceTransformer",
+        frozen_layers: int | None = None,
+        *,
+        in_bfloat16: bool = False,
+    ) -> "ReaderOfKnownTexts":
+        """See `hooktune.Encoder`."""
+        reader = self.encoder.reader(model, frozen_layers, in_bfloat16=in_bfloat16)
+        return ReaderOfKnownTexts(self.judged, self.encoder.model, model, reader)
+
+
+@dataclass(frozen=True, eq=False)
+class ReaderOfKnownTexts:
+    """Reads by a model, and looks up what it need not encode."""
+
+    judged: Judged
+    start: "SentenceTransformer"
+    model: "SentenceTransformer"
+    reader: Reader
+
+    def embed(
+        self,
+        texts: pa.LargeStringArray,
+        index: Ints,
+        task: "Task",
+        learned: Mask | None = None,
+        title: str | None = None,
+    ) -> tuple[Ints, torch.Tensor]:
+        """See `hooktune.Reader`."""
+        if learned is not None or not _is_equal(self.model, self.start):
+            return self.reader.embed(texts, index, task, learned, title)
+        entries, rows = np.unique(index, return_inverse=True)
+        vectors = self.judged.look_up(texts.take(pa.array(entries)).to_pylist(), task)
+        return rows, torch.from_numpy(vectors).to(self.model.device)
+
+
+def _is_equal(one: "SentenceTransformer", other: "SentenceTransformer") -> bool:
+    weights, others = one.state_dict(), other.state_dict()
+    return weights.keys() == others.keys() and all(
+        torch.equal(weight, others[name]) for name, weight in weights.items()
+    )
 
 
 def read_collection(folder: Path, model: "SentenceTransformer", saved: Path | None) -> Judged:
