@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +19,9 @@ import pytest
 import torch
 from fault_proxy import FAULTS, FaultProxy, Rule
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus
 from pydantic import BaseModel, ConfigDict
 from servers import MlflowServer
+from stored_state import state
 
 from hooktune import HooktuneError, Runner, SearchRange, hookimpl
 from hooktune.testing import tiny_model
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
 MOST_COMMANDS = 12
 """So many commands may end in an error before one meets no fault any more."""
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 RIGHT, REPEATED, NOT_MET = "+", "again", "-"
 
@@ -91,60 +93,6 @@ def proxy(server: MlflowServer) -> Iterator[FaultProxy]:
         yield standing
 
 
-def points(client: MlflowClient, run_id: str) -> Counter[tuple[str, int, float]]:
-    """All metric points of a run, but for the seconds that it took."""
-    names = set(client.get_run(run_id).data.metrics) - {"fit_seconds"}
-    return Counter(
-        (name, point.step, round(point.value, 6))
-        for name in names
-        for point in client.get_metric_history(run_id, name)
-    )
-
-
-def state(uri: str, method: str) -> dict:
-    """What a store holds of a method, in words that are the same for the same work."""
-    tracker, client = Tracker(uri), MlflowClient(uri)
-    (iteration,) = tracker.iterations(method)
-    runs = tracker.runs(iteration)
-    experiment = client.get_experiment(iteration.experiment_id)
-    initial = client.get_experiment_by_name("iteration / initial")
-    initial_runs = [
-        run
-        for run in client.search_runs([initial.experiment_id], max_results=1000)
-        if run.data.tags.get("hooktune.method") == method
-    ]
-    models = {run.info.run_id: "initial" for run in initial_runs} | {
-        run.run_id: run.name for run in runs
-    }
-    found = []
-    for logged in client.search_logged_models(
-        [iteration.experiment_id, initial.experiment_id], max_results=1000
-    ):
-        if logged.source_run_id in models:
-            ready = logged.status == LoggedModelStatus.READY
-            found.append((models[logged.source_run_id], ready))
-    return {
-        "runs": sorted((run.name, run.status, run.failure) for run in runs),
-        "initial": [run.info.status for run in initial_runs],
-        "models": sorted(found),
-        "best": next((run.name for run in runs if run.run_id == iteration.best_run), None),
-        "improved": iteration.improved,
-        "claims": [tag for tag in experiment.tags if tag.startswith("hooktune.claim.")],
-        "points": sorted(
-            (run.name, count, *point)
-            for run in runs
-            for point, count in points(client, run.run_id).items()
-        ),
-        "artifacts": sorted((run.name, path) for run in runs for path in files(client, run.run_id)),
-    }
-
-
-def files(client: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:
-    """The artifacts of a run, with those in folders."""
-    for artifact in client.list_artifacts(run_id, folder):
-        yield from files(client, run_id, artifact.path) if artifact.is_dir else [artifact.path]
-
-
 def orphans(server: MlflowServer, artifacts: Path) -> set[str]:
     """The models that have files on the server's disk and no record."""
     client = MlflowClient(server.uri)
@@ -163,9 +111,8 @@ def iterate(uri: str, method: str, batch: Path, spool: Path) -> None:
 def undisturbed(server, proxy, released_batch, tmp_path_factory) -> tuple[Counter[str], dict]:
     """How many requests of each kind an iteration makes, and what it leaves."""
     spool = tmp_path_factory.mktemp("spool") / "spool"
-    iterate(
-        server.uri, "Not first", released_batch, spool
-    )  # the experiment of initial models is there
+    # The experiment of initial models is there.
+    Tracker(server.uri).upload_initial_model("Not first", tiny_model(), {})
     began = len(proxy.seen)
     iterate(proxy.uri, "Undisturbed", released_batch, spool)
     return Counter(proxy.seen[began:]), state(server.uri, "Undisturbed")
@@ -206,8 +153,25 @@ def outcomes() -> Iterator[dict[Pair, list[str]]]:
     print("| request |", " | ".join(FAULTS), "|")
     print("|---|" + ":-:|" * len(FAULTS))
     for kind in dict.fromkeys(kind for kind, _ in found):
-        cells = (" ".join(dict.fromkeys(found.get((kind, each), ()))) for each in FAULTS)
+        cells = (in_words(found.get((kind, each), ())) for each in FAULTS)
         print(f"| `{kind.strip(', ')}` |", *(f"{cell} |" for cell in cells))
+
+
+def in_words(came_of: Iterable[str]) -> str:
+    """What the table says of a pair."""
+    return " ".join(dict.fromkeys(came_of))
+
+
+def table_of_page() -> dict[Pair, str]:
+    """What docs/reliability.md says of each pair."""
+    _, _, table = PAGE.read_text(encoding="utf-8").partition("\n| request |")
+    faults, _, *rows = table.partition("\n\n")[0].splitlines()
+    names = [name.strip() for name in faults.strip("| ").split("|")]
+    found = {}
+    for row in rows:
+        kind, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        found |= {(kind.strip("`"), name): cell for name, cell in zip(names, cells, strict=True)}
+    return found
 
 
 def difference(found: dict, expected: dict) -> dict:
@@ -231,3 +195,13 @@ def test_an_iteration_survives_a_fault_of_each_kind_of_request(
     assert difference(state(server.uri, f"Round {number}"), expected) == {}
     assert orphans(server, folder / "artifacts") == set()
     assert not (tmp_path / "spool").exists()
+
+
+def test_the_page_has_the_table(undisturbed, outcomes):
+    kinds, page = undisturbed[0], table_of_page()
+    assert {kind for kind, _ in page} == {kind.strip(", ") for kind in kinds}
+    assert list(dict.fromkeys(fault for _, fault in page)) == list(FAULTS)
+    for (kind, fault), came_of in outcomes.items():
+        said = page[kind.strip(", "), fault]
+        if LONG or said:
+            assert (said if LONG else said.split()[0]) == in_words(came_of), (kind, fault)
