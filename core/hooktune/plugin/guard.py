@@ -6,7 +6,9 @@ notification can stop or alter a training.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -62,7 +64,8 @@ def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..
     @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> Any:
         try:
-            return impl(args)
+            with _in_one_process():
+                return impl(args)
         except HooktuneError:
             # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
             raise
@@ -79,7 +82,8 @@ def _guarded_observer(plugin: Plugin, impl: Implementation, report: Report) -> C
     @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> None:
         try:
-            impl(args)
+            with _in_one_process():
+                impl(args)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -139,6 +143,17 @@ def _guarded_wrapper(plugin: Plugin, impl: Implementation, report: Report) -> Ca
         return result
 
     return observe
+
+
+@contextmanager
+def _in_one_process() -> Iterator[None]:
+    """End the child that a plugin has forked and let return, which would do the work once more."""
+    own = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != own:
+            os._exit(1)
 
 
 def failure_in(plugin: Plugin, hook: str, error: BaseException) -> PluginError:
