@@ -1,5 +1,6 @@
 """Which process a run belongs to, so that one left behind by a dead process can be told."""
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -207,3 +208,13 @@ def _boot() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
+
+
+def give_back_memory() -> None:
+    """Give the system what memory this process has freed and keeps for itself, where it is glibc's.
+
+    After a training that is as much as a step has held, and the next thing may not need it.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -39,6 +39,7 @@ from hooktune.iteration.takeover import take_over
 from hooktune.iteration.tracked_run import TrackedRun
 from hooktune.plain_text import printable_lines
 from hooktune.plugin.host import Host
+from hooktune.processes import give_back_memory
 from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
@@ -141,6 +142,7 @@ def run_once(
                 own = copy.deepcopy(start.encoder.model)
                 model = host.fit_batch(active, own, start.training, params)
                 active.log_fit_seconds()
+                give_back_memory()
             evaluation = active.evaluation_of(model, active.last_step, is_last=True)
         metric_log.close()
         if metric_log.error:
