@@ -79,7 +79,7 @@ def test_the_commands(hooktune, tracker: Tracker):
     finish(tracker, 2, 0.2, 0.3)
     status, said = hooktune("promote")
     assert status == 1
-    assert "ranks worse than the champion, version 1, (0.3000 against 0.5000" in said
+    assert "ranks worse than champion version 1 (0.3000 against 0.5000" in said
     assert hooktune("promote", "--force")[0] == 0
     status, said = hooktune("rollback")
     assert status == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 from made_report import NDCG, SHIFT, made_facts
 
 import hooktune_report
-from hooktune import Chart, MetricChange, Paragraph, ReportFacts, Table
+from hooktune import Chart, MetricChange, Paragraph, ReportFacts, Table, interval_chart
 
 
 def sections(report: ReportFacts) -> dict:
@@ -98,3 +98,13 @@ def test_examples_show_results_in_their_new_order_with_the_old_ranks():
 def test_only_hyper_parameters_that_vary_are_shown():
     table = tables(sections(made_facts())["Runs and hyper-parameters"])[0]
     assert table.columns == ("run", "status", "learning_rate", SHIFT)
+
+
+def test_a_chart_has_a_scale_of_intervals_only_where_one_is_known():
+    def fields(low: float | None) -> list[str]:
+        rows = (("a", 0.1, low, 0.2), ("b", 0.1, None, None))
+        chart = interval_chart(Table("", ("what", "change", "low", "high"), rows))
+        return [layer["encoding"]["x"].get("field") for layer in chart.spec["layer"]]
+
+    assert fields(0.05) == [None, "low", "change"]
+    assert fields(None) == fields(float("nan")) == [None, "change"]

@@ -3,6 +3,7 @@
 A section holds values, never HTML: the host writes the page, and escapes all that comes from logs.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +56,15 @@ def interval_chart(table: Table) -> Chart:
         table: A row for each thing, which the first column names; the columns `change`, `low` and
             `high` hold the change and the ends of its interval.
     """
+    low = table.columns.index("low")
+    is_known = any(row[low] is not None and math.isfinite(row[low]) for row in table.rows)
+    interval = {
+        "mark": {"type": "rule", "strokeWidth": 2, "color": "#2f7fd1"},
+        "encoding": {
+            "x": {"field": "low", "type": "quantitative", "title": "change"},
+            "x2": {"field": "high"},
+        },
+    }
     return Chart(
         table,
         {
@@ -67,16 +77,13 @@ def interval_chart(table: Table) -> Chart:
                     "mark": {"type": "rule", "strokeDash": [4, 3], "opacity": 0.7},
                     "encoding": {"x": {"datum": 0, "type": "quantitative"}, "y": None},
                 },
-                {
-                    "mark": {"type": "rule", "strokeWidth": 2, "color": "#2f7fd1"},
-                    "encoding": {
-                        "x": {"field": "low", "type": "quantitative", "title": "change"},
-                        "x2": {"field": "high"},
-                    },
-                },
+                # A scale of no values at all is no scale, of which the library warns.
+                *([interval] if is_known else []),
                 {
                     "mark": {"type": "point", "filled": True, "size": 70, "opacity": 1},
-                    "encoding": {"x": {"field": "change", "type": "quantitative"}},
+                    "encoding": {
+                        "x": {"field": "change", "type": "quantitative", "title": "change"}
+                    },
                 },
             ],
         },

@@ -67,7 +67,7 @@ class Contest(Record):
             "low": known and known.low,
             "high": known and known.high,
             "p": known and known.p,
-            "rival": self.rival.rstrip(","),
+            "rival": self.rival,
             "sessions": self.sessions,
         }
 
@@ -128,7 +128,7 @@ class Contest(Record):
             known.in_words(
                 metric.name,
                 greater_is_better=metric.greater_is_better,
-                rival=self.rival.rstrip(","),
+                rival=self.rival,
             )
         )
         if self.chosen_from > 1 and metric == self.main_metric:
@@ -286,7 +286,7 @@ def _finished_runs(tracker: Tracker, iteration: Iteration) -> dict[str, RunRecor
 
 
 def _in_words(champion: ModelVersion) -> str:
-    return f"the champion, version {champion.number},"
+    return f"champion version {champion.number}"
 
 
 def _compared_by(main: MainMetric) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def _contest_tags(contest: Contest | None) -> dict[str, str]:
     evidence.pop("more_queries", None)
     return {
         setting_tag("main_metric"): str(contest.main_metric),
-        "hooktune.compared_with": contest.rival.rstrip(","),
+        "hooktune.compared_with": contest.rival,
         "hooktune.compared_on": contest.sessions,
         "hooktune.compared_batch": contest.batch_id,
         "hooktune.compared_metrics": to_json(values),
@@ -144,7 +144,7 @@ def _note(method: str, run: RunRecord, contest: Contest | None, objections: list
     if contest is not None:
         lines += [
             f"Compared on {contest.sessions}:",
-            f"| metric | {contest.rival.rstrip(',')} | this model | change, 95 % |\n"
+            f"| metric | {contest.rival} | this model | change, 95 % |\n"
             "|---|---|---|---|\n"
             + "\n".join(
                 f"| {markdown_code(name)} | {contest.present.get(name, float('nan')):.4f} "

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from hooktune.contract.interval import p_in_words
 from hooktune.iteration.limits import PruneKind
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -96,5 +97,5 @@ def _behind_best(own: Floats, best: Floats, share: float) -> str | None:
         return None
     return (
         f"after {share:.0%} of its training it was {-differences.mean():.4f} behind the best run: "
-        f"{differing} queries differ, p {p:.4f}"
+        f"{differing} queries differ, p {p_in_words(p)}"
     )
