@@ -4,24 +4,21 @@ Whatever such a plugin does, its command ends, and once the plugin is mended the
 what it leaves for one that never did anything of the kind.
 """
 
-import multiprocessing
-import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from command_line import call_in_a_process
 from plugin_zoo import opened_zoo
 from stored_state import state
 
 from hooktune import Runner
-from hooktune.cli import main
 
 METHOD: Final = "Misbehaving"
 MODULE: Final = """
-    import builtins, json, os, signal, sys, threading, time
+    import builtins, os, signal, sys, threading, time
     from pathlib import Path
 
     from hooktune import hookimpl
@@ -59,7 +56,6 @@ if os.fork() == 0:
 """What a run survives, with all that it would have stored."""
 BREAKING: Final[dict[str, str]] = {
     "it takes `open` away": "builtins.open = None",
-    "it takes `json` apart": "json.dumps = json.loads = None",
     "it takes MLflow apart": """
 import mlflow
 mlflow.MlflowClient.log_batch = mlflow.MlflowClient.set_tag = None
@@ -68,17 +64,6 @@ mlflow.MlflowClient.log_batch = mlflow.MlflowClient.set_tag = None
     "it dies": "os.kill(os.getpid(), signal.SIGKILL)",
 }
 """After what a run may fail, and is done by the next command."""
-
-fork = multiprocessing.get_context("fork")
-
-
-def in_the_command_line(work: Path, batch: Path) -> None:
-    os.chdir(work)
-    said = os.open(work / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-    main(["run", METHOD, str(batch), "--device", "cpu"])
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +85,6 @@ def expected(
     work = tmp_path_factory.mktemp("work")
     shutil.copy(empty_store, work / "mlflow.db")
     misdeed.write_text("")
-    # In this process, so that its children need not import anything.
     Runner(f"sqlite:///{work / 'mlflow.db'}").run(METHOD, released_batch, device="cpu")
     return stored(work)
 
@@ -114,11 +98,7 @@ def act(
 
     def do(deed: str) -> int:
         misdeed.write_text(deed)
-        process = fork.Process(target=in_the_command_line, args=(tmp_path, released_batch))
-        process.start()
-        process.join()
-        assert process.exitcode is not None
-        return process.exitcode
+        return call_in_a_process(tmp_path, "run", METHOD, str(released_batch), "--device", "cpu")
 
     return do
 
