@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from hooktune.data.manifest import BatchCounts as BatchCounts
     from hooktune.data.manifest import BatchManifest as BatchManifest
     from hooktune.data.manifest import EventCount as EventCount
+    from hooktune.data.manifest import ImageCounts as ImageCounts
     from hooktune.data.manifest import read_manifest as read_manifest
     from hooktune.data.position_bias import Examination as Examination
     from hooktune.data.position_bias import PositionBias as PositionBias
@@ -202,6 +203,7 @@ _HOME: Final = {
     "Floats": "contract.sessions",
     "Holdout": "tracking.holdouts",
     "HooktuneError": "errors",
+    "ImageCounts": "data.manifest",
     "Interval": "contract.interval",
     "Ints": "contract.sessions",
     "Iteration": "tracking.records",

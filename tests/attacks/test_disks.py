@@ -3,6 +3,7 @@
 `HOOKTUNE_LONG_TESTS=1` lets it end after every number of bytes, which otherwise are some of them.
 """
 
+import logging
 import os
 import resource
 import shutil
@@ -37,13 +38,18 @@ def sizes(largest: int, step: int) -> Iterator[int]:
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a disk that is full."""
+    """Let no file grow beyond a size, as on a disk that is full.
+
+    Nothing is logged meanwhile, as what the tests print goes to a file too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    logging.disable()
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        logging.disable(logging.NOTSET)
 
 
 def test_a_batch_is_released_whole_or_not_at_all_wherever_the_disk_ends(tmp_path: Path):

@@ -117,7 +117,14 @@ def test_no_claim_is_lost_or_won_by_setting_the_clock(
 @contextmanager
 def child(deed: Callable[..., object], *given: object) -> Iterator[Any]:
     """Do something in a process of its own, which is killed at the end at the latest."""
-    process = fork.Process(target=deed, args=given)
+
+    def do() -> None:
+        # A command line that another test called in this process has left its own.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        deed(*given)
+
+    process = fork.Process(target=do)
     process.start()
     try:
         yield process

@@ -203,5 +203,6 @@ def test_the_page_has_the_table(undisturbed, outcomes):
     assert list(dict.fromkeys(fault for _, fault in page)) == list(FAULTS)
     for (kind, fault), came_of in outcomes.items():
         said = page[kind.strip(", "), fault]
-        if LONG or said:
+        # What this process has asked before it may not ask again, and so not be met.
+        if (LONG or said) and in_words(came_of) != NOT_MET:
             assert (said if LONG else said.split()[0]) == in_words(came_of), (kind, fault)
