@@ -115,9 +115,7 @@ def test_all_workers_end_with_the_command_however_it_ends(
     deadline = time.monotonic() + 120
     while not all(map(has_died, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    # On a busy machine one of them has been seen to end as failed.
-    assert {run.status for run in runs_of(store_uri)} <= {"KILLED", "FAILED"}
-    assert all(map(has_died, workers))
+    assert [run.status for run in runs_of(store_uri)] == ["KILLED", "KILLED"]
 
 
 def test_a_wrong_request_is_told_once(store_uri: str, make_batch, tiny_model_folder: Path, method):

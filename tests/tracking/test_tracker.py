@@ -77,6 +77,17 @@ def test_a_run_that_cannot_be_described_does_not_stay_running(tracker: Tracker):
     assert [run.status for run in tracker.runs(iteration)] == ["FAILED"]
 
 
+def test_a_run_that_is_stopped_while_it_is_described_has_not_failed(tracker: Tracker):
+    class Stopping:
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    iteration = begin(tracker)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.start_run(iteration, "", "", {}, {"hooktune.seed": Stopping()}, {})
+    assert [run.status for run in tracker.runs(iteration)] == ["KILLED"]
+
+
 @pytest.mark.parametrize("tags", GARBLED)
 def test_an_experiment_with_garbled_tags_is_passed_over(tracker: Tracker, tags: dict[str, str]):
     good, bad = begin(tracker, 1), begin(tracker, 2)

@@ -173,12 +173,12 @@ def create_run(
     tags: dict[str, str],
     params: Mapping[str, Any],
 ) -> RunRecord:
-    """Create a run of an iteration and describe it; one that cannot be described has failed."""
+    """Create and describe a run; where that fails or is stopped, it is ended so."""
     run_id = create_only_run(client, iteration.experiment_id, name, tags).run_id
     try:
         describe_run(client, run_id, iteration.name.batch_id, params)
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
+    except BaseException as error:
+        client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     return run_from_mlflow(client.get_run(run_id))
 
