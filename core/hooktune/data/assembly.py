@@ -222,6 +222,7 @@ class LogColumns:
         empty = (unknown_results == sessions.lengths) & ~lost_click
         few = (sessions.lengths - unknown_results < self.min_results) & ~lost_click & ~empty
         blind = ~sessions.queries.is_valid().to_numpy(zero_copy_only=False)
+        blind &= ~lost_click & ~empty & ~few
         kept = ~lost_click & ~empty & ~few & ~blind
         set_aside = {
             **self.left_out,
