@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from hooktune.contract.images import image_file, image_text, is_image
+from hooktune.contract.images import is_image
 from hooktune.contract.json_lines import (
     explain,
     not_an_object,
@@ -148,7 +148,7 @@ def _item(
     if not any(value.strip() for value in values.values()):
         raise ValueError(f"the item {item.object_id!r} has a blank text.")
     if is_image(item.text):
-        return item.model_copy(update={"text": image_text(image_file(item.text))})
+        return item.model_copy(update={"text": stated_image(item.text, path)})
     return item
 
 
