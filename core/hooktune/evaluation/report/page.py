@@ -81,19 +81,19 @@ def render(title: str, about: str, answer: str, sections: Iterable[ReportSection
 <p class="answer">{_text(answer, LONGEST_PARAGRAPH)}</p>
 {body}
 </main>
-{_scripts(library)}
+{_scripts(scripts)}
 </body>
 </html>
 """
 
 
-def _scripts(library: str | None) -> str:
+def _scripts(scripts: Sequence[str]) -> str:
     """Write what draws charts; the library, of 0.9 MB, is a text that is run after the rest."""
-    if library is None:
+    if not scripts:
         return ""
+    library, own = scripts
     return (
-        f'<script type="text/plain" id="chart-library">{library}</script>\n'
-        f"<script>{_asset('page.js')}</script>"
+        f'<script type="text/plain" id="chart-library">{library}</script>\n<script>{own}</script>'
     )
 
 
