@@ -50,7 +50,9 @@ def run_demo(
     outcomes: list[MethodOutcome] = []
     for number, method in enumerate(METHODS, 3):
         params = DEFAULT_PARAMS if method == METHODS[0] else {}
-        logger.info("%d. Run the %s with %d sets of hyper-parameters", number, method, max_runs)
+        logger.info(
+            "%d. Run the %s with up to %d sets of hyper-parameters", number, method, max_runs
+        )
         for name, value in params.items():
             logger.info("   with %s=%s in all of them, as the log is small", name, value)
         outcomes += runner.run_all(
