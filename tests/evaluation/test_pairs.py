@@ -7,6 +7,7 @@ from tracked import finish
 
 from hooktune.cli import comparison as shown
 from hooktune.contract.metric import MainMetric
+from hooktune.contract.settings import IterationSettings
 from hooktune.evaluation.comparison import compare
 from hooktune.evaluation.query_figures import QUERIES_FILE, QueryFigures
 from hooktune.tracking import Tracker
@@ -47,3 +48,22 @@ def test_each_two_methods_are_compared_on_the_queries_that_both_have(tracker: Tr
     rows = shown.comparison_json(compared)["pairs"]
     assert [row["better"] for row in rows] == [None, "Good", "Like it"]
     assert all(0 < row["p"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(("seed", "compared_by"), [(0, [MainMetric(NDCG)]), (1, [])])
+def test_methods_that_choose_by_other_metrics_are_compared_by_ranking_the_same_queries(
+    tracker: Tracker, seed: int, compared_by: list[MainMetric]
+):
+    other = IterationSettings(seed=seed, main_metric=MainMetric("test_dist_shift_gap"))
+    for method, change, settings in (
+        ("By shift", 0.1, IterationSettings()),
+        ("By gap", 0.02, other),
+    ):
+        finish(tracker, 1, 0.1, method=method, settings=settings)
+        run = next(run for each in tracker.iterations(method) for run in tracker.runs(each))
+        content = figures_around(change, range(100)).to_bytes()
+        tracker.log_file(run, content, QUERIES_FILE)
+    compared = compare(tracker, f"{1:024x}")
+    assert compared.winner is None
+    assert [pair.metric for pair in compared.pairs] == compared_by
+    assert [pair.better for pair in compared.pairs] == ["By shift"] * len(compared_by)

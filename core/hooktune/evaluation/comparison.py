@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hooktune.contract.listing import Listing, Record, Tabular
 from hooktune.contract.metric import (
@@ -20,6 +20,9 @@ from hooktune.evaluation.pairs import MethodPair, pairs_of_methods
 
 if TYPE_CHECKING:
     from hooktune.tracking import Iteration, RunRecord, Tracker
+
+_OF_THE_CHOICE: Final = {"main_metric", "guard"}
+"""The settings that say which run is the best one, and not what is measured of it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +87,8 @@ class Comparison(Tabular):
     notes: tuple[str, ...]
     """What else to mind."""
     pairs: Listing[MethodPair]
-    """What the test queries tell of each two methods; empty where they do not compare."""
+    """What the test queries tell of each two methods; by ranking alone where these chose their best
+    runs in different ways, and nothing where their test queries differ."""
     anchors: Listing[Anchor] = field(default_factory=Listing)
     """What can be had without tuning, where it was asked for."""
 
@@ -149,16 +153,18 @@ def compare(tracker: "Tracker", batch_id: str) -> Comparison:
         )
     methods = [MethodOnBatch(iteration, chosen_run(tracker, iteration)) for iteration in iterations]
     methods.sort(key=lambda method: method.method)
-    obstacles = tuple(_obstacles(iterations))
-    winner, pairs = None, Listing[MethodPair]()
+    differing = _differing(iterations)
+    obstacles = tuple(differing.values())
+    winner, pairs, metrics = None, Listing[MethodPair](), [MainMetric(RANKING_METRIC)]
     if not obstacles:
         main = iterations[0].settings.main_metric
         methods.sort(key=lambda method: main.sort_key(method.metric(main.name)))
         winner = next((method for method in methods if method.improved), None)
-        ranking = MainMetric(RANKING_METRIC)
-        metrics = dict.fromkeys([main, ranking] if _start_alike(iterations) else [ranking])
+        if _start_alike(iterations):
+            metrics.insert(0, main)
+    if differing.keys() <= _OF_THE_CHOICE:
         standing = {method.method: method.run for method in methods if method.run}
-        pairs = pairs_of_methods(tracker, standing, list(metrics))
+        pairs = pairs_of_methods(tracker, standing, list(dict.fromkeys(metrics)))
     notes = [*_notes(methods), *([] if obstacles else _notes_on_the_start(iterations))]
     return Comparison(batch_id, Listing(methods), winner, obstacles, tuple(notes), pairs)
 
@@ -213,8 +219,9 @@ def chosen_run(tracker: "Tracker", iteration: "Iteration") -> "RunRecord | None"
     return min(finished, key=lambda run: main.sort_key(run.metrics.get(main.name)), default=None)
 
 
-def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
-    """Say in which settings iterations differ, so that the same metric means different things."""
+def _differing(iterations: "Iterable[Iteration]") -> dict[str, str]:
+    """Say how iterations differ, by setting: a metric may mean different things then."""
+    found = {}
     for setting in IterationSettings.model_fields:
         methods: dict[str, list[str]] = {}
         for iteration in iterations:
@@ -224,7 +231,8 @@ def _obstacles(iterations: "Iterable[Iteration]") -> Iterable[str]:
             listed = "; ".join(
                 f"{value}: {', '.join(sorted(names))}" for value, names in sorted(methods.items())
             )
-            yield f"The methods {wording(setting).differing} ({listed})."
+            found[setting] = f"The methods {wording(setting).differing} ({listed})."
+    return found
 
 
 def _notes(methods: Iterable[MethodOnBatch]) -> Iterable[str]:
