@@ -18,7 +18,7 @@ from hooktune import Runner
 
 METHOD: Final = "Misbehaving"
 MODULE: Final = """
-    import builtins, os, signal, sys, threading, time
+    import builtins, json, os, signal, sys, threading, time
     from pathlib import Path
 
     from hooktune import hookimpl
@@ -56,6 +56,7 @@ if os.fork() == 0:
 """What a run survives, with all that it would have stored."""
 BREAKING: Final[dict[str, str]] = {
     "it takes `open` away": "builtins.open = None",
+    "it takes `json` apart": "json.dumps = json.loads = None",
     "it takes MLflow apart": """
 import mlflow
 mlflow.MlflowClient.log_batch = mlflow.MlflowClient.set_tag = None
