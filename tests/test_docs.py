@@ -13,6 +13,7 @@ from types import ModuleType
 import click
 import pytest
 from click.testing import CliRunner
+from warm_python import run_python
 
 import hooktune
 from hooktune import Findings, LogSource
@@ -181,9 +182,7 @@ def test_the_program_in_python_works_as_it_is_written(tmp_path, write_log, tiny_
         shutil.copy(path, tmp_path / name)
     shutil.copytree(tiny_model_folder, tmp_path / "models" / "start")
     (tmp_path / "tune.py").write_text(program, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "tune.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    done = run_python("tune.py", cwd=tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for expected in (
         "<BatchManifest ",

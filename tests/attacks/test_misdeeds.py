@@ -4,18 +4,21 @@ Whatever such a plugin does, its command ends, and once the plugin is mended the
 what it leaves for one that never did anything of the kind.
 """
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from command_line import call_in_a_process
 from plugin_zoo import opened_zoo
 from stored_state import state
+from warm_python import run_python
 
 from hooktune import Runner
 
+Act = Callable[[str], "subprocess.CompletedProcess[str]"]
 METHOD: Final = "Misbehaving"
 MODULE: Final = """
     import builtins, json, os, signal, sys, threading, time
@@ -93,20 +96,22 @@ def expected(
 @pytest.fixture
 def act(
     misdeed: Path, expected: dict, empty_store: Path, released_batch: Path, tmp_path: Path
-) -> Callable[[str], int]:
-    """Runs the command, with a misdeed; returns its exit status."""
+) -> Act:
+    """Runs the command, with a misdeed."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
 
-    def do(deed: str) -> int:
+    def do(deed: str) -> "subprocess.CompletedProcess[str]":
         misdeed.write_text(deed)
-        return call_in_a_process(tmp_path, "run", METHOD, str(released_batch), "--device", "cpu")
+        command = ["hooktune", "run", METHOD, released_batch, "--device", "cpu"]
+        environment = os.environ | {"PYTHONPATH": str(misdeed.parent)}
+        return run_python("-m", *command, cwd=tmp_path, env=environment)
 
     return do
 
 
 @pytest.mark.parametrize("deed", BORNE)
 def test_a_run_is_whole_though_its_plugin_misbehaves(
-    act: Callable[[str], int], expected: dict, tmp_path: Path, deed: str
+    act: Act, expected: dict, tmp_path: Path, deed: str
 ):
     act(BORNE[deed])
     assert stored(tmp_path) == expected
@@ -115,10 +120,11 @@ def test_a_run_is_whole_though_its_plugin_misbehaves(
 
 @pytest.mark.parametrize("deed", BREAKING)
 def test_what_a_plugin_breaks_is_whole_after_the_next_command(
-    act: Callable[[str], int], expected: dict, tmp_path: Path, deed: str
+    act: Act, expected: dict, tmp_path: Path, deed: str
 ):
     act(BREAKING[deed])
-    assert act("") == 0, (tmp_path / "said.txt").read_text()
+    mended = act("")
+    assert mended.returncode == 0, mended.stderr
     found = stored(tmp_path)
     for what in ("initial", "models", "best", "improved", "claims"):
         assert found[what] == expected[what]

@@ -1,12 +1,11 @@
 """The methods of a batch side by side: who wins, who does not compare, and how it is shown."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tracked import SHIFT, finish
+from warm_python import run_python
 
 from hooktune.cli import comparison as shown
 from hooktune.cli.tables import json_text
@@ -124,10 +123,8 @@ def test_a_plot_is_drawn_without_pyplot(tracker: Tracker, tmp_path: Path):
     finish(tracker, 1, 0.2, method="Good")
     finish(tracker, 1, -0.2, method="$x_1$ [useless]")
     file = tmp_path / "plot.png"
-    subprocess.run(
-        [sys.executable, "-c", PLOT, tracker.tracking_uri, BATCH, str(file)],
-        check=True, timeout=300,
-    )  # fmt: skip
+    done = run_python("-c", PLOT, tracker.tracking_uri, BATCH, file)
+    assert done.returncode == 0, done.stderr
     assert file.read_bytes().startswith(b"\x89PNG")
 
 

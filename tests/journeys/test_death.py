@@ -5,9 +5,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+from warm_python import run_python
 
 KILLS = int(os.environ.get("HOOKTUNE_KILLS", "4"))
 
@@ -209,12 +209,11 @@ def test_an_iteration_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
         if len(MODEL_STEPS) <= KILLS
         else [*SOME_MODEL_STEPS, *SOME_AVERAGE_STEPS],
     }
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(given)],
-        stdout=subprocess.PIPE, text=True, timeout=300 + 120 * KILLS,
-        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
+    done = run_python(
+        "-c", SCRIPT, json.dumps(given),
+        timeout=300 + 120 * KILLS, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
     )  # fmt: skip
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout.splitlines()[-1])
     reference = outcome.pop("reference")
     print(outcome)

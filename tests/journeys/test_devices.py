@@ -2,10 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import run_python
 
 from hooktune import Runner
 from hooktune.tracking import Tracker
@@ -14,8 +14,7 @@ METHOD = "Default Fine Tuning Method"
 
 
 def hooktune(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hooktune", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return run_python("-m", "hooktune", *arguments)
 
 
 def histories(uri: str) -> dict[str, list[tuple[int, float]]]:

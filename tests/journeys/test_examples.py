@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from warm_python import run_python
 
 from hooktune.tracking import Tracker
 
@@ -39,11 +40,8 @@ def python(site: Path, tmp_path: Path):
     """Runs a module of Python that has the examples."""
 
     def run(*arguments: object) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", *map(str, arguments)],
-            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)},
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": str(site)}
+        done = run_python("-m", *arguments, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from warm_python import run_python
 
 from hooktune import Runner
 from hooktune.errors import HooktuneError
@@ -166,13 +166,9 @@ def test_a_full_disk_of_the_database_is_told_and_loses_nothing(
     choices = {"max_runs": 1, "initial_model": str(tiny_model_folder), "device": "cpu"}
     first = runner.run(str(method), batch, params={"push": 0.1}, **choices)
     # In a process of its own, whose end tells that its run will never end.
-    full = subprocess.run(
-        [
-            sys.executable, "-m", "hooktune", "--tracking-uri", f"sqlite:///{store}", "run", method,
-            batch, "--max-runs", "1", "--device", "cpu", "--param", "push=0.5",
-            "--param", f"fill={filler}",
-        ],
-        capture_output=True, text=True, timeout=300, check=False,
+    full = run_python(
+        "-m", "hooktune", "--tracking-uri", f"sqlite:///{store}", "run", method, batch,
+        "--max-runs", 1, "--device", "cpu", "--param", "push=0.5", "--param", f"fill={filler}",
     )  # fmt: skip
     assert full.returncode == 1
     assert "No space is left on the disk" in full.stderr

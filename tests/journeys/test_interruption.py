@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from warm_python import WarmPython
 
 METHOD = "Default Fine Tuning Method"
 
@@ -34,20 +33,16 @@ def test_an_interrupted_run_is_killed_and_its_metrics_stay(
     batch = make_batch()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "hooktune", "--tracking-uri", store_uri, "run", METHOD, batch,
-            "--param", "epochs=1000", "--param", "evaluations_per_epoch=0",
-            "--initial-model", tiny_model_folder,
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(scratch)},
-    )  # fmt: skip
     client = MlflowClient(store_uri)
-    run_id = wait_for_points(client, f"iteration / {METHOD} / {read_manifest(batch).batch_id}")
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    with WarmPython(
+        "-m", "hooktune", "--tracking-uri", store_uri, "run", METHOD, batch,
+        "--param", "epochs=1000", "--param", "evaluations_per_epoch=0",
+        "--initial-model", tiny_model_folder,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    ) as process:  # fmt: skip
+        run_id = wait_for_points(client, f"iteration / {METHOD} / {read_manifest(batch).batch_id}")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert "Interrupted" in said

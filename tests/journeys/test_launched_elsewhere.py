@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from warm_python import WarmPython
 
 from hooktune.tracking import Tracker
 from hooktune.tracking.claims import CLAIM_PREFIX
@@ -58,29 +59,26 @@ def launch(tmp_path: Path, store_uri: str, make_batch, tiny_model_folder: Path):
             check=True, timeout=300,
         )  # fmt: skip
         paths = [str(site), os.environ.get("PYTHONPATH", "")]
-        command = [
-            sys.executable, "-m", "hooktune", "--tracking-uri", store_uri, "run", method,
-            make_batch(), "--max-runs", RUNS, "--workers", 2, "--launch", name, "--device", "cpu",
-            "--initial-model", tiny_model_folder,
-        ]  # fmt: skip
-        process = subprocess.Popen(
-            [*map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        with WarmPython(
+            "-m", "hooktune", "--tracking-uri", store_uri, "run", method, make_batch(),
+            "--max-runs", RUNS, "--workers", 2, "--launch", name, "--device", "cpu",
+            "--initial-model", tiny_model_folder, cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": ":".join(filter(None, paths))} | environment,
-        )  # fmt: skip
-        lose_one(two_at_work(store_uri, process))
-        (tmp_path / "flag").touch()
-        _, said = process.communicate(timeout=900)
+        ) as process:  # fmt: skip
+            lose_one(two_at_work(store_uri, process))
+            (tmp_path / "flag").touch()
+            _, said = process.communicate(timeout=900)
         assert process.returncode == 0, said
         return said
 
     return run
 
 
-def two_at_work(store: str, command: "subprocess.Popen[str]") -> dict[str, int]:
+def two_at_work(store: str, command: WarmPython) -> dict[str, int]:
     """The process ids of both workers by their numbers, once each has a run."""
     tracker, deadline = Tracker(store), time.monotonic() + 600
     while time.monotonic() < deadline:
-        assert command.poll() is None, command.stderr.read()
+        assert command.poll() is None, command.said()
         runs = [run for each in tracker.iterations() for run in tracker.runs(each)]
         processes = [json.loads(run.tags[PROCESS_TAG]) for run in runs]
         if len(runs) == 2:

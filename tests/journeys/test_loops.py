@@ -2,11 +2,10 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import run_python
 
 from hooktune.tracking import Tracker
 
@@ -24,15 +23,12 @@ def method(tmp_path: Path) -> Path:
 
 
 def tune(store: str, method: Path, batch: Path, model: Path, *more: object):
-    command = [
-        sys.executable, "-m", "hooktune", "--tracking-uri", store, "run", method, batch,
+    return run_python(
+        "-m", "hooktune", "--tracking-uri", store, "run", method, batch,
         "--max-runs", 1, "--device", "cpu", "--initial-model", model, "--checkpoint-every", 0,
         "--param", "mini_batch_size=4", "--param", "precision=float32",
         "--param", "accumulated_mini_batches=3", *more,
-    ]  # fmt: skip
-    return subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False
-    )
+    )  # fmt: skip
 
 
 def histories(uri: str) -> dict[str, list[tuple[int, float]]]:

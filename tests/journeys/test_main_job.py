@@ -1,12 +1,11 @@
 """The main job, seen from outside: what is in the store and on disk after iterations."""
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from warm_python import run_python
 
 from hooktune import Runner
 from hooktune.iteration.result import IterationResult
@@ -93,9 +92,7 @@ mlflow.set_tracking_uri({store_uri!r})
 model = mlflow.sentence_transformers.load_model({first.best.model_uri!r})
 print(model.encode(["apple bread"]).shape)
 """
-    loaded = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
-    )
+    loaded = run_python("-c", script)
     assert "(1, 32)" in loaded.stdout, loaded.stderr
 
 

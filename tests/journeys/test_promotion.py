@@ -1,8 +1,6 @@
 """From the best model of an iteration to the champion that is served, and back."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 from champions import champion, finish, hand_over
 from tracked import METHOD, SHIFT
+from warm_python import run_python
 
 from hooktune import Runner, load_champion
 from hooktune.cli import main
@@ -46,10 +45,8 @@ model = mlflow.sentence_transformers.load_model(sys.argv[2])
 print(*model.encode("apple").tolist())
 """
     address = f"models:/{METHOD}@champion"
-    loaded = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, store_uri, address],
-        capture_output=True, text=True, timeout=150, check=True,
-    )  # fmt: skip
+    loaded = run_python("-c", script, store_uri, address)
+    assert loaded.returncode == 0, loaded.stderr
     values = [float(each) for each in loaded.stdout.splitlines()[-1].split()]
     np.testing.assert_allclose(values, expected, atol=1e-6)
 

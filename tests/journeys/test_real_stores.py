@@ -4,8 +4,6 @@ import json
 import logging
 import math
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import torch
 from servers import MlflowServer, PostgreSQL, free_port, postgresql_programs
 from tracked import METHOD, begin, do_run
+from warm_python import run_python
 
 from hooktune import Runner, hookimpl, load_champion
 from hooktune.cli import main
@@ -145,10 +144,8 @@ def test_the_whole_journey(
     assert len(tracker.client.get_metric_history(first.run_id, "train_loss")) == 5
     assert any(name.endswith("model.safetensors") for name in stored(first.model_id))
     expected = tracker.load_model(first, "cpu").encode("apple")
-    loaded = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", STOCK, server.uri, f"runs:/{first.run_id}/model"],
-        capture_output=True, text=True, timeout=150, check=True,
-    )  # fmt: skip
+    loaded = run_python("-c", STOCK, server.uri, f"runs:/{first.run_id}/model")
+    assert loaded.returncode == 0, loaded.stderr
     values = [float(each) for each in loaded.stdout.splitlines()[-1].split()]
     np.testing.assert_allclose(values, expected, atol=1e-6)
 

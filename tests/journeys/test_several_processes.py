@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from servers import MlflowServer
+from warm_python import run_python
 
 from hooktune.tracking import Tracker
 from hooktune.tracking.claims import CLAIM_PREFIX
@@ -65,10 +64,9 @@ def run_four_at_once(uris: list[str], batch: Path, model: Path, folder: Path) ->
     """Runs an iteration by four processes in each store; returns what each of them makes of it."""
     (folder / "tmp").mkdir(parents=True)
     arguments = [str(batch), str(model), str(RUNS), str(folder), *uris]
-    subprocess.run(
-        [sys.executable, "-c", FOUR_AT_ONCE, *arguments],
-        check=True, timeout=400, env=os.environ | {"TMPDIR": str(folder / "tmp")},
-    )  # fmt: skip
+    environment = os.environ | {"TMPDIR": str(folder / "tmp")}
+    done = run_python("-c", FOUR_AT_ONCE, *arguments, env=environment, timeout=400)
+    assert done.returncode == 0, done.stderr
     ours = [path for path in (folder / "tmp").iterdir() if "hooktune" in path.name]
     assert ours == [], "nothing is left in the temp folder"
     return [

@@ -1,14 +1,13 @@
 """What other people's plugins may do, and what must not happen when they are faulty."""
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import util
 from pathlib import Path
 
 import pytest
 from plugin_zoo import GOOD, METHODS, opened_zoo
+from warm_python import run_python
 
 from hooktune import RequestError, Runner
 from hooktune.contract import hooks as hookspecs
@@ -58,10 +57,7 @@ def faulty_zoo(faulty_methods):
 
 
 def hooktune(zoo, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "hooktune", *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(zoo.site)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    return run_python("-m", "hooktune", *arguments, env=os.environ | {"PYTHONPATH": str(zoo.site)})
 
 
 def in_one_line(text):

@@ -2,12 +2,11 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from warm_python import WarmPython
 
 from hooktune.processes import has_died
 from hooktune.tracking import RunRecord, Tracker
@@ -52,13 +51,10 @@ WITHOUT_END = """
 
 
 def begin(store: str, method: Path, batch: Path, model: Path, *options: object):
-    command = [
-        sys.executable, "-m", "hooktune", "--tracking-uri", store, "run", method, batch,
+    return WarmPython(
+        "-m", "hooktune", "--tracking-uri", store, "run", method, batch,
         "--workers", 2, "--device", "cpu", "--initial-model", model, *options,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -85,10 +81,10 @@ def runs_of(store: str, count: int = 0) -> list[RunRecord]:
 def test_what_a_worker_that_dies_leaves_the_others_do(
     store_uri: str, make_batch, tiny_model_folder: Path, method
 ):
-    process = begin(
+    with begin(
         store_uri, method(ONE_DIES), make_batch(), tiny_model_folder, "--max-runs", 3, "--json"
-    )
-    printed, said = process.communicate(timeout=600)
+    ) as process:
+        printed, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "worker 2 was lost; the others take over what it was doing." in said
     runs = json.loads(printed)["runs"]
@@ -107,10 +103,10 @@ def test_what_a_worker_that_dies_leaves_the_others_do(
 def test_all_workers_end_with_the_command_however_it_ends(
     store_uri: str, make_batch, tiny_model_folder: Path, method, number: signal.Signals
 ):
-    process = begin(store_uri, method(WITHOUT_END), make_batch(), tiny_model_folder)
-    workers = [run.tags[PROCESS_TAG] for run in runs_of(store_uri, 2)]
-    process.send_signal(number)
-    process.communicate(timeout=120)
+    with begin(store_uri, method(WITHOUT_END), make_batch(), tiny_model_folder) as process:
+        workers = [run.tags[PROCESS_TAG] for run in runs_of(store_uri, 2)]
+        process.send_signal(number)
+        process.wait(timeout=120)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[number]
     deadline = time.monotonic() + 120
     while not all(map(has_died, workers)) and time.monotonic() < deadline:
@@ -119,9 +115,9 @@ def test_all_workers_end_with_the_command_however_it_ends(
 
 
 def test_a_wrong_request_is_told_once(store_uri: str, make_batch, tiny_model_folder: Path, method):
-    process = begin(
+    with begin(
         store_uri, method(ONE_DIES), make_batch(), tiny_model_folder, "--param", "strenght=1"
-    )
-    _, said = process.communicate(timeout=600)
+    ) as process:
+        _, said = process.communicate(timeout=600)
     assert process.returncode == 2
     assert said.count("strenght") == 1

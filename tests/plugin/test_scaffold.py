@@ -6,6 +6,7 @@ import sys
 import tomllib
 
 import pytest
+from warm_python import run_python
 
 from hooktune.errors import RequestError
 from hooktune.plugin.scaffold import module_name, write_package
@@ -94,16 +95,12 @@ def test_once_installed_it_passes_its_own_tests_is_found_and_runs(
     ).stdout  # fmt: skip
     assert NAME in listed
     assert "hooktune-grosse-2nd-try-x" in listed
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=folder, env=environment, check=True,
+    tested = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder, env=environment)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    done = run_python(
+        "-m", "hooktune", "--tracking-uri", store_uri, "run", NAME, make_batch(),
+        "--initial-model", tiny_model_folder, "--device", "cpu", "--max-runs", 1,
+        env=environment,
     )  # fmt: skip
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "hooktune", "--tracking-uri", store_uri, "run", NAME,
-            str(make_batch()), "--initial-model", str(tiny_model_folder), "--device", "cpu",
-            "--max-runs", "1",
-        ],
-        env=environment, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert "FINISHED" in done.stdout

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from warm_python import run_python
 
 from hooktune.errors import StoreError
 from hooktune.tracking import Tracker, resolve_tracking_uri
@@ -187,7 +188,8 @@ assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
 
 def test_four_processes_may_open_a_new_store_at_once(tmp_path: Path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    subprocess.run([sys.executable, "-c", OPEN_FOUR_TIMES, uri], check=True, timeout=150)
+    done = run_python("-c", OPEN_FOUR_TIMES, uri)
+    assert done.returncode == 0, done.stderr
 
 
 DIE_WHILE_WRITING = """

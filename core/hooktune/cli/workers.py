@@ -27,7 +27,7 @@ LOCAL: Final = "local"
 VERSIONS_VARIABLE: Final = "HOOKTUNE_PLUGIN_VERSIONS"
 
 _OWN_VARIABLES: Final = ("HOOKTUNE_", "MLFLOW_", "HF_HUB_OFFLINE")
-_GRACE: Final = 20.0  # seconds: what a worker may take to end once it is told to
+_GRACE: Final = 60.0  # seconds: what a worker may take to end once it is told to
 _AFTER_THE_FIRST: Final = 120.0  # seconds: what the others may take once one finds all done
 _LOOK_EVERY: Final = 0.1  # seconds
 

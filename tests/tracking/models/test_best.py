@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -22,6 +20,7 @@ from tracked import (
     runs_with_model,
     start_run,
 )
+from warm_python import run_python
 
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
@@ -346,10 +345,10 @@ def test_whenever_the_process_is_killed_a_whole_best_model_is_there(tracker: Tra
     ]
     olds = [do_run(tracker, iteration, 0.1) for iteration in iterations]
     moments = json.dumps(list(KILLED_AT.values()))
-    subprocess.run(
-        [sys.executable, "-c", dedent(KILLED_SCRIPT), tracker.tracking_uri, moments],
-        cwd=Path(__file__).parents[2], check=True, timeout=120,
-    )  # fmt: skip
+    done = run_python(
+        "-c", dedent(KILLED_SCRIPT), tracker.tracking_uri, moments, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
 
     for iteration, old, (moment, (*_, status)) in zip(
         iterations, olds, KILLED_AT.items(), strict=True

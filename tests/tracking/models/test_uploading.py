@@ -1,13 +1,12 @@
 """Models on their way into the tracking store: as stock MLflow loads them, or not at all."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 from tracked import METHOD, begin, initial_run, model_folders
+from warm_python import run_python
 
 from hooktune.testing import tiny_model
 from hooktune.tracking import Tracker
@@ -37,10 +36,8 @@ def test_stock_mlflow_loads_a_model_that_holds_no_pickle_and_no_path_of_this_mac
         assert str(folder.parents[2]).encode() not in path.read_bytes(), path
 
     addresses = [run.model_uri, f"models:/{run.model_id}"]
-    loaded = subprocess.run(
-        [sys.executable, "-c", STOCK, tracker.tracking_uri, *addresses],
-        capture_output=True, text=True, timeout=150, check=True,
-    )  # fmt: skip
+    loaded = run_python("-c", STOCK, tracker.tracking_uri, *addresses)
+    assert loaded.returncode == 0, loaded.stderr
     for line in loaded.stdout.splitlines()[-2:]:
         np.testing.assert_allclose(
             [float(number) for number in line.split()], model.encode("apple bread"), rtol=1e-5
