@@ -92,6 +92,7 @@ hooktune() {
 """
 
 
+@pytest.mark.long
 def test_the_tutorial_works_as_it_is_written(tmp_path, make_batch, tiny_model_folder):
     work, site = tmp_path / "work", tmp_path / "site"
     (work / "hooktune-demo").mkdir(parents=True)

@@ -18,6 +18,8 @@ from warm_python import run_python
 
 from hooktune import Runner
 
+pytestmark = pytest.mark.long
+
 Act = Callable[[str], "subprocess.CompletedProcess[str]"]
 METHOD: Final = "Misbehaving"
 MODULE: Final = """

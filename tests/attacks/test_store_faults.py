@@ -28,7 +28,10 @@ from hooktune.testing import tiny_model
 from hooktune.tracking import Tracker, failures
 
 # MLflow lets its sessions go with their sockets open.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.long,
+]
 
 LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
 MOST_COMMANDS = 12

@@ -10,6 +10,8 @@ from warm_python import run_python
 from hooktune import Runner
 from hooktune.tracking import Tracker
 
+pytestmark = pytest.mark.long
+
 METHOD = "Default Fine Tuning Method"
 
 

@@ -12,6 +12,8 @@ from warm_python import run_python
 
 from hooktune.tracking import Tracker
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 PACKAGES = [
     package

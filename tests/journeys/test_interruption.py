@@ -9,6 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from warm_python import WarmPython
 
+pytestmark = pytest.mark.long
+
 METHOD = "Default Fine Tuning Method"
 
 

@@ -9,6 +9,8 @@ from warm_python import run_python
 
 from hooktune.tracking import Tracker
 
+pytestmark = pytest.mark.long
+
 PAGE = Path(__file__).parents[2] / "docs" / "plugins" / "loops.md"
 METHOD = "Falling Margin"
 DROPOUT = ("--param", "dropout=true")

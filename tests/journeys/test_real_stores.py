@@ -20,6 +20,8 @@ from hooktune.cli import main
 from hooktune.testing import tiny_model
 from hooktune.tracking import Tracker
 
+pytestmark = pytest.mark.long
+
 BUCKET = "models"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "made-up",

@@ -17,6 +17,8 @@ from hooktune.cli import main
 from hooktune.testing import tiny_model
 from hooktune.tracking import Tracker, outage
 
+pytestmark = pytest.mark.long
+
 LONG = bool(os.environ.get("HOOKTUNE_LONG_TESTS"))
 AWAY = 30.0 if LONG else 3.0
 """For how many seconds the server is away, besides the time that it takes to start."""

@@ -5,15 +5,18 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from servers import MlflowServer
 from warm_python import run_python
 
 from hooktune.tracking import Tracker
 from hooktune.tracking.claims import CLAIM_PREFIX
 
+pytestmark = pytest.mark.long
+
 METHOD = "Default Fine Tuning Method"
 SHIFT = "test_not_irrelevant_dist_shift"
-RUNS = 12
+RUNS = 6
 
 # Forks, since each interpreter would take seconds to import all that is needed.
 FOUR_AT_ONCE = """

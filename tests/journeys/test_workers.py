@@ -13,6 +13,8 @@ from hooktune.tracking import RunRecord, Tracker
 from hooktune.tracking.claims import CLAIM_PREFIX
 from hooktune.tracking.records import PROCESS_TAG
 
+pytestmark = pytest.mark.long
+
 METHOD = """
 import os, signal, time
 from pathlib import Path

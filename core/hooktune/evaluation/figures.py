@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -51,8 +51,7 @@ def draw_run(
 
 def draw_similarities(before: Similarities, after: Similarities) -> "Figure":
     """Draw how far apart clicked and other results are, before tuning and after it."""
-    figure = new_figure(8, 5)
-    panels: Sequence[Axes] = figure.subplots(2, 1, sharex=True, sharey=True)
+    figure, panels = _panels(2, 2.5, sharey=True)
     bars = bar_edges(before.clicked + before.others + after.clicked + after.others)
     edges = np.linspace(LEAST, GREATEST, BINS + 1)
     titles = ("starting model", "this run")
@@ -85,8 +84,7 @@ def draw_evaluations(
         histories: For each metric its steps and values.
         starting: The starting model's metrics.
     """
-    figure = new_figure(8, 2.2 * len(histories) + 0.4)
-    panels = figure.subplots(len(histories), 1, sharex=True, squeeze=False)[:, 0]
+    figure, panels = _panels(len(histories), 2.3)
     for panel, (name, history) in zip(panels, histories.items(), strict=True):
         panel.set_title(name, fontsize="medium", loc="left", parse_math=False)
         steps, values = [step for step, _ in history], [value for _, value in history]
@@ -101,12 +99,30 @@ def draw_evaluations(
     return figure
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def _panels(count: int, height: float, *, sharey: bool = False) -> "tuple[Figure, Sequence[Axes]]":
+    """Return a figure of panels under each other, each of so many inches."""
+    # Margins that are known; to find them by drawing takes as long as the drawing.
+    figure = new_figure(8, count * height, layout="none")
+    margins = {
+        "left": 0.1,
+        "right": 0.97,
+        "bottom": 0.55 / (count * height),
+        "top": 1 - 0.35 / (count * height),
+    }
+    grid = figure.subplots(
+        count, 1, sharex=True, sharey=sharey, squeeze=False, gridspec_kw=margins | {"hspace": 0.25}
+    )
+    return figure, list(grid[:, 0])
+
+
+def new_figure(
+    width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+) -> "Figure":
     """Return an empty figure of so many inches, which draws itself as a PNG."""
     # matplotlib's own objects, since pyplot keeps state and picks a screen for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=110, layout=layout)
     FigureCanvasAgg(figure)
     return figure
