@@ -6,14 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+from warm_python import WarmPython
 
 
 def free_port() -> int:
@@ -21,6 +21,26 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+# `mlflow server` starts a second Python for the server itself, which would import MLflow again.
+_SERVE = """
+import os, runpy, sys, uvicorn
+import mlflow.server
+
+def serve_here(command, extra_env, **_):
+    os.environ.update(extra_env)
+    sys.argv = command[command.index("uvicorn"):]
+    runpy.run_module("uvicorn", run_name="__main__")
+    sys.exit()
+
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.dup2(log, 1)
+os.dup2(log, 2)
+mlflow.server._exec_cmd = serve_here
+sys.argv = ["mlflow", "server", *sys.argv[2:]]
+runpy.run_module("mlflow", run_name="__main__")
+"""
 
 
 class MlflowServer:
@@ -48,8 +68,7 @@ class MlflowServer:
         self.uri = f"http://127.0.0.1:{self.port}"
         self._log = log
         self._arguments = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
-            "--port", str(self.port), "--workers", "1",
+            "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", backend, "--artifacts-destination", artifacts,
             *(["--app-name", app] if app else []),
         ]  # fmt: skip
@@ -59,7 +78,7 @@ class MlflowServer:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             **(environment or {}),
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: WarmPython | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,11 +94,8 @@ class MlflowServer:
 
     def start(self) -> None:
         """Start it; it answers some seconds later."""
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._arguments,
-                stdout=log, stderr=log, env=self._environment, start_new_session=True,
-            )  # fmt: skip
+        arguments = [self._log, *self._arguments]
+        self.process = WarmPython("-c", _SERVE, *arguments, env=self._environment)
 
     def wait(self) -> None:
         """Wait until it answers."""
@@ -94,11 +110,9 @@ class MlflowServer:
         raise AssertionError(self._log.read_text(encoding="utf-8", errors="replace")[-3000:])
 
     def stop(self) -> None:
-        """End it at once, with all of its processes."""
+        """End it at once."""
         if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.process.close()
             self.process = None
 
 

@@ -9,12 +9,13 @@ import importlib
 import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ _STARTED: "set[WarmPython]" = set()
 class WarmPython:
     """A process that runs Python; its methods are those of `subprocess.Popen`, with text.
 
-    Use it in a `with` statement, which kills what is not over at its end.
+    Use it in a `with` statement, or close it, which kills what is not over.
 
     Args:
         arguments: What would stand behind `python`.
@@ -78,10 +79,7 @@ class WarmPython:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.kill()
-        self.wait()
-        for file in (self._out, self._err):
-            file.close()
+        self.close()
 
     @property
     def returncode(self) -> int | None:
@@ -97,6 +95,13 @@ class WarmPython:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def close(self) -> None:
+        """Kill it if it is not over, and forget what it has printed."""
+        self.kill()
+        self.wait()
+        for file in (self._out, self._err):
+            file.close()
 
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
@@ -132,6 +137,30 @@ def run_python(
         printed, said = process.communicate(timeout)
         status = process.wait()
     return subprocess.CompletedProcess(process.args, status, printed, said)
+
+
+def run_linked(
+    *arguments: object, processes: int = 2, timeout: float = 300
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run Python in processes that are told about each other as `torchrun` does it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    common = {
+        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
+    }  # fmt: skip
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                WarmPython(*arguments, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+            )
+            for rank in range(processes)
+        ]
+        return [
+            subprocess.CompletedProcess(each.args, each.wait(timeout), each.printed(), each.said())
+            for each in started
+        ]
 
 
 @atexit.register

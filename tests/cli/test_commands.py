@@ -1,11 +1,14 @@
 """The command line: what it imports, prints and answers."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -33,15 +36,33 @@ def run(capsys: pytest.CaptureFixture[str], store_uri: str) -> Run:
     return call
 
 
+@pytest.fixture(scope="module")
+def first_iteration(
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_store: Path,
+    released_batch: Path,
+    tiny_model_folder: Path,
+) -> tuple[Path, str]:
+    """The database of a store with one iteration, and what `hooktune run --json` printed of it."""
+    store, printed = tmp_path_factory.mktemp("tuned") / "mlflow.db", io.StringIO()
+    shutil.copy(empty_store, store)
+    command = [
+        "--tracking-uri", f"sqlite:///{store}", "run", METHOD, released_batch, "--max-runs", 2,
+        "--param", "learning_rate=1e-3", "--param", "mini_batch_size=2",
+        "--initial-model", tiny_model_folder, "--json",
+    ]  # fmt: skip
+    with redirect_stdout(printed), pytest.raises(SystemExit) as end:
+        main([*map(str, command)])
+    assert not end.value.code
+    return store, printed.getvalue()
+
+
 @pytest.fixture
-def tuned(run: Run, make_batch, tiny_model_folder: Path) -> dict[str, object]:
-    """What `hooktune run --json` printed of a first iteration."""
-    status, out, err = run(
-        "run", METHOD, make_batch(), "--max-runs", "2", "--param", "learning_rate=1e-3",
-        "--param", "mini_batch_size=2", "--initial-model", tiny_model_folder, "--json",
-    )  # fmt: skip
-    assert status == 0, err
-    return json.loads(out)
+def tuned(first_iteration: tuple[Path, str], store_uri: str) -> dict[str, object]:
+    """What `hooktune run --json` printed of the iteration that the test's own store has."""
+    store, printed = first_iteration
+    shutil.copy(store, store_uri.removeprefix("sqlite:///"))
+    return json.loads(printed)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from warm_python import run_python
+from warm_python import run_linked, run_python
 
 from hooktune.tracking import Tracker
 
@@ -24,8 +24,8 @@ def method(tmp_path: Path) -> Path:
     return file
 
 
-def tune(store: str, method: Path, batch: Path, model: Path, *more: object):
-    return run_python(
+def tune(store: str, method: Path, batch: Path, model: Path, *more: object, run=run_python):
+    return run(
         "-m", "hooktune", "--tracking-uri", store, "run", method, batch,
         "--max-runs", 1, "--device", "cpu", "--initial-model", model, "--checkpoint-every", 0,
         "--param", "mini_batch_size=4", "--param", "precision=float32",
@@ -63,8 +63,8 @@ def test_it_gives_the_numbers_of_one_process_on_two_devices(
     alone = histories(store_uri)
 
     together = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'together.db')}"
-    done = tune(together, method, batch, tiny_model_folder, "--devices", 2)
-    assert done.returncode == 0, done.stderr
+    for done in tune(together, method, batch, tiny_model_folder, run=run_linked):
+        assert done.returncode == 0, done.stderr
     assert_same(alone, histories(together), 1e-4)
 
 

@@ -126,7 +126,7 @@ def fit_batch(run, model, batch):
     for step in range(1, 11):
         run.log({"train_loss": 1 / step}, step)
         if step == 5:
-            os.killpg(int(os.environ.pop("SERVER_TO_KILL")), signal.SIGKILL)
+            os.kill(int(os.environ.pop("SERVER_TO_KILL")), signal.SIGKILL)
     with torch.no_grad():
         model[0].auto_model.encoder.layer[-1].output.LayerNorm.bias += 0.5
     return model

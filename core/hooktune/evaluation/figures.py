@@ -95,14 +95,14 @@ def draw_evaluations(
         panel.legend(frameon=False, fontsize="small")
         panel.margins(y=0.2)
     panels[-1].set_xlabel("training step")
-    panels[-1].xaxis.get_major_locator().set_params(integer=True)
+    panels[-1].locator_params(axis="x", integer=True)
     return figure
 
 
 def _panels(count: int, height: float, *, sharey: bool = False) -> "tuple[Figure, Sequence[Axes]]":
     """Return a figure of panels under each other, each of so many inches."""
     # Margins that are known; to find them by drawing takes as long as the drawing.
-    figure = new_figure(8, count * height, layout="none")
+    figure = new_figure(8, count * height, layout=None)
     margins = {
         "left": 0.1,
         "right": 0.97,
@@ -116,7 +116,7 @@ def _panels(count: int, height: float, *, sharey: bool = False) -> "tuple[Figure
 
 
 def new_figure(
-    width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> "Figure":
     """Return an empty figure of so many inches, which draws itself as a PNG."""
     # matplotlib's own objects, since pyplot keeps state and picks a screen for the whole process.
