@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from hooktune.contract.settings import MethodSettings as MethodSettings
     from hooktune.contract.settings import Split as Split
     from hooktune.contract.split_kind import SplitKind as SplitKind
+    from hooktune.contract.times import parse_time as parse_time
     from hooktune.data.beir import export_beir as export_beir
     from hooktune.data.cleaning_rules import CleaningRules as CleaningRules
     from hooktune.data.difference import BatchDifference as BatchDifference
@@ -165,6 +166,7 @@ _HOME: Final = {
     "line_error": "contract.json_lines",
     "read_objects": "contract.json_lines",
     "shortened": "contract.json_lines",
+    "parse_time": "contract.times",
     "Accumulation": "contract.metric",
     "ActiveRun": "contract.active_run",
     "Addresses": "contract.outcome",

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from hooktune import MAX_NAME_LENGTH, MAX_POSITION, shortened
+from hooktune import MAX_NAME_LENGTH, MAX_POSITION, parse_time, shortened
 from hooktune_logs.refinement import refinement
-from hooktune_logs.times import parse_time
 
 
 def text_in(stated: dict[str, Any], *fields: str) -> str | None:

@@ -21,12 +21,12 @@ from hooktune import (
     Rows,
     ending_of,
     hookimpl,
+    parse_time,
     read_rows,
 )
 from hooktune_logs.columns import TIME
 from hooktune_logs.refinement import refinement
 from hooktune_logs.table_columns import USUAL_NAMES, choose_columns, missing_column, stated_beside
-from hooktune_logs.times import parse_time
 
 _MEANT_POSITION: Final = f"a whole number from 0 to {MAX_POSITION}"
 _MOST_CLICKS: Final = 10_000

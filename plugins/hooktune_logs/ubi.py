@@ -18,12 +18,12 @@ from hooktune import (
     LogSource,
     hookimpl,
     line_error,
+    parse_time,
     read_objects,
     shortened,
 )
 from hooktune_logs.columns import Columns, append_row, part_of
 from hooktune_logs.fields import list_in, object_in, refinement_in, whole_position
-from hooktune_logs.times import parse_time
 
 IMPRESSION: Final = "impression"
 """The action by which a result is shown."""

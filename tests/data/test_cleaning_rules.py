@@ -95,6 +95,24 @@ def test_a_log_without_times_is_one_hour(tmp_path, items):
     assert len(released(log, items, CleaningRules(max_searches_per_hour=4))[0]) == 6
 
 
+@pytest.mark.parametrize(("apart", "left"), [(60, 1), (3600, 6)])
+def test_clicks_without_times_of_their_own_are_of_their_searchs_hour(
+    tmp_path, items, apart: int, left: int
+):
+    lines = [
+        {
+            "session_id": f"s{n}", "search_query": "shoes", "user_id": 7 if n < 5 else 8,
+            "created_at": 1704067200 + n * apart,
+            "search_results": [{"object_id": name} for name in "abc"],
+            "events": [{"object_id": "b"}],
+        }
+        for n in range(6)
+    ]  # fmt: skip
+    log = write_json_lines(tmp_path / "log.jsonl", lines)
+    sessions, _, _ = released(log, items, CleaningRules(max_clicks_per_hour=4))
+    assert len(sessions) == left
+
+
 def test_searches_repeated_in_a_moment_are_joined(log, items):
     sessions, manifest, told = released(log, items, CleaningRules(join_within=10))
     ids = sessions.session_ids.to_pylist()

@@ -65,6 +65,42 @@ def test_what_a_log_does_not_state_cannot_be_kept(tmp_path):
         release_batch(tmp_path / "log", tmp_path / "items", tmp_path / "batch", keep=["times"])
 
 
+def studio_lines(*stated):
+    """The sessions of the log in Embedding Studio's format, each with fields of its own."""
+    return [
+        {
+            "session_id": f"s{n}", "search_query": f"q{n % 3}",
+            "search_results": [{"object_id": "a"}, {"object_id": "b"}],
+            "events": [{"object_id": name} for name in "ab" if n % 2],
+        } | more
+        for n, more in enumerate(stated)
+    ]  # fmt: skip
+
+
+def test_sessions_of_embedding_studio_state_them_too(tmp_path, log, items):
+    lines = studio_lines(
+        {"created_at": 1700000000, "user_id": "ann"},
+        {"created_at": "2023-11-14T22:13:21Z", "user_id": "ben"},
+        {"created_at": 1700000002000, "user_id": None},
+        {"created_at": 1700000003.0, "user_id": "ann"},
+    )
+    studio = write_json_lines(tmp_path / "log.jsonl", lines)
+    keep = ["times", "users"]
+    by_row = release_batch(log, items, tmp_path / "by-row", keep=keep)
+    assert release_batch(studio, items, tmp_path / "studio", keep=keep).batch_id == by_row.batch_id
+
+
+@pytest.mark.parametrize("odd", [True, "soon", {"$date": 17}, [17], "", 10**40, 0.5 + 1e17])
+def test_what_is_no_time_and_no_user_refuses_no_session(tmp_path, items, odd):
+    lines = studio_lines({"created_at": odd, "user_id": {}}, {"user_id": 0.5}, {"user_id": ""})
+    log = write_json_lines(tmp_path / "log.jsonl", lines)
+    release_batch(log, items, tmp_path / "batch")
+    assert len(open_batch(tmp_path / "batch").sessions) == 3
+    for what in ("times", "users"):
+        with pytest.raises(DataError, match=f"The log states no {what}"):
+            release_batch(log, items, tmp_path / what, keep=[what])
+
+
 def test_the_command_keeps_them(tmp_path, log, items):
     run = ["batch", "release", str(log), "--items", str(items), "--to", str(tmp_path / "batch")]
     done = CliRunner().invoke(cli, [*run, "--keep", "users"])

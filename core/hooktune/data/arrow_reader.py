@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from hooktune.contract.json_lines import Lines, deep_lines, read_line_blocks, stated_lines
 from hooktune.contract.log_source import Findings
 from hooktune.data.jsonl import checked_sessions, read_sessions
-from hooktune.data.log_schema import CLICK, Identifier, Query, Rank, Session
+from hooktune.data.log_schema import CLICK, Identifier, Query, Rank, Session, moment_of
 from hooktune.data.session_block import SessionBlock, block_of, block_of_columns
 from hooktune.errors import DataError
 
@@ -139,6 +139,7 @@ def _schema_of(lines: Sequence[bytes]) -> pa.Schema | None:
     return pa.schema(
         [
             *(_text_in(given, name) for name in ("session_id", "search_query")),
+            *(_anything_in(given, name) for name in ("created_at", "user_id")),
             ("search_results", pa.list_(results)),
             ("events", pa.list_(events)),
         ]
@@ -151,6 +152,15 @@ def _text_in(given: pa.StructType, name: str) -> pa.Field:
     kind = given.field(place).type if place >= 0 else pa.string()
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     return pa.field(name, kind if is_number else pa.string())
+
+
+def _anything_in(given: pa.StructType, name: str) -> pa.Field:
+    """Return a field of which a log may state anything, as the lines state it."""
+    field = _text_in(given, name)
+    place = given.get_field_index(name)
+    kind = given.field(place).type if place >= 0 else pa.null()
+    is_other = pa.types.is_nested(kind) or pa.types.is_boolean(kind)
+    return pa.field(name, kind) if is_other else field
 
 
 def _entry_in(given: pa.StructType, name: str) -> pa.StructType:
@@ -201,6 +211,8 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
         events.value_lengths().fill_null(0).to_numpy(),
         _identifiers(on.field("object_id")),
         _as_texts(on.field("event_type")).fill_null(CLICK),
+        pa.array(map(moment_of, column["created_at"].to_pylist()), pa.int64()),
+        _users(column["user_id"]),
     )
     if (block.event_results < 0).any():
         raise _NotSureError
@@ -225,6 +237,13 @@ def _identifiers(names: pa.Array) -> pa.StringArray:
         if length.is_valid:
             _IDENTIFIER.validate_python(texts[pc.index(lengths, length).as_py()].as_py())
     return texts
+
+
+def _users(stated: pa.Array) -> pa.StringArray:
+    if pa.types.is_nested(stated.type) or pa.types.is_boolean(stated.type):
+        return pa.nulls(len(stated), pa.string())
+    users = _as_texts(stated)
+    return pc.if_else(pc.equal(users, ""), None, users)
 
 
 def _texts(values: pa.Array) -> pa.StringArray:

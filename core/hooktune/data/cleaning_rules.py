@@ -130,7 +130,7 @@ def refusing(rules: CleaningRules) -> tuple[str, ...]:
             SELECT "user", 0, count(*)
             FROM events JOIN searches USING (search_id)
             WHERE is_click AND NOT is_repeated AND "user" IS NOT NULL
-            GROUP BY "user", date_trunc('hour', events.time)
+            GROUP BY "user", date_trunc('hour', coalesce(events.time, searches.time))
         ) GROUP BY "user" HAVING max(searches) > {most_searches} OR max(clicks) > {most_clicks}""",
         f"""CREATE TABLE refused AS
         SELECT * FROM (

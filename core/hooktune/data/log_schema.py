@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from hooktune.contract.long_form import MAX_NAME_LENGTH
+from hooktune.contract.times import parse_time
 
 CLICK: Final = "click"
 """The kind of an event for which the log states none."""
@@ -37,6 +38,23 @@ def _event_kind(stated: object) -> str:
     if isinstance(stated, bool) or not isinstance(stated, str | int):
         return UNNAMED_KIND
     return str(stated)
+
+
+def moment_of(stated: object) -> int | None:
+    """Return a stated time in microseconds since 1970; None for whatever is none."""
+    if stated is None or isinstance(stated, bool) or not isinstance(stated, str | int | float):
+        return None
+    try:
+        return parse_time(stated)[0]
+    except (ValueError, OverflowError):
+        return None
+
+
+def user_of(stated: object) -> str | None:
+    """Return the stated user, a text or a whole number; None for whatever is none."""
+    if isinstance(stated, bool) or not isinstance(stated, str | int):
+        return None
+    return str(stated) or None
 
 
 _CONFIG = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -70,6 +88,9 @@ class Session(BaseModel):
     search_query: Query
     search_results: tuple[SearchResult, ...]
     events: tuple[Event, ...] = ()
+    created_at: Annotated[int | None, BeforeValidator(moment_of)] = None
+    """When it was, in microseconds since 1970; None where the log states no time."""
+    user_id: Annotated[str | None, BeforeValidator(user_of)] = None
 
     @model_validator(mode="after")
     def _events_are_on_shown_results(self) -> "Session":

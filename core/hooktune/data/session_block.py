@@ -99,6 +99,8 @@ def block_of(sessions: Sequence[Session]) -> SessionBlock:
         np.array([len(session.events) for session in sessions], dtype=np.int64),
         pa.array([event.object_id for event in events], pa.string()),
         pa.array([event.event_type for event in events], pa.string()),
+        pa.array([session.created_at for session in sessions], pa.int64()),
+        pa.array([session.user_id for session in sessions], pa.string()),
     )
 
 
@@ -111,6 +113,8 @@ def block_of_columns(
     event_counts: Ints,
     event_on: pa.StringArray,
     event_kind: pa.StringArray,
+    times: pa.Int64Array,
+    users: pa.StringArray,
 ) -> SessionBlock:
     """Return sessions that are columns already, with each name of an item or a kind held once.
 
@@ -123,6 +127,8 @@ def block_of_columns(
         event_counts: For each of the S sessions, how many events it has.
         event_on: For each of the E events, the name of its item.
         event_kind: For each of the E events, its kind.
+        times: For each of the S sessions, when it was, in microseconds since 1970, or null.
+        users: For each of the S sessions, its user, or null.
     """
     kinds = event_kind.dictionary_encode()
     names = pa.concat_arrays([shown, event_on]).dictionary_encode()
@@ -139,6 +145,8 @@ def block_of_columns(
         places[len(shown) :],
         kinds.dictionary,
         kinds.indices.to_numpy(),
+        times=None if times.null_count == len(times) else times.fill_null(-1).to_numpy(),
+        users=None if users.null_count == len(users) else users,
     )
 
 
@@ -170,6 +178,12 @@ def part_of(block: SessionBlock, file: str) -> LogPart:
         "position": per_row(block.positions, pa.int64()),
         "rank": rank if has_item.all() else per_row(block.rank, pa.float64()),
     }
+    if block.times is not None:
+        times = pa.array(block.times[session], pa.timestamp("us", "UTC"))
+        shown["time"] = pc.if_else(pa.array(block.times[session] < 0), None, times)
+    if block.users is not None:
+        users = block.users.dictionary_encode()
+        shown["user"] = users.take(pa.array(session))
     happened = {
         "search_id": named(event_session, block.session_ids),
         "item": named(block.event_on, block.object_ids),
