@@ -86,6 +86,15 @@ class Browser:
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 
+    def run_in_new_pages(self, script: str) -> None:
+        """Runs a script in each page that is opened from now on, before the page's own ones."""
+        command = "Page.addScriptToEvaluateOnNewDocument"
+        self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": {"source": script}})
+
+    def print(self) -> bytes:
+        """The page on paper, as a PDF."""
+        return base64.b64decode(self._call("POST", "/print", {}))
+
     def close(self) -> None:
         self._call("DELETE", "")
 

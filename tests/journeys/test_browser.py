@@ -137,12 +137,33 @@ def test_a_runs_metrics_are_plotted(browser: Browser, server: str, result: Itera
     wait_until(lambda: browser.run(points) >= 3, "the plots")
 
 
-def test_the_report_of_the_kept_run_draws_its_charts_and_asks_nobody(
-    browser: Browser, result: IterationResult, folder: Path
-):
+@pytest.fixture(scope="module")
+def report(result: IterationResult, folder: Path) -> str:
+    """The address of the kept run's report, as a file."""
     store = Runner(f"sqlite:///{folder}/mlflow.db")
-    report = store.tracker.client.download_artifacts(result.best.run_id, REPORT_FILE, str(folder))
-    browser.open(Path(report).as_uri())
+    file = store.tracker.client.download_artifacts(result.best.run_id, REPORT_FILE, str(folder))
+    return Path(file).as_uri()
+
+
+def test_a_report_that_is_printed_before_it_has_drawn_has_its_charts(report: str, tmp_path: Path):
+    with open_browser(tmp_path) as browser:
+        browser.run_in_new_pages("window.requestIdleCallback = () => 0")
+        browser.open(report)
+        drawn = """
+            const places = [...document.querySelectorAll("[data-chart]")]
+            const isDrawn = place => place.querySelector("svg .mark-group")
+            return [places.length, places.filter(isDrawn).length]
+        """
+        charts, first = browser.run(drawn)
+        assert charts >= 5
+        assert first == 0
+        browser.run(f"addEventListener('afterprint', () => window.onPaper = (() => {{{drawn}}})())")
+        assert browser.print().startswith(b"%PDF")
+        assert browser.run("return window.onPaper") == [charts, charts]
+
+
+def test_the_report_of_the_kept_run_draws_its_charts_and_asks_nobody(browser: Browser, report: str):
+    browser.open(report)
     browser.wait_for(METHOD, "Before and after", "Its model is kept.")
     count = "return document.querySelectorAll(arguments[0]).length"
     charts = browser.run(count, "[data-chart]")
