@@ -148,26 +148,30 @@ def _schema_of(lines: Sequence[bytes]) -> pa.Schema | None:
 
 def _text_in(given: pa.StructType, name: str) -> pa.Field:
     """Return a text's field as the lines state it: as texts, or all as numbers of one kind."""
-    place = given.get_field_index(name)
-    kind = given.field(place).type if place >= 0 else pa.string()
+    kind = _kind_in(given, name)
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     return pa.field(name, kind if is_number else pa.string())
 
 
 def _anything_in(given: pa.StructType, name: str) -> pa.Field:
     """Return a field of which a log may state anything, as the lines state it."""
-    field = _text_in(given, name)
-    place = given.get_field_index(name)
-    kind = given.field(place).type if place >= 0 else pa.null()
-    is_other = pa.types.is_nested(kind) or pa.types.is_boolean(kind)
-    return pa.field(name, kind) if is_other else field
+    kind = _kind_in(given, name)
+    return pa.field(name, kind) if _is_neither_text_nor_number(kind) else _text_in(given, name)
 
 
 def _entry_in(given: pa.StructType, name: str) -> pa.StructType:
-    place = given.get_field_index(name)
-    kind = given.field(place).type if place >= 0 else pa.null()
+    kind = _kind_in(given, name)
     entry = kind.value_type if pa.types.is_list(kind) else pa.null()
     return entry if pa.types.is_struct(entry) else pa.struct([])
+
+
+def _kind_in(given: pa.StructType, name: str) -> pa.DataType:
+    place = given.get_field_index(name)
+    return given.field(place).type if place >= 0 else pa.null()
+
+
+def _is_neither_text_nor_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_boolean(kind))
 
 
 def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
@@ -211,7 +215,7 @@ def _checked_block(table: pa.Table, text: bytes, rows: int) -> SessionBlock:
         events.value_lengths().fill_null(0).to_numpy(),
         _identifiers(on.field("object_id")),
         _as_texts(on.field("event_type")).fill_null(CLICK),
-        pa.array(map(moment_of, column["created_at"].to_pylist()), pa.int64()),
+        _times(column["created_at"]),
         _users(column["user_id"]),
     )
     if (block.event_results < 0).any():
@@ -239,8 +243,14 @@ def _identifiers(names: pa.Array) -> pa.StringArray:
     return texts
 
 
+def _times(stated: pa.Array) -> pa.Int64Array:
+    if stated.null_count == len(stated) or _is_neither_text_nor_number(stated.type):
+        return pa.nulls(len(stated), pa.int64())
+    return pa.array(map(moment_of, stated.to_pylist()), pa.int64())
+
+
 def _users(stated: pa.Array) -> pa.StringArray:
-    if pa.types.is_nested(stated.type) or pa.types.is_boolean(stated.type):
+    if _is_neither_text_nor_number(stated.type):
         return pa.nulls(len(stated), pa.string())
     users = _as_texts(stated)
     return pc.if_else(pc.equal(users, ""), None, users)

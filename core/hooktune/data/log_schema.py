@@ -42,7 +42,7 @@ def _event_kind(stated: object) -> str:
 
 def moment_of(stated: object) -> int | None:
     """Return a stated time in microseconds since 1970; None for whatever is none."""
-    if stated is None or isinstance(stated, bool) or not isinstance(stated, str | int | float):
+    if isinstance(stated, bool) or not isinstance(stated, str | int | float):
         return None
     try:
         return parse_time(stated)[0]

@@ -179,11 +179,10 @@ def part_of(block: SessionBlock, file: str) -> LogPart:
         "rank": rank if has_item.all() else per_row(block.rank, pa.float64()),
     }
     if block.times is not None:
-        times = pa.array(block.times[session], pa.timestamp("us", "UTC"))
-        shown["time"] = pc.if_else(pa.array(block.times[session] < 0), None, times)
+        times = block.times[session]
+        shown["time"] = pa.array(times, pa.timestamp("us", "UTC"), mask=times < 0)
     if block.users is not None:
-        users = block.users.dictionary_encode()
-        shown["user"] = users.take(pa.array(session))
+        shown["user"] = block.users.dictionary_encode().take(pa.array(session))
     happened = {
         "search_id": named(event_session, block.session_ids),
         "item": named(block.event_on, block.object_ids),

@@ -108,10 +108,9 @@ def _panels(count: int, height: float, *, sharey: bool = False) -> "tuple[Figure
         "right": 0.97,
         "bottom": 0.55 / (count * height),
         "top": 1 - 0.35 / (count * height),
+        "hspace": 0.25,
     }
-    grid = figure.subplots(
-        count, 1, sharex=True, sharey=sharey, squeeze=False, gridspec_kw=margins | {"hspace": 0.25}
-    )
+    grid = figure.subplots(count, 1, sharex=True, sharey=sharey, squeeze=False, gridspec_kw=margins)
     return figure, list(grid[:, 0])
 
 
