@@ -208,6 +208,7 @@ def test_the_page_has_the_table(undisturbed, outcomes):
         said = page[kind.strip(", "), fault].split()
         # What this process has asked before it may not ask again, and so not be met.
         met = [outcome for outcome in dict.fromkeys(came_of) if outcome != NOT_MET]
+        assert NOT_MET in said or NOT_MET not in came_of, (kind, fault)
         if met:
             expected = [outcome for outcome in said if outcome != NOT_MET]
             assert met == (expected if LONG else expected[:1]), (kind, fault)

@@ -28,7 +28,7 @@ MODEL_STEPS = [
     ("set_terminated", "before", "", 2),
     ("set_terminated", "after", "", 2),
 ]
-SOME_MODEL_STEPS = [MODEL_STEPS[4]]
+SOME_MODEL_STEPS = [MODEL_STEPS[4], MODEL_STEPS[9]]
 
 # The same for the average of runs: weights are kept, the average begins, is measured and kept, and
 # the weights are deleted.
@@ -46,7 +46,7 @@ AVERAGE_STEPS = [
     ("delete_tag", "after", "hooktune.weights", 1),
     ("delete_tag", "after", "hooktune.weights", 2),
 ]
-SOME_AVERAGE_STEPS = [AVERAGE_STEPS[3], AVERAGE_STEPS[10]]
+SOME_AVERAGE_STEPS = [AVERAGE_STEPS[3], AVERAGE_STEPS[6], AVERAGE_STEPS[10]]
 
 # Forks, since each interpreter would take seconds to import all that is needed.
 SCRIPT = r"""

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long
 
 METHOD = "Default Fine Tuning Method"
 SHIFT = "test_not_irrelevant_dist_shift"
-RUNS = 4
+RUNS = 8
 
 # Forks, since each interpreter would take seconds to import all that is needed.
 FOUR_AT_ONCE = """
