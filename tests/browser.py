@@ -5,15 +5,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ports import free_port
 
 DRIVER = shutil.which("chromedriver")
 CHROMIUM = shutil.which("chromium")
@@ -30,11 +31,6 @@ OPTIONS = (
     "--hide-scrollbars",
     "--window-size=1600,1000",
 )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return listener.getsockname()[1]
 
 
 def wait_until(what: Callable[[], Any], why: str, seconds: float = 90) -> Any:

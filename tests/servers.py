@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,15 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Self
 
+from ports import free_port
 from warm_python import WarmPython
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
 
 # `mlflow server` starts a second Python for the server itself, which would import MLflow again.
 _SERVE = """

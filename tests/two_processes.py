@@ -2,9 +2,9 @@
 
 import multiprocessing
 import os
-import socket
 
 import torch
+from ports import linked_environments
 
 from hooktune.testing import tiny_model
 from hooktune.training.process_group import join_process_group
@@ -16,13 +16,9 @@ MODEL = tiny_model().eval()
 def in_two_processes(work) -> list:
     """Return what `work(group)` gives in each of two processes."""
     context = multiprocessing.get_context("fork")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
 
-    def one(rank, answers):
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    def one(rank, environment, answers):
+        os.environ |= environment
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads are not there after a fork
         try:
             answers.put((rank, work(join_process_group("cpu"))))
@@ -30,7 +26,10 @@ def in_two_processes(work) -> list:
             torch.distributed.destroy_process_group()
 
     answers = context.Queue()
-    processes = [context.Process(target=one, args=(rank, answers)) for rank in range(2)]
+    processes = [
+        context.Process(target=one, args=(rank, environment, answers))
+        for rank, environment in enumerate(linked_environments(2))
+    ]
     for each in processes:
         each.start()
     found = dict(answers.get(timeout=60) for _ in processes)

@@ -9,7 +9,6 @@ import importlib
 import multiprocessing
 import os
 import runpy
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,8 +17,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+
+from ports import linked_environments
 
 # Of a process that has trained, a fork may wait forever for threads that it has not.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -73,12 +73,7 @@ class WarmPython:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -86,7 +81,7 @@ class WarmPython:
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        return self.returncode
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -115,6 +110,11 @@ class WarmPython:
         self.wait(timeout)
         return self.printed(), self.said()
 
+    def completed(self, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Wait for its end, and return what came of it."""
+        status = self.wait(timeout)
+        return subprocess.CompletedProcess(self.args, status, self.printed(), self.said())
+
     def printed(self) -> str:
         """Return what stands in its standard output until now."""
         self._out.seek(0)
@@ -134,33 +134,19 @@ def run_python(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python to its end, as `subprocess.run` does where it captures the output as text."""
     with WarmPython(*arguments, cwd=cwd, env=env) as process:
-        printed, said = process.communicate(timeout)
-        status = process.wait()
-    return subprocess.CompletedProcess(process.args, status, printed, said)
+        return process.completed(timeout)
 
 
 def run_linked(
     *arguments: object, processes: int = 2, timeout: float = 300
 ) -> list[subprocess.CompletedProcess[str]]:
     """Run Python in processes that are told about each other as `torchrun` does it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    common = {
-        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes),
-    }  # fmt: skip
     with ExitStack() as stack:
         started = [
-            stack.enter_context(
-                WarmPython(*arguments, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-            )
-            for rank in range(processes)
+            stack.enter_context(WarmPython(*arguments, env=os.environ | environment))
+            for environment in linked_environments(processes)
         ]
-        return [
-            subprocess.CompletedProcess(each.args, each.wait(timeout), each.printed(), each.said())
-            for each in started
-        ]
+        return [each.completed(timeout) for each in started]
 
 
 @atexit.register

@@ -19,7 +19,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 import torch
 from guarding_proxy import GuardingProxy, basic_header
-from servers import MlflowServer, PostgreSQL, free_port, postgresql_programs
+from ports import free_port
+from servers import MlflowServer, PostgreSQL, postgresql_programs
 
 from hooktune import Runner, StoreAwayError, hookimpl
 from hooktune.cli import main

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from servers import free_port
+from ports import free_port
 
 import hooktune
 from hooktune.cli import main

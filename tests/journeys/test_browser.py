@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, DRIVER, Browser, free_port, open_browser, started, wait_until
+from browser import CHROMIUM, DRIVER, Browser, open_browser, started, wait_until
+from ports import free_port
 
 from hooktune import Runner
 from hooktune.evaluation.figures import EVALUATIONS_FILE, SIMILARITIES_FILE

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from servers import MlflowServer, PostgreSQL, free_port, postgresql_programs
+from ports import free_port
+from servers import MlflowServer, PostgreSQL, postgresql_programs
 from tracked import METHOD, begin, do_run
 from warm_python import run_python
 
