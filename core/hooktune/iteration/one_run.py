@@ -101,7 +101,8 @@ def run_once(
             tags = {**plugin_tags(host), **chosen.tags}
             name = run_name(params, code) if planned.average is None else title
             run = tracker.start_run(iteration, name, planned.key, values, facts, tags)
-    logger.info("%s: %s (%s)", title, run.name, chosen.origin)
+    # An average of runs is named by its title.
+    logger.info("%s (%s)", ": ".join(dict.fromkeys((title, run.name))), chosen.origin)
     last_time = stored.last_time if stored else 0
     metric_log = tracker.metric_log(run, last_time, claim.check_before_writing)
     try:
