@@ -1,6 +1,5 @@
 """The reader of tables: a row a shown result, a row a session, or tables of searches and events."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -11,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hooktune import (
-    MAX_NAME_LENGTH,
     MAX_POSITION,
     TABLE_ENDINGS,
     DataError,
@@ -21,18 +19,22 @@ from hooktune import (
     Rows,
     ending_of,
     hookimpl,
-    parse_time,
     read_rows,
 )
 from hooktune_logs.columns import TIME
 from hooktune_logs.refinement import refinement
 from hooktune_logs.table_columns import USUAL_NAMES, choose_columns, missing_column, stated_beside
+from hooktune_logs.table_values import (
+    to_clicks,
+    to_list,
+    to_number,
+    to_position,
+    to_query,
+    to_text,
+    to_time,
+)
 
 _MEANT_POSITION: Final = f"a whole number from 0 to {MAX_POSITION}"
-_MOST_CLICKS: Final = 10_000
-_FLOAT32_MAX: Final = 3.4028234e38
-_TRUE: Final = frozenset({"true", "yes", "t", "y"})
-_FALSE: Final = frozenset({"false", "no", "f", "n"})
 SHOWN_KINDS: Final = frozenset({"impression", "shown", "view_item_list"})
 """Kinds of events by which a result is shown."""
 
@@ -169,7 +171,7 @@ def _column(name: str, values: Any) -> pa.Array:
 
 def _common(reader: _RowReader) -> dict[str, Any]:
     return {
-        "search_id": reader.required("search_id", _text, "a text"),
+        "search_id": reader.required("search_id", to_text, "a text"),
         "time": _times(reader),
         "line": reader.lines,
     }
@@ -177,7 +179,7 @@ def _common(reader: _RowReader) -> dict[str, Any]:
 
 def _who(reader: _RowReader) -> dict[str, Any]:
     """Return what is known of a whole search."""
-    texts = {field: reader.values(field, _text, "a text") for field in ("user", "application")}
+    texts = {field: reader.values(field, to_text, "a text") for field in ("user", "application")}
     meant = "a text, or a list or an object in JSON"
     return texts | {
         field: reader.values(field, refinement, meant) for field in ("sorting", "filters")
@@ -186,7 +188,7 @@ def _who(reader: _RowReader) -> dict[str, Any]:
 
 def _times(reader: _RowReader) -> list[int | None]:
     """Return the times, and count in which forms they are stated."""
-    stated = reader.values("time", _time, "a time such as 2024-12-10T00:01:29Z")
+    stated = reader.values("time", to_time, "a time such as 2024-12-10T00:01:29Z")
     for form, count in Counter(each[1] for each in stated if each and each[1]).items():
         reader.findings.count(form, count)
     return [each and each[0] for each in stated]
@@ -196,12 +198,12 @@ def _results(reader: _RowReader) -> LogPart:
     """Return rows of searches, of shown results, or of both."""
     common = _common(reader)
     shown = common | _who(reader) | {
-        "query": reader.values("query", _query, "a text"),
-        "item": reader.values("item", _text, "a text"),
-        "position": reader.values("position", _position, _MEANT_POSITION),
-        "rank": reader.values("rank", _finite, "a number"),
+        "query": reader.values("query", to_query, "a text"),
+        "item": reader.values("item", to_text, "a text"),
+        "position": reader.values("position", to_position, _MEANT_POSITION),
+        "rank": reader.values("rank", to_number, "a number"),
     }  # fmt: skip
-    clicks = reader.values("clicks", _clicks, "a number of clicks, or true or false")
+    clicks = reader.values("clicks", to_clicks, "a number of clicks, or true or false")
     row = np.repeat(np.arange(len(clicks)), [count or 0 for count in clicks])
     happened = {
         "search_id": [common["search_id"][place] for place in row],
@@ -215,19 +217,19 @@ def _results(reader: _RowReader) -> LogPart:
 def _events(reader: _RowReader) -> LogPart:
     """Return rows of events, of which some say what was shown."""
     common = _common(reader)
-    item = reader.values("item", _text, "a text")
-    kinds = reader.required("kind", _text, "a text") if "kind" in reader.columns else None
+    item = reader.values("item", to_text, "a text")
+    kinds = reader.required("kind", to_text, "a text") if "kind" in reader.columns else None
     kind = kinds if kinds is not None else ["click"] * len(item)
     is_shown = [
         each in SHOWN_KINDS and named is not None for each, named in zip(kind, item, strict=True)
     ]
     shown = common | _who(reader) | {
         "item": item,
-        "query": reader.values("query", _query, "a text"),
-        "position": reader.values("position", _position, _MEANT_POSITION),
-        "rank": reader.values("rank", _finite, "a number"),
+        "query": reader.values("query", to_query, "a text"),
+        "position": reader.values("position", to_position, _MEANT_POSITION),
+        "rank": reader.values("rank", to_number, "a number"),
     }  # fmt: skip
-    value = reader.values("value", _finite, "a number")
+    value = reader.values("value", to_number, "a number")
     part = reader.part(shown, common | {"item": item, "kind": kind, "value": value},
                        np.arange(len(item)))  # fmt: skip
     kept = pa.array(is_shown).filter(pa.array(~reader._bad))
@@ -237,9 +239,9 @@ def _events(reader: _RowReader) -> LogPart:
 def _sessions(reader: _RowReader) -> LogPart:
     """Return rows of whole sessions, each with a list of what was shown and of what was clicked."""
     common = _common(reader) | _who(reader)
-    query = reader.required("query", _query, "a text")
+    query = reader.required("query", to_query, "a text")
     meant = "a list of texts, or one in JSON"
-    items, clicked = (reader.values(field, _list, meant) for field in ("items", "clicked_items"))
+    items, clicked = (reader.values(field, to_list, meant) for field in ("items", "clicked_items"))
     part = reader.part(common | {"query": query}, {})
     kept = [row for row in range(len(query)) if not reader._bad[row]]
     shown = [(row, item, place) for row in kept for place, item in enumerate(items[row] or (), 1)]
@@ -261,55 +263,3 @@ def _sessions(reader: _RowReader) -> LogPart:
         },
     )
     return LogPart(pa.concat_tables([part.shown, more.shown]), more.happened, part.file)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool | float | bytes | list | dict):
-        raise ValueError
-    text = str(value)
-    if not 0 < len(text) <= MAX_NAME_LENGTH:
-        raise ValueError
-    return text
-
-
-def _query(value: Any) -> str | None:
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError
-    return str(value).strip() or None
-
-
-def _position(value: Any) -> int:
-    number = _finite(value)
-    if not number.is_integer() or not 0 <= number <= MAX_POSITION:
-        raise ValueError
-    return int(number)
-
-
-def _clicks(value: Any) -> int:
-    text = str(value).strip().casefold()
-    if text in _TRUE or text in _FALSE:
-        return int(text in _TRUE)
-    number = _finite(value)
-    if not number.is_integer() or not 0 <= number <= _MOST_CLICKS:
-        raise ValueError
-    return int(number)
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool | list | dict | bytes):
-        raise ValueError
-    number = float(value)
-    if not np.isfinite(number) or abs(number) > _FLOAT32_MAX:
-        raise ValueError
-    return number
-
-
-def _time(value: Any) -> tuple[int | None, str]:
-    return parse_time(value.isoformat() if hasattr(value, "isoformat") else value)
-
-
-def _list(value: Any) -> list[str]:
-    found = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(found, list):
-        raise ValueError
-    return [_text(each) for each in found]
