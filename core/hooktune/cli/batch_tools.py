@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hooktune.cli.batches import LINE, batch
+from hooktune.cli.batch_lines import LINE
+from hooktune.cli.batches import batch
 from hooktune.cli.group import PATH, json_option
 from hooktune.cli.terminal import say
 from hooktune.plain_text import printable
