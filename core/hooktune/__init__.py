@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from hooktune.data.manifest import BatchManifest as BatchManifest
     from hooktune.data.manifest import EventCount as EventCount
     from hooktune.data.manifest import ImageCounts as ImageCounts
+    from hooktune.data.manifest import LabelCounts as LabelCounts
     from hooktune.data.manifest import read_manifest as read_manifest
     from hooktune.data.position_bias import Examination as Examination
     from hooktune.data.position_bias import PositionBias as PositionBias
@@ -206,6 +207,7 @@ _HOME: Final = {
     "Holdout": "tracking.holdouts",
     "HooktuneError": "errors",
     "ImageCounts": "data.manifest",
+    "LabelCounts": "data.manifest",
     "Interval": "contract.interval",
     "Ints": "contract.sessions",
     "Iteration": "tracking.records",

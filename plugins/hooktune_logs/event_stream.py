@@ -36,7 +36,9 @@ class StreamEvent:
 
 
 def read_stream(
-    source: LogSource, parse: Callable[[dict[str, Any]], StreamEvent | None]
+    source: LogSource,
+    parse: Callable[[dict[str, Any]], StreamEvent | None],
+    fields: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> Iterator[LogPart]:
     """Read events in the order of a log, a JSON object a line, into the long form.
 
@@ -44,6 +46,7 @@ def read_stream(
         source: The log; the events of a user stand in it in the order of their times.
         parse: Makes an event of an object, None of one that is passed over; raises a `ValueError`
             that names the field where it cannot be used.
+        fields: Makes of an object the fields that may be labels, by default all that it has.
     """
     counts: Counter[str] = Counter()
     last_search: dict[str | None, str] = {}
@@ -53,13 +56,14 @@ def read_stream(
         for number, stated in read_objects(file, source.findings):
             try:
                 event = parse(stated)
+                labels = source.labels_of(fields(stated)) if event and source.labels else None
             except ValueError as error:
                 source.findings.set_aside(line_error(file, number, str(error)))
                 continue
             if event is None:
                 counts["objects that say nothing of a search, passed over"] += 1
                 continue
-            _add(event, number, last_search, shown, happened)
+            _add(event, number, labels, last_search, shown, happened)
             if len(shown["line"]) + len(happened["line"]) >= _AT_ONCE:
                 yield part_of(file, shown, happened)
                 shown.clear()
@@ -72,6 +76,7 @@ def read_stream(
 def _add(
     event: StreamEvent,
     line: int,
+    labels: str | None,
     last_search: dict[str | None, str],
     shown: Columns,
     happened: Columns,
@@ -82,7 +87,7 @@ def _add(
         last_search[event.user] = search_id
     common = {"search_id": search_id, "time": event.time, "line": line}
     seen = common | {
-        "user": event.user, "sorting": event.sorting, "filters": event.filters
+        "user": event.user, "sorting": event.sorting, "filters": event.filters, "labels": labels
     }  # fmt: skip
     if search_id is not None and (event.kind == SEARCH or event.query):
         append_row(shown, seen | {"query": event.query, "item": None,

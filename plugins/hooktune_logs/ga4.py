@@ -36,7 +36,7 @@ def recognise_log(source: LogSource) -> str | None:
 @hookimpl
 def read_log(source: LogSource) -> Iterator[LogPart]:
     """Read the events in the order of the log, which is by visit and time."""
-    return event_stream.read_stream(source, _event)
+    return event_stream.read_stream(source, _event, lambda stated: stated | _params(stated))
 
 
 def _event(stated: dict[str, Any]) -> StreamEvent | None:
@@ -46,14 +46,7 @@ def _event(stated: dict[str, Any]) -> StreamEvent | None:
     kind = _KINDS.get(name)
     if kind is None:
         return None
-    params: dict[str, str] = {}
-    for param in list_in(stated, "event_params"):
-        if not isinstance(param, dict):
-            raise ValueError("the field 'event_params' should be a list of objects.")
-        value = text_in(object_in(param, "value"), "string_value", "int_value")
-        key = text_in(param, "key")
-        if key is not None and value is not None:
-            params[key] = value
+    params = _params(stated)
     user = text_in(stated, "user_pseudo_id", "user_id")
     items = (item_in(item, ("item_id", "item_name"), "index") for item in list_in(stated, "items"))
     return StreamEvent(
@@ -64,3 +57,16 @@ def _event(stated: dict[str, Any]) -> StreamEvent | None:
         params.get("search_term"),
         tuple(items),
     )
+
+
+def _params(stated: dict[str, Any]) -> dict[str, str]:
+    """Return the parameters of an event by their names."""
+    params: dict[str, str] = {}
+    for param in list_in(stated, "event_params"):
+        if not isinstance(param, dict):
+            raise ValueError("the field 'event_params' should be a list of objects.")
+        value = text_in(object_in(param, "value"), "string_value", "int_value")
+        key = text_in(param, "key")
+        if key is not None and value is not None:
+            params[key] = value
+    return params

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,6 @@ from hooktune import (
     MAX_POSITION,
     TABLE_ENDINGS,
     DataError,
-    Findings,
     LogPart,
     LogSource,
     Rows,
@@ -65,26 +65,28 @@ def guess_columns(source: LogSource) -> dict[str, str]:
 def read_log(source: LogSource) -> Iterator[LogPart]:
     """Read tables; each is told by its columns to hold results, sessions, searches or events."""
     for file in source.files:
-        stated = stated_beside(file) | dict(source.columns)
+        told = replace(source, columns=stated_beside(file) | dict(source.columns))
+        labels = {name for name in source.labels if name not in USUAL_NAMES}
+        stated = {name: held for name, held in told.columns.items() if name not in labels}
         for rows in read_rows(file, source.sql, source.findings):
             columns = choose_columns(rows.table.column_names, stated, rows.source)
-            yield part_of_rows(rows, columns, source.findings)
+            yield part_of_rows(rows, columns, told)
 
 
-def part_of_rows(rows: Rows, columns: dict[str, str], findings: Findings) -> LogPart:
+def part_of_rows(rows: Rows, columns: dict[str, str], source: LogSource) -> LogPart:
     """Return some rows of a table in the long form.
 
     Args:
         rows: The rows.
         columns: For each thing that the table holds, its column.
-        findings: Takes what is counted and set aside.
+        source: Takes what is counted and set aside, and says which labels are wanted.
 
     Raises:
         DataError: A column is missing, or a row cannot be used.
     """
     if "search_id" not in columns:
         raise missing_column(rows.source, "search_id", rows.table.column_names)
-    reader = _RowReader(rows, columns, findings)
+    reader = _RowReader(rows, columns, source)
     if "items" in columns:
         return _sessions(reader)
     if "kind" in columns:
@@ -99,14 +101,16 @@ def part_of_rows(rows: Rows, columns: dict[str, str], findings: Findings) -> Log
 class _RowReader:
     """Reads columns of some rows as values, and sets aside rows that hold something else."""
 
-    def __init__(self, rows: Rows, columns: dict[str, str], findings: Findings) -> None:
+    def __init__(self, rows: Rows, columns: dict[str, str], source: LogSource) -> None:
         self.source = rows.source
         self.columns = columns
         self.lines = np.arange(len(rows.table)) + rows.first
         self._rows = rows
-        self.findings = findings
+        self.findings = source.findings
+        self._labels_of = source.labels_of
+        self._wanted = {source.columns.get(name, name) for name in source.labels}
         self._bad = np.zeros(len(rows.table), dtype=bool)
-        findings.lines += len(rows.table)
+        self.findings.lines += len(rows.table)
 
     def values(self, field: str, convert: Callable[[Any], Any], meant: str) -> list[Any]:
         """Return a column's values, converted; None for nulls, blanks and what is set aside."""
@@ -135,6 +139,21 @@ class _RowReader:
             if value is None and not self._bad[row]:
                 self.refuse(row, f"the column {self.columns[field]!r} is empty. Fill it in.")
         return values
+
+    def labels(self) -> list[str | None]:
+        """Return the labels that each row states, as the long form holds them."""
+        names, wanted = self._rows.table.column_names, self._wanted
+        if not wanted.issubset(names):
+            self.findings.note_fields(names)
+        of_nested = {name.partition(".")[0] for name in wanted}
+        places = [place for place, name in enumerate(names) if name in wanted | of_nested]
+        found: list[str | None] = [None] * len(self.lines)
+        for row, stated in enumerate(self._rows.table.select(places).to_pylist() if places else ()):
+            try:
+                found[row] = self._labels_of(stated)
+            except ValueError as error:
+                self.refuse(row, str(error))
+        return found
 
     def refuse(self, row: int, problem: str) -> None:
         """Set a row aside, or refuse the log for it."""
@@ -181,9 +200,8 @@ def _who(reader: _RowReader) -> dict[str, Any]:
     """Return what is known of a whole search."""
     texts = {field: reader.values(field, to_text, "a text") for field in ("user", "application")}
     meant = "a text, or a list or an object in JSON"
-    return texts | {
-        field: reader.values(field, refinement, meant) for field in ("sorting", "filters")
-    }
+    refined = {field: reader.values(field, refinement, meant) for field in ("sorting", "filters")}
+    return texts | refined | {"labels": reader.labels()}
 
 
 def _times(reader: _RowReader) -> list[int | None]:

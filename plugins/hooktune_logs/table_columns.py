@@ -58,7 +58,8 @@ def choose_columns(names: Sequence[str], stated: Mapping[str, str], source: str)
     unknown = [field for field in stated if field not in USUAL_NAMES]
     if unknown:
         raise DataError(
-            f"No table holds a {unknown[0]!r}. A column may hold {', '.join(USUAL_NAMES)}."
+            f"No table holds a {unknown[0]!r}. A column may hold {', '.join(USUAL_NAMES)}, or what "
+            "--label names."
         )
     folded = {name.casefold().replace(" ", "_").replace("-", "_"): name for name in names}
     chosen = {field: name for field, name in stated.items() if name in names}

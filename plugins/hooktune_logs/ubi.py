@@ -52,7 +52,7 @@ def read_log(source: LogSource) -> Iterator[LogPart]:
     """Read queries and events; what was shown are impressions, or else the hits of a query."""
     counts: Counter[str] = Counter()
     for file in source.files:
-        rows = _Rows(counts)
+        rows = _Rows(source, counts)
         for number, document in _documents(file, None, source):
             try:
                 rows.add(document, number)
@@ -60,7 +60,7 @@ def read_log(source: LogSource) -> Iterator[LogPart]:
                 source.findings.set_aside(line_error(file, number, str(error)))
             if rows.count >= _AT_ONCE:
                 yield rows.part(file)
-                rows = _Rows(counts)
+                rows = _Rows(source, counts)
         yield rows.part(file)
     for what, number in counts.items():
         source.findings.count(what, number)
@@ -93,11 +93,13 @@ class _Rows:
     """Takes documents, and gives them in the long form.
 
     Args:
+        source: Says which labels are wanted.
         counts: Takes how many documents there are of each kind.
     """
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, source: LogSource, counts: Counter[str]) -> None:
         self.count = 0
+        self._labels_of = source.labels_of
         self._counts = counts
         self._shown: Columns = defaultdict(list)
         self._happened: Columns = defaultdict(list)
@@ -144,6 +146,7 @@ class _Rows:
             "application": _name(document, "application"), "line": line,
             "sorting": refinement_in(asked, "sort", "sort_by"),
             "filters": refinement_in(asked, "filters", "filter", "facets"),
+            "labels": self._labels_of(document),
         }  # fmt: skip
         append_row(self._shown, common | {"query": query, "item": None, "position": None,
             "is_returned": False})  # fmt: skip
@@ -168,6 +171,7 @@ class _Rows:
                     "position": _ordinal(attributes), "time": time, "user": _user(document),
                     "application": _name(document, "application"), "is_returned": False,
                     "line": line, "sorting": None, "filters": None,
+                    "labels": self._labels_of(document),
                 },
             )  # fmt: skip
             return

@@ -44,6 +44,9 @@ def batch_lines(manifest: "BatchManifest") -> list[str]:
         f"results       {counts.results}",
         f"clicks        {counts.clicks}",
     ]
+    if manifest.labels:
+        lines.append("labels")
+        lines += [f"  {label.in_words}" for label in manifest.labels]
     if manifest.clicks_by_position:
         lines.append("clicks by position")
         most = max(*manifest.clicks_by_position, 1)

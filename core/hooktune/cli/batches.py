@@ -94,7 +94,8 @@ def batch() -> None:
     multiple=True,
     metavar="FIELD=NAME",
     callback=_stated_columns,
-    help="The column of a table that holds a field, such as query=search_term. May be repeated.",
+    help="The column of a table that holds a field, such as query=search_term, or a field that "
+    "holds a label. May be repeated.",
 )
 @click.option(
     "--guess",
@@ -157,6 +158,14 @@ def batch() -> None:
     multiple=True,
     help="Keep when each search was, or a number for its user, to split by. May be repeated.",
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME",
+    help="Keep a field of the log with each search, such as market. --column NAME=FIELD says "
+    "that it is another field. May be repeated.",
+)
 @cleaning_options
 @click.pass_obj
 def batch_release(
@@ -178,6 +187,7 @@ def batch_release(
     tolerate: float,
     min_results: int,
     keep: "tuple[Keepable, ...]",
+    labels: tuple[str, ...],
     cleaning: "CleaningRules",
 ) -> None:
     """Check a log and write it as a batch.
@@ -210,6 +220,7 @@ def batch_release(
         min_results=min_results,
         cleaning=cleaning,
         keep=keep,
+        labels=labels,
         items_sql=items_sql,
         catalogue=catalogue,
         image=image,

@@ -1,17 +1,20 @@
 """What a reader of logs is given: where the log lies, how to read it, and whom to tell of it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from hooktune.contract.files import open_file
+from hooktune.contract.labels import field_names, stated_labels
 from hooktune.errors import DataError
 
 _EXAMPLES: Final = 3
 _EXAMPLE_LENGTH: Final = 300
 _HEAD_BYTES: Final = 1 << 16
+_MOST_FIELDS: Final = 200
 
 BAD_LINES: Final = "lines that cannot be used, set aside"
 BAD_ITEMS: Final = "lines of the items that cannot be used, set aside"
@@ -43,6 +46,8 @@ class Findings:
     bad: str = BAD_LINES
     lines: int = 0
     """How many lines or rows were read."""
+    fields: dict[str, None] = field(default_factory=dict)
+    """Fields that objects or rows had which lacked a label, in the order in which they were met."""
     _counts: dict[str, int] = field(default_factory=dict)
     _examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -58,6 +63,13 @@ class Findings:
         kept = self._examples.setdefault(what, [])
         for example in examples[: _EXAMPLES - len(kept)]:
             kept.append(example[:_EXAMPLE_LENGTH])
+
+    def note_fields(self, names: Iterable[str]) -> None:
+        """Remember the names of fields, to tell what a log has in the place of a missing label."""
+        for name in names:
+            if len(self.fields) == _MOST_FIELDS:
+                return
+            self.fields[name] = None
 
     def set_aside(self, problem: DataError) -> None:
         """Pass over a line that cannot be used, if that is tolerated.
@@ -103,6 +115,30 @@ class LogSource:
     """The query to be asked, where the source is a database."""
     findings: Findings = field(default_factory=Findings)
     """Takes what is counted."""
+    labels: tuple[str, ...] = ()
+    """What is wanted of each search beside its query and results, such as its `market`."""
+
+    def labels_of(self, stated: Mapping[str, Any]) -> str | None:
+        """Return the wanted labels that an object or a row states, as the long form holds them.
+
+        Args:
+            stated: An object of JSON, or the row of a table by the names of its columns. A label
+                is the field of its own name, or the one that `columns` has for it; dots stand
+                between the names of a field and of one in it.
+
+        Returns:
+            What the column `labels` of `LogPart.shown` takes; None where no label is stated.
+
+        Raises:
+            ValueError: A field holds what is no label, such as a list; the message names it.
+        """
+        if not self.labels:
+            return None
+        fields = {label: self.columns.get(label, label) for label in self.labels}
+        found = stated_labels(stated, fields)
+        if len(found) < len(fields):
+            self.findings.note_fields(field_names(stated))
+        return json.dumps(found, ensure_ascii=False) if found else None
 
     def head(self) -> bytes:
         """Return the beginning of the first file, to recognise its format by.

@@ -24,6 +24,7 @@ SHOWN: Final = pa.schema(
         ("sorting", pa.string()),
         ("filters", pa.string()),
         ("is_returned", pa.bool_()),
+        ("labels", pa.string()),
         ("line", pa.int64()),
     ]
 )
@@ -32,6 +33,8 @@ SHOWN: Final = pa.schema(
 `position` is the item's place, from 0 or from 1 within an `application`, which may be null; `rank`
 the search engine's score; `sorting` and `filters` say by what a user had the results sorted or
 filtered, and are null where the order is the engine's own; `line` the line or row of the file.
+`labels` is a JSON object of texts, such as `{"market": "DE"}`: what the row states of the labels
+that `LogSource.labels` names. Of each label the first that is stated of a search counts.
 `is_returned` marks what the engine returned, from position 1 on, where a log says of some searches
 alone what of it was shown. All but `search_id` may be null.
 """

@@ -66,6 +66,10 @@ class Sessions:
     users: Ints | None = None
     """For each session, a number that stands for its user, and -1 where that is not known; None
     where users were not kept."""
+    labels: pa.RecordBatch | None = None
+    """For each session, the labels that were kept of it, such as its market: a column of texts by
+    the name of each label, held as a dictionary, null where the log states none; None where no
+    labels were kept."""
     examination: Floats | None = None
     """For each position from the first on, how likely a result is looked at there beside one at the
     first, as far as the log of the whole batch tells; None where it does not."""
@@ -150,6 +154,7 @@ class Sessions:
             query_index=self.query_index[places],
             offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]),
             **self._of_results(results),
+            labels=None if self.labels is None else self.labels.take(pa.array(places)),
             **_picked(self, _OF_SESSIONS_OR_NONE, places),
         )
         return taken, tuple(value[results] for value in values)

@@ -6,7 +6,8 @@ line by line, which also names the line that is wrong.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +15,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from hooktune.contract.json_lines import Lines, deep_lines, read_line_blocks, stated_lines
+from hooktune.contract.json_lines import (
+    Lines,
+    deep_lines,
+    line_error,
+    read_line_blocks,
+    stated_lines,
+)
 from hooktune.contract.log_source import Findings
 from hooktune.data.jsonl import checked_sessions, read_sessions
 from hooktune.data.log_schema import CLICK, Identifier, Query, Rank, Session, moment_of
 from hooktune.data.session_block import SessionBlock, block_of, block_of_columns
 from hooktune.errors import DataError
+
+LabelsOf = Callable[[Mapping[str, Any]], str | None]
+"""Returns the labels that an object states, as the long form holds them."""
 
 _SAMPLE: Final = 64
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
@@ -32,13 +43,15 @@ _NO_NUMBER = re.compile(rb"[:\[,]\s*-?(?:Inf|NaN|Infinity)\s*[,\]}]")
 
 
 def read_session_blocks(
-    path: Path | str, findings: Findings | None = None
+    path: Path | str, findings: Findings | None = None, labels_of: LabelsOf | None = None
 ) -> Iterator[SessionBlock]:
     """Read the sessions of a log as columns, many lines at a time.
 
     Args:
         path: The log, as `read_sessions` takes it.
         findings: Takes how many lines there are, and those that are set aside.
+        labels_of: Returns the labels that a line's object states, as `LogSource.labels_of` does;
+            None where none are wanted.
 
     Yields:
         The sessions in the file's order.
@@ -50,11 +63,10 @@ def read_session_blocks(
     session_ids: list[pa.StringArray] = []
     schema = None
     for number, lines in read_line_blocks(path):
-        block, schema = _read_block(lines, schema)
+        block, schema = _read_block(lines, schema, labels_of)
         problem = None
         if block is None:
-            sessions, problem = _read_one_by_one(path, number, lines, findings)
-            block = block_of(sessions)
+            block, problem = _read_one_by_one(path, number, lines, findings, labels_of)
         findings.lines += len(lines)
         session_ids.append(block.session_ids)
         if problem is not None:
@@ -65,19 +77,47 @@ def read_session_blocks(
 
 
 def _read_one_by_one(
-    path: Path | str, first_number: int, lines: Lines, findings: Findings
-) -> tuple[list[Session], DataError | None]:
+    path: Path | str,
+    first_number: int,
+    lines: Lines,
+    findings: Findings,
+    labels_of: LabelsOf | None,
+) -> tuple[SessionBlock, DataError | None]:
     """Return the sessions of some lines up to the first that ends the reading, and why it does."""
     sessions: list[Session] = []
+    labels: list[str | None] = []
+    problem = None
     for number, line in enumerate(lines, start=first_number):
         try:
-            sessions += [session for _, session in checked_sessions(path, number, [line])]
+            for _, session in checked_sessions(path, number, [line]):
+                labels += _labels(path, number, [line], labels_of)
+                sessions.append(session)
         except DataError as error:
             try:
                 findings.set_aside(error)
-            except DataError as problem:
-                return sessions, problem
-    return sessions, None
+            except DataError as unbearable:
+                problem = unbearable
+                break
+    return _with_labels(block_of(sessions), labels), problem
+
+
+def _labels(
+    path: Path | str, first_number: int, lines: Lines, labels_of: LabelsOf | None
+) -> list[str | None]:
+    """Return the labels that lines state, each of which is an object."""
+    found: list[str | None] = []
+    if labels_of is None:
+        return found
+    for number, line in enumerate(lines, start=first_number):
+        try:
+            found.append(labels_of(from_json(line)))
+        except ValueError as error:
+            raise line_error(path, number, str(error)) from None
+    return found
+
+
+def _with_labels(block: SessionBlock, labels: list[str | None]) -> SessionBlock:
+    return replace(block, labels=pa.array(labels, pa.string())) if any(labels) else block
 
 
 def _refuse_repeated(path: Path | str, session_ids: list[pa.StringArray]) -> None:
@@ -93,13 +133,14 @@ class _NotSureError(Exception):
 
 
 def _read_block(
-    lines: Lines, schema: pa.Schema | None
+    lines: Lines, schema: pa.Schema | None, labels_of: LabelsOf | None = None
 ) -> tuple[SessionBlock | None, pa.Schema | None]:
     """Read lines by Arrow; return None if they are to be read one by one.
 
     Args:
         lines: The lines of a log.
         schema: That of the block before, if there was one; returned beside is that of this block.
+        labels_of: Returns the labels of a line, if any are wanted.
     """
     content = stated_lines(lines)
     text = b"\n".join(content)
@@ -112,8 +153,15 @@ def _read_block(
         if tried is not None:
             try:
                 table = _parse(text, tried)
-                return _checked_block(table, text, len(content)), tried
-            except (_NotSureError, pa.ArrowException, ValidationError, UnicodeDecodeError):
+                block = _checked_block(table, text, len(content))
+                return _with_labels(block, _labels("", 1, content, labels_of)), tried
+            except (
+                _NotSureError,
+                pa.ArrowException,
+                ValidationError,
+                UnicodeDecodeError,
+                DataError,
+            ):
                 pass
     return None, None
 

@@ -15,6 +15,7 @@ from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask, Sessions
 from hooktune.data.canonical import in_canonical_order
+from hooktune.data.labels import LabelTexts
 from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import Catalogue, EventCount, Keepable
 from hooktune.data.parquet import append_numbers, joined_texts
@@ -87,6 +88,8 @@ class LogColumns:
     """Which items are kept."""
     keep: Collection[Keepable] = ()
     """What of a session is kept beside its results."""
+    labels: LabelTexts = field(default_factory=LabelTexts)
+    """Takes the labels of all sessions."""
     counted: Sequence[EventWeight] = (EventWeight(CLICK),)
     """Which events count, the weightiest first."""
     events: "Counter[KindAndRule]" = field(default_factory=Counter)
@@ -120,6 +123,7 @@ class LogColumns:
             if name in self.keep:
                 nothing = np.full(len(block.lengths), -1)
                 append_numbers(column, nothing if known is None else known)
+        self.labels.add(block.labels, len(block.lengths))
         self.session_ids.append(block.session_ids)
         self.queries.append(block.queries)
         self._refuse_too_many_images(block.queries)
@@ -261,6 +265,7 @@ class LogColumns:
             weights=np.asarray(self.weights) if self.is_weighted else None,
             times=np.asarray(self.times) if "times" in self.keep else None,
             users=np.asarray(self.users) if "users" in self.keep else None,
+            labels=self.labels.columns(),
         )
 
     def _in_canonical_order(

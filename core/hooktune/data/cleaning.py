@@ -13,11 +13,19 @@ from hooktune.contract.event_weight import EventWeight
 # A result's place in its search: its position, and where two have one, its row in the log.
 _KEY: Final = "coalesce(position, 1000000) * (1::BIGINT << 40) + place"
 
-STATED: Final = """CREATE TABLE searches AS
+STATED: Final = (
+    """CREATE TABLE searches AS
     SELECT search_id, arg_min(trim(query), rowid) AS query, min(time) AS time,
         arg_min("user", rowid) AS "user"
-    FROM shown WHERE query IS NOT NULL GROUP BY search_id"""
-"""What is done first: the searches that are stated."""
+    FROM shown WHERE query IS NOT NULL GROUP BY search_id""",
+    # A line for each of the texts, the first that was stated before the others.
+    """CREATE TABLE labelled AS
+    SELECT search_id, string_agg(labels, chr(10) ORDER BY place) AS labels FROM (
+        SELECT search_id, labels, min(rowid) AS place
+        FROM shown WHERE labels IS NOT NULL GROUP BY search_id, labels
+    ) GROUP BY search_id""",
+)
+"""What is done first: the searches that are stated, and their labels."""
 
 EVENTS: Final = (
     """CREATE TABLE origins AS
@@ -72,9 +80,9 @@ KEPT: Final = (
     SELECT search_id, item, rank, row_number() OVER (PARTITION BY search_id ORDER BY key)
     FROM results SEMI JOIN unclear USING (search_id)""",
     """CREATE VIEW sessions AS
-    SELECT search_id, query, item, position, rank, events, time, "user"
+    SELECT search_id, query, item, position, rank, events, time, "user", labels
     FROM searches ANTI JOIN lost USING (search_id) ANTI JOIN refused USING (search_id)
-    LEFT JOIN placed USING (search_id)
+    LEFT JOIN labelled USING (search_id) LEFT JOIN placed USING (search_id)
     LEFT JOIN (
         SELECT search_id, item, list({'kind': kind, 'value': value}) AS events
         FROM kept GROUP BY search_id, item
@@ -83,7 +91,8 @@ KEPT: Final = (
 """What is left, when `refused` says which searches are set aside."""
 
 RESULT: Final = ("search_id", "query", "item", "position", "rank", "events")
-"""The columns of `sessions`; beside them are `time` and `user`, which few logs need."""
+"""The columns of `sessions`; beside them are `time`, `user` and `labels`, which few logs
+need."""
 LOST_SESSIONS: Final = f"""
     SELECT why, count(*) FROM refused GROUP BY why
     UNION ALL SELECT '{SESSION_WITH_CLICK_ON_UNSEEN}', count(*) FROM lost"""

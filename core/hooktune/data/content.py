@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Mask, Sessions
+from hooktune.data.labels import is_possible, label_counts
 from hooktune.data.manifest import BatchCounts, BatchManifest, ImageCounts
 
 _HASHED_AT_ONCE: Final = 1 << 20
@@ -36,6 +37,7 @@ def first_fault(
         counts_of(sessions) != manifest.counts
         or clicks_by_position(sessions) != manifest.clicks_by_position
         or manifest.clicked_results not in (None, clicked)
+        or label_counts(sessions) != manifest.labels
         or content_id(sessions, object_ids) != manifest.batch_id
     ):
         return f"its content is not that of the batch {manifest.batch_id}"
@@ -51,6 +53,8 @@ def _impossible(
     empty = np.flatnonzero(sessions.lengths < 1)
     if len(empty):
         return f"the session {sessions.session_ids[empty[0]].as_py()!r} shows no result"
+    if not is_possible(sessions.labels, len(sessions)):
+        return "it holds labels that are none"
     positions, items = sessions.positions, sessions.item_index
     rises = np.ones(len(positions), dtype=bool)
     rises[1:] = np.diff(positions) > 0
@@ -121,10 +125,7 @@ def content_id(sessions: Sessions, object_ids: pa.LargeStringArray) -> str:
 def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[bytes | memoryview]:
     """Yield a batch's columns as bytes, each with its length, so that no two batches agree."""
     for texts in (sessions.session_ids, sessions.queries, object_ids, sessions.items):
-        _, bounds, characters = texts.buffers()
-        ends = np.frombuffer(bounds, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        yield from _with_length(np.diff(ends), "<i8")
-        yield memoryview(characters)[ends[0] : ends[-1]]
+        yield from _of_texts(texts)
     for numbers in (
         sessions.lengths,
         sessions.query_index,
@@ -141,6 +142,20 @@ def _content(sessions: Sessions, object_ids: pa.LargeStringArray) -> Iterator[by
         if (column := getattr(sessions, name)) is not None:
             yield name.encode()
             yield from _with_length(column, "<i8")
+    if sessions.labels is not None:
+        for name in sessions.labels.schema.names:
+            yield b"label"
+            # No label is an empty text, which stands for none.
+            values = sessions.labels[name].cast(pa.large_string()).fill_null("")
+            yield from _of_texts(pa.array([name], pa.large_string()))
+            yield from _of_texts(values)
+
+
+def _of_texts(texts: pa.LargeStringArray) -> Iterator[bytes | memoryview]:
+    _, bounds, characters = texts.buffers()
+    ends = np.frombuffer(bounds, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    yield from _with_length(np.diff(ends), "<i8")
+    yield memoryview(characters)[ends[0] : ends[-1]]
 
 
 def _with_length(numbers: npt.NDArray[Any], kind: str) -> Iterator[bytes]:

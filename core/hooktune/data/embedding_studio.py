@@ -28,5 +28,6 @@ def recognise_log(source: LogSource) -> str | None:
 def read_log(source: LogSource) -> Iterator[LogPart]:
     """Read sessions; each part holds whole ones, in the order in which results were shown."""
     for file in source.files:
-        for block in read_session_blocks(file, source.findings):
+        labels_of = source.labels_of if source.labels else None
+        for block in read_session_blocks(file, source.findings, labels_of):
             yield part_of(block, file)

@@ -40,7 +40,7 @@ _ROWS_AT_ONCE: Final = 1 << 17
 _SHOWN_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, query VARCHAR, item VARCHAR, "
     'position BIGINT, rank DOUBLE, time TIMESTAMPTZ, "user" VARCHAR, application VARCHAR, '
-    "sorting VARCHAR, filters VARCHAR, is_returned BOOLEAN"
+    "sorting VARCHAR, filters VARCHAR, is_returned BOOLEAN, labels VARCHAR"
 )
 _HAPPENED_ROW: Final = (
     "row_file INTEGER, line BIGINT, search_id VARCHAR, item VARCHAR, kind VARCHAR, "
@@ -55,6 +55,8 @@ def session_blocks(
     leftovers: Leftovers,
     rules: CleaningRules | None = None,
     keep: Collection[Keepable] = (),
+    *,
+    has_labels: bool = False,
 ) -> Iterator[SessionBlock]:
     """Turn the long form of a log into sessions.
 
@@ -68,6 +70,7 @@ def session_blocks(
         leftovers: Takes what is left over.
         rules: Which searches are set aside or joined.
         keep: What of a session is wanted beside its results.
+        has_labels: Whether its labels are.
 
     Raises:
         DataError: A part holds what cannot be, such as a position that is none.
@@ -92,7 +95,8 @@ def session_blocks(
             leftovers.sessions.update(dict(database.execute(LOST_SESSIONS).fetchall()))
             for kind, rule, number in database.execute(LOST_EVENTS).fetchall():
                 leftovers.events[kind, rule] += number
-            yield from _in_order(database, keep)
+            wanted = [_COLUMN_OF[name] for name in keep] + ["labels"] * has_labels
+            yield from _in_order(database, wanted)
 
 
 @contextmanager
@@ -167,7 +171,8 @@ def _clean(
     database.execute(rule_of(counted))
     database.execute("CREATE TABLE files (place INTEGER, name VARCHAR)")
     database.executemany("INSERT INTO files VALUES (?, ?)", [*enumerate(files)])
-    database.execute(STATED)
+    for step in STATED:
+        database.execute(step)
     _refuse_rules_without_users(database, rules)
     all_rules = (*RULES, *told(rules))
     found = {rule: _ask(database, rule) for rule in all_rules if rule.is_of_log}
@@ -199,10 +204,10 @@ def _ask(database: duckdb.DuckDBPyConnection, rule: Rule) -> tuple[int, list[str
 
 
 def _in_order(
-    database: duckdb.DuckDBPyConnection, keep: Collection[Keepable]
+    database: duckdb.DuckDBPyConnection, wanted: Collection[str]
 ) -> Iterator[SessionBlock]:
     rest: pa.Table | None = None
-    columns = ", ".join((*RESULT, *(f'"{_COLUMN_OF[name]}"' for name in keep)))
+    columns = ", ".join((*RESULT, *(f'"{name}"' for name in wanted)))
     relation = database.sql(f"SELECT {columns} FROM sessions ORDER BY search_id, position")
     assert relation is not None
     for rows in relation.to_arrow_reader(_ROWS_AT_ONCE):
@@ -225,7 +230,7 @@ def _block(table: pa.Table) -> SessionBlock:
     ids = table["search_id"].combine_chunks().dictionary_encode()
     items = table["item"].combine_chunks()
     row = pa.array(np.repeat(np.arange(len(table)), lists.value_lengths().fill_null(0).to_numpy()))
-    names = {"query", "position", "rank", "time", "user"} & {*table.column_names}
+    names = {"query", "position", "rank", "time", "user", "labels"} & {*table.column_names}
     shown = {name: table[name] for name in names}
     happened = {"search_id": ids.take(row), "item": items.take(row)} | {
         name: events.field(name) for name in ("kind", "value")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from hooktune.contract.log_source import Finding
 from hooktune.contract.sessions import Batch, Ints, Mask, Sessions
 from hooktune.data.canonical import in_canonical_order
+from hooktune.data.labels import joined_labels
 from hooktune.data.manifest import BatchManifest, EventCount, read_manifest
 from hooktune.data.parquet import joined_texts
 from hooktune.data.release import About, open_batch, write_batch
@@ -190,6 +191,7 @@ def _joined_sessions(
         weights=weights if is_weighted else None,
         times=_together_or_none([each.times for each in every]),
         users=_together_or_none([each.users for each in every]),
+        labels=joined_labels(every),
     )
 
 

@@ -76,6 +76,29 @@ class EventCount(BaseModel):
         return f"{self.count} x {self.kind or 'without a name'}{value} ({fate})"
 
 
+class LabelCounts(BaseModel):
+    """What sessions state of a label, such as their market."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    values: NonNegativeInt
+    """How many different ones there are."""
+    sessions: NonNegativeInt
+    """How many sessions state one."""
+    most_frequent: tuple[tuple[str, NonNegativeInt], ...]
+    """The ten most frequent values, each with its number of sessions."""
+
+    @property
+    def in_words(self) -> str:
+        """Which values there are."""
+        told = [f"{value} {number}" for value, number in self.most_frequent]
+        if (others := self.values - len(told)) > 0:
+            rest = self.sessions - sum(number for _, number in self.most_frequent)
+            told.append(f"{others} others {rest}")
+        return f"{self.name}: {', '.join(told)}"
+
+
 class BatchManifest(BaseModel):
     """What a batch folder says about itself."""
 
@@ -88,6 +111,8 @@ class BatchManifest(BaseModel):
     """How many clicks fell on the first shown position, the second, and so on."""
     columns: tuple[Literal["weights", "times", "users"], ...] = ()
     """What each session holds beyond what all batches do."""
+    labels: tuple[LabelCounts, ...] = ()
+    """What is kept of each session beside, by their names' order."""
     clicked_results: int | None = None
     """How many results have a click; None in a batch of a version that did not count them."""
     events: tuple[EventCount, ...] | None = None

@@ -1,7 +1,7 @@
 """The Parquet tables of a batch folder, written and read some thousands of rows at a time."""
 
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 
 from hooktune.contract.files import check_is_no_pipe
 from hooktune.contract.sessions import Batch, Sessions
+from hooktune.data.labels import labels_of_blocks
 from hooktune.data.manifest import BatchManifest
 from hooktune.errors import DataError
 
 SESSIONS_FILE: Final = "sessions.parquet"
 ITEMS_FILE: Final = "items.parquet"
+_LABEL: Final = "label."
+"""How the names of the columns begin that hold labels, so that they are like no others."""
 
 _SESSION_FIELDS: Final = [
     ("session_id", pa.string()),
@@ -51,7 +54,7 @@ def changed_since_release(path: Path, what: str) -> DataError:
 def write_tables(batch: Batch, folder: Path) -> None:
     """Write the sessions and the items of a batch into a folder."""
     sessions = batch.sessions
-    schema = _sessions_schema(columns_of(sessions))
+    schema = _sessions_schema(columns_of(sessions), labels_in(sessions))
     with pq.ParquetWriter(folder / SESSIONS_FILE, schema, compression="zstd") as writer:
         for start in range(0, len(sessions), _SESSIONS_AT_ONCE):
             stop = min(start + _SESSIONS_AT_ONCE, len(sessions))
@@ -68,9 +71,15 @@ def columns_of(sessions: Sessions) -> tuple[Literal["weights", "times", "users"]
     return tuple(name for name in _OPTIONAL_FIELDS if getattr(sessions, name) is not None)
 
 
-def _sessions_schema(columns: Collection[str]) -> pa.Schema:
+def labels_in(sessions: Sessions) -> tuple[str, ...]:
+    """Return the names of the labels that some sessions have."""
+    return () if sessions.labels is None else tuple(sessions.labels.schema.names)
+
+
+def _sessions_schema(columns: Collection[str], labels: Iterable[str]) -> pa.Schema:
     optional = [(name, kind) for name, kind in _OPTIONAL_FIELDS.items() if name in columns]
-    return pa.schema([*_SESSION_FIELDS, *optional])
+    of_labels = [(f"{_LABEL}{name}", pa.string()) for name in labels]
+    return pa.schema([*_SESSION_FIELDS, *optional, *of_labels])
 
 
 def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.LargeStringArray]:
@@ -84,13 +93,17 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
         DataError: A table is missing, damaged or another one, or holds more or less than that.
     """
     path, counts = folder / SESSIONS_FILE, manifest.counts
-    schema = _sessions_schema(manifest.columns)
+    label_names = [label.name for label in manifest.labels]
+    if len(set(label_names)) < len(label_names):
+        raise changed_since_release(folder, "two of its labels have one name")
+    schema = _sessions_schema(manifest.columns, label_names)
     lists = [name for name in schema.names if pa.types.is_list(schema.field(name).type)]
     sizes = [counts.results if name in lists else counts.sessions for name in schema.names]
     session_ids, queries = [], []
     lengths, items, positions, clicks = (array("i") for _ in range(4))
     rank, weights = array("f"), array("f")
     of_sessions = {name: array("q") for name in ("times", "users") if name in manifest.columns}
+    labels: dict[str, list[pa.Array]] = {name: [] for name in label_names}
     for rows in _read_rows(path, schema, sizes):
         results = {name: rows[name] for name in lists}
         shown = results["items"].value_lengths()
@@ -108,6 +121,8 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
         append_numbers(rank, values["ranks"].to_numpy(zero_copy_only=False))
         for name, column in of_sessions.items():
             append_numbers(column, rows[name].to_numpy())
+        for label, blocks in labels.items():
+            blocks.append(rows[f"{_LABEL}{label}"])
         if "weights" in lists:
             append_numbers(weights, values["weights"].to_numpy())
     object_ids, texts = [], []
@@ -126,6 +141,7 @@ def read_tables(folder: Path, manifest: BatchManifest) -> tuple[Sessions, pa.Lar
         rank=np.asarray(rank),
         shown_at=np.asarray(positions),
         weights=np.asarray(weights) if "weights" in lists else None,
+        labels=labels_of_blocks(labels),
         **{name: np.asarray(column) for name, column in of_sessions.items()},
     )
     return sessions, joined_texts(object_ids)
@@ -166,6 +182,9 @@ def _sessions_table(sessions: Sessions, schema: pa.Schema, start: int, stop: int
         for values in (sessions.times, sessions.users)
         if values is not None
     ]
+    if sessions.labels is not None:
+        some = sessions.labels.slice(start, stop - start)
+        columns += [column.cast(pa.string()) for column in some.columns]
     return pa.table(columns, schema=schema)
 
 
@@ -178,6 +197,7 @@ def _read_rows(path: Path, schema: pa.Schema, counts: list[int]) -> Iterator[pa.
         counts: For each column, how many values it has to hold.
     """
     texts = [field.name for field in schema if field.type == pa.string()]
+    may_lack = [name for name in schema.names if name.startswith(_LABEL)]
     try:
         check_is_no_pipe(path)
         with pq.ParquetFile(path) as file:
@@ -186,7 +206,7 @@ def _read_rows(path: Path, schema: pa.Schema, counts: list[int]) -> Iterator[pa.
         # A text that comes often is held once until it is known how much all of them take.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             for rows in file.iter_batches(_SESSIONS_AT_ONCE, use_threads=False):
-                if any(column.null_count for column in rows.columns):
+                if any(rows[name].null_count for name in schema.names if name not in may_lack):
                     raise changed_since_release(path, "a column has a gap")
                 decoded += sum(_text_bytes(rows[name]) for name in texts)
                 _refuse_more_than_fits(path, decoded)

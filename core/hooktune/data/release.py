@@ -25,6 +25,7 @@ from hooktune.data.content import (
 from hooktune.data.grouping import session_blocks
 from hooktune.data.image_fields import with_image_queries
 from hooktune.data.items import read_items
+from hooktune.data.labels import LabelTexts, label_counts
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import (
     MANIFEST_FILE,
@@ -69,6 +70,7 @@ def release_log(
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
     keep: Collection[Keepable] = (),
+    labels: Collection[str] = (),
     items_sql: str | None = None,
     catalogue: Catalogue = "shown",
     image: str | None = None,
@@ -81,10 +83,19 @@ def release_log(
     to = Path(to)
     counted = counted_events(click_events, event_weights)
     _refuse_other(to)
-    columns = LogColumns(counted=counted, min_results=min_results, keep=keep, catalogue=catalogue)
+    columns = LogColumns(
+        counted=counted,
+        min_results=min_results,
+        keep=keep,
+        catalogue=catalogue,
+        labels=LabelTexts(tuple(labels), log.findings.fields),
+    )
     leftovers = Leftovers()
     with phase("reading the log"):
-        for block in session_blocks(log.parts, log.findings, counted, leftovers, cleaning, keep):
+        blocks = session_blocks(
+            log.parts, log.findings, counted, leftovers, cleaning, keep, has_labels=bool(labels)
+        )
+        for block in blocks:
             columns.add_block(with_image_queries(block, log.findings, image_queries))
     log.findings.check_tolerance()
     columns.add_leftovers(leftovers)
@@ -151,6 +162,7 @@ def write_batch(
             counts=counts_of(sessions),
             clicks_by_position=clicks_by_position(sessions),
             columns=columns_of(sessions),
+            labels=label_counts(sessions),
             position_bias=bias,
             images=images_of(sessions),
             clicked_results=int(sessions.clicked.sum()),

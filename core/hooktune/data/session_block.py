@@ -46,6 +46,8 @@ class SessionBlock:
     stated; None where it is stated of none."""
     users: pa.StringArray | None = None
     """For each of the S sessions, its user, null where there is none; None where none is stated."""
+    labels: pa.StringArray | None = None
+    """For each of the S sessions, its labels as the long form has them; as for `users`."""
 
     @cached_property
     def _first_showings(self) -> tuple[Ints, Ints]:
@@ -183,6 +185,8 @@ def part_of(block: SessionBlock, file: str) -> LogPart:
         shown["time"] = pa.array(times, pa.timestamp("us", "UTC"), mask=times < 0)
     if block.users is not None:
         shown["user"] = block.users.dictionary_encode().take(pa.array(session))
+    if block.labels is not None:
+        shown["labels"] = block.labels.dictionary_encode().take(pa.array(session))
     happened = {
         "search_id": named(event_session, block.session_ids),
         "item": named(block.event_on, block.object_ids),
@@ -233,7 +237,8 @@ def block_of_part(part: LogPart) -> SessionBlock:
         _places(kinds)[order],
         _values(happened["value"], order),
         _times(part.shown["time"], first_rows),
-        _users(part.shown["user"], first_rows),
+        _texts(part.shown["user"], first_rows),
+        _texts(part.shown["labels"], first_rows),
     )
 
 
@@ -263,7 +268,7 @@ def _times(column: pa.ChunkedArray, first_rows: pa.Array) -> Ints | None:
     return times
 
 
-def _users(column: pa.ChunkedArray, first_rows: pa.Array) -> pa.StringArray | None:
+def _texts(column: pa.ChunkedArray, first_rows: pa.Array) -> pa.StringArray | None:
     if column.null_count == len(column):
         return None
     return column.take(first_rows).cast(pa.string()).combine_chunks()

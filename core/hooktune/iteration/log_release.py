@@ -10,6 +10,7 @@ from hooktune.contract.event_weight import EventWeight
 from hooktune.contract.files import find_files
 from hooktune.contract.log_source import Findings, LogSource
 from hooktune.data.cleaning_rules import CleaningRules
+from hooktune.data.labels import checked_names
 from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import BatchManifest
 from hooktune.data.release import Log, release_log
@@ -34,6 +35,7 @@ def release_batch(
     min_results: int = 1,
     cleaning: CleaningRules | None = None,
     keep: Collection[Literal["times", "users"]] = (),
+    labels: Collection[str] = (),
     items_sql: str | None = None,
     catalogue: Literal["shown", "all"] = "shown",
     image: str | None = None,
@@ -72,6 +74,9 @@ def release_batch(
         image_queries: Whether a query that names the file of an image, by a path or an address,
             is that image.
         keep: What of a session is kept beside its results, to split by.
+        labels: Fields of the log, such as `market`, that are kept of each search, so that runs are
+            compared for each of their values. `columns` may say that a label is another field, and
+            dots stand between the names of a field and of one in it.
         block: Readers that must not be imported.
 
     Returns:
@@ -84,7 +89,8 @@ def release_batch(
     """
     if not 0 <= tolerate < 1:
         raise RequestError(f"A share from 0 to below 1 may be tolerated, and this is {tolerate}.")
-    source = _source(log, columns or {}, sql, Findings(tolerate))
+    labels = checked_names(labels)
+    source = _source(log, columns or {}, sql, Findings(tolerate), labels)
     reader = choose_reader(source, format, block)
     name = ", ".join(source.files[:3]) + (" and more" if len(source.files) > 3 else "")
     if reader.why:
@@ -100,6 +106,7 @@ def release_batch(
         min_results=min_results,
         cleaning=cleaning,
         keep=keep,
+        labels=labels,
         items_sql=items_sql,
         catalogue=catalogue,
         image=image,
@@ -149,8 +156,10 @@ def _source(
     columns: Mapping[str, str],
     sql: str | None,
     findings: Findings,
+    labels: tuple[str, ...] = (),
 ) -> LogSource:
     named = [str(log)] if isinstance(log, str | Path) else [str(each) for each in log]
     if not named:
         raise RequestError("No log is named. Name its files.")
-    return LogSource((named[0],) if sql is not None else find_files(named), columns, sql, findings)
+    files = (named[0],) if sql is not None else find_files(named)
+    return LogSource(files, columns, sql, findings, labels)
