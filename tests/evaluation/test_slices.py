@@ -1,6 +1,9 @@
 """For which queries a run is better, and for which it is worse."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from champions import finish
 from made_figures import made_figures
@@ -11,8 +14,10 @@ from hooktune import QueryFigures, Runner
 from hooktune.contract.metric import MainMetric
 from hooktune.contract.settings import IterationSettings
 from hooktune.evaluation.evidence import evidence_tags
+from hooktune.evaluation.label_figures import label_figures, label_parts
 from hooktune.evaluation.query_figures import QUERIES_FILE
 from hooktune.evaluation.slices import query_slices
+from hooktune.testing.made_up import made_up_sessions
 from hooktune.tracking import Tracker
 
 NDCG = "test_ndcg_at_10"
@@ -91,3 +96,44 @@ def test_runs_have_slices_that_were_done_before_there_were_any(store_uri: str):
     assert slices.to_pandas()["verdict"].tolist() == ["unknown"] * 2
     with pytest.raises(Exception, match="kept no figures"):
         runner.slices(tracker.initial_run(METHOD))
+
+
+def labelled_sessions(values: dict[str, list[str | None]]):
+    """Sessions of six queries in turn, with labels."""
+    sessions = made_up_sessions()
+    columns = [pa.array(each, pa.string()).dictionary_encode() for each in values.values()]
+    count = len(next(iter(values.values())))
+    taken = sessions.take(np.resize(np.arange(len(sessions)), count))
+    labelled = pa.record_batch(columns, names=list(values))
+    return replace(taken, query_index=np.arange(count) % 6, labels=labelled)
+
+
+def test_a_query_counts_in_each_market_in_which_it_is_searched():
+    sessions = labelled_sessions({"market": ["DE", "US", "DE", None] * 3})
+    after = np.where(np.arange(12) % 4 == 1, 0.25, 0.75)
+    found = label_figures(sessions, sessions, {NDCG: np.full(12, 0.5)}, {NDCG: after})
+    again = label_parts(QueryFigures.from_bytes(found.to_bytes()))
+    pairs = {name: part.pairs(NDCG) for name, part in again["market"].items()}
+    assert {name: each.sessions.tolist() for name, each in pairs.items()} == {
+        "where market is DE": [2, 2, 2],
+        "where market is US": [1, 1, 1],
+        "where market is not stated": [1, 1, 1],
+    }
+    assert pairs["where market is US"].after.tolist() == [0.25] * 3
+    slices = query_slices(figures_of(np.zeros(1)), RANKING, found)
+    assert [each.kind for each in slices] == ["label"] * 3
+
+
+def test_rare_values_are_one_part_and_a_label_that_all_have_is_none():
+    values = ["DE", "DE", *"bcdefghijklm", "DE", "b"]
+    sessions = labelled_sessions({"market": values, "site": ["shop"] * 16})
+    half = {NDCG: np.full(16, 0.5)}
+    slices = query_slices(
+        figures_of(np.zeros(1)), RANKING, label_figures(sessions, sessions, half, half)
+    )
+    assert [found.name for found in slices] == [
+        f"where market is {value}" for value in ["DE", *"bcdefghij", "another"]
+    ]
+    assert [found.interval.queries for found in slices] == [3, 2, *[1] * 8, 3]
+    unlabelled = replace(sessions, labels=None)
+    assert label_figures(unlabelled, sessions, half, half) is None

@@ -163,8 +163,8 @@ def batch() -> None:
     "labels",
     multiple=True,
     metavar="NAME",
-    help="Keep a field of the log with each search, such as market. --column NAME=FIELD says "
-    "that it is another field. May be repeated.",
+    help="Keep a field of the log, such as market, so that runs are compared for each of its "
+    "values. --column NAME=FIELD says that it is another field. May be repeated.",
 )
 @cleaning_options
 @click.pass_obj

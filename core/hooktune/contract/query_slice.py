@@ -7,9 +7,10 @@ from hooktune.contract.interval import Interval
 from hooktune.contract.listing import Record
 from hooktune.contract.metric import MainMetric
 
-SliceKind = Literal["frequency", "training", "length", "results"]
+SliceKind = Literal["frequency", "training", "length", "results", "label"]
 """What queries are told apart by: how often they are searched, whether one like them was trained
-on, how many words they have, how many results they show."""
+on, how many words they have, how many results they show, or a label of their searches, such as a
+market."""
 
 
 @dataclass(frozen=True, repr=False)

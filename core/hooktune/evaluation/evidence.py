@@ -38,6 +38,7 @@ def evidence_tags(
     metrics: Mapping[str, float],
     starting: Mapping[str, float],
     judged: Mapping[str, Interval] = MappingProxyType({}),
+    labelled: QueryFigures | None = None,
 ) -> dict[str, str]:
     """Return the tags that record what a run's figures tell.
 
@@ -47,6 +48,7 @@ def evidence_tags(
         metrics: The run's metrics.
         starting: The starting model's.
         judged: How far the metrics of judged queries differ, where there are any.
+        labelled: The figures of the queries in each part of each label, where there are labels.
     """
     guards = [guard.name for guard in settings.guard]
     names = dict.fromkeys((*settings.shown_metrics, *guards))
@@ -57,7 +59,7 @@ def evidence_tags(
     if ranking and (held is None or RANKING_METRIC not in held):
         # Else the guard says it with its interval.
         warnings.append(ranking)
-    if worse := slices_warning(query_slices(figures, settings.main_metric)):
+    if worse := slices_warning(query_slices(figures, settings.main_metric, labelled)):
         warnings.append(worse)
     tags = {
         INTERVALS_TAG: to_json({name: found.as_json() for name, found in intervals.items()}),

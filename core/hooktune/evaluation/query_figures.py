@@ -133,7 +133,7 @@ def query_figures(
 
     Args:
         sessions: S test sessions.
-        trained_on: The training sessions, of the same batch.
+        trained_on: The training sessions.
         before: For each metric its value in each of the S sessions under the starting model, NaN
             where a session has none.
         after: The same under the tuned model. A session counts where both have a value.
@@ -147,8 +147,7 @@ def query_figures(
             return counts, totals / counts
 
     texts = sessions.queries.take(pa.array(used))
-    forms = normal_forms(sessions.queries)
-    trained = forms.take(pa.array(np.unique(trained_on.query_index)))
+    trained = trained_on.queries.take(pa.array(np.unique(trained_on.query_index)))
     everywhere = np.ones(len(sessions), dtype=np.bool_)
     counts, results = means(sessions.lengths.astype(np.float64), everywhere)
     columns: dict[str, Any] = {
@@ -156,7 +155,7 @@ def query_figures(
         "key": _keys(texts),
         "sessions": counts.astype(np.int32),
         "results": results.astype(np.float32),
-        "is_in_training": pc.is_in(forms.take(pa.array(used)), value_set=trained),
+        "is_in_training": pc.is_in(normal_forms(texts), value_set=normal_forms(trained)),
     }
     for name in sorted(before.keys() & after.keys()):
         counted = ~np.isnan(before[name]) & ~np.isnan(after[name])

@@ -1,4 +1,4 @@
-"""For which queries a run is better or worse: by frequency, by length, and in other ways.
+"""For which queries a run is better or worse: by frequency, by length, by labels such as a market.
 
 All of it is computed from the figures that a run has kept of each query, so that runs have slices
 that were done before there were any.
@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
 from hooktune.contract.listing import Listing
 from hooktune.contract.metric import RANKING_METRIC, MainMetric
 from hooktune.contract.query_slice import QuerySlice, SliceKind
 from hooktune.contract.sessions import Floats, Ints, Mask
+from hooktune.evaluation.label_figures import label_parts, stored_label_figures
 from hooktune.evaluation.query_figures import QueryFigures, query_figures_of
 from hooktune.evaluation.statistics import holm_corrected, paired_interval
 from hooktune.naming import iteration_name
@@ -24,7 +26,9 @@ _PARTS: Final = 3
 _FREQUENCIES: Final = {2: ("head", "tail"), 3: ("head", "torso", "tail")}
 
 
-def query_slices(figures: QueryFigures, main: MainMetric) -> Listing[QuerySlice]:
+def query_slices(
+    figures: QueryFigures, main: MainMetric, labelled: QueryFigures | None = None
+) -> Listing[QuerySlice]:
     """Compare a run with its starting model on parts of the test queries.
 
     Where all queries fall into one part, it says nothing that the run's own interval does not, and
@@ -34,25 +38,22 @@ def query_slices(figures: QueryFigures, main: MainMetric) -> Listing[QuerySlice]
         figures: Those of the run's test queries.
         main: The main metric; slices are compared by it and by ranking, as far as these are known
             of each query. For each metric `p` is corrected by Holm's procedure.
+        labelled: Those of the queries in each part of each label; None where there are no labels.
     """
     parts = [
-        (kind, name, which)
-        for kind, divided in _divisions(figures)
+        (kind, name, part)
+        for kind, divided in _divisions(figures, labelled)
         if len(divided) > 1
-        for name, which in divided.items()
+        for name, part in divided.items()
     ]
     found: list[QuerySlice] = []
     for metric in dict.fromkeys((main, MainMetric(RANKING_METRIC))):
-        pairs = figures.pairs(metric.name)
         named, intervals = [], []
-        for kind, name, which in parts:
-            chosen = which[pairs.places]
-            if chosen.any():
+        for kind, name, part in parts:
+            pairs = part.pairs(metric.name)
+            if len(pairs.before):
                 named.append((kind, name))
-                interval = paired_interval(
-                    pairs.before[chosen], pairs.after[chosen], pairs.sessions[chosen]
-                )
-                intervals.append(interval)
+                intervals.append(paired_interval(pairs.before, pairs.after, pairs.sessions))
         found += [
             QuerySlice(kind, name, metric, interval)
             for (kind, name), interval in zip(named, holm_corrected(intervals), strict=True)
@@ -67,9 +68,10 @@ def stored_slices(tracker: "Tracker", run: "RunRecord") -> Listing[QuerySlice]:
         RequestError: It has kept none.
         HooktuneError: They cannot be read.
     """
-    figures = query_figures_of(tracker, run)
+    figures, labelled = query_figures_of(tracker, run), stored_label_figures(tracker, run)
     iteration = tracker.iteration(iteration_name(run.method, run.batch_id or ""))
-    return query_slices(figures, iteration.settings.main_metric if iteration else MainMetric())
+    main = iteration.settings.main_metric if iteration else MainMetric()
+    return query_slices(figures, main, labelled)
 
 
 def slices_warning(slices: Iterable[QuerySlice]) -> str | None:
@@ -82,7 +84,23 @@ def slices_warning(slices: Iterable[QuerySlice]) -> str | None:
     return f"is worse for {', for '.join(worse)}" if worse else None
 
 
-def _divisions(figures: QueryFigures) -> Iterator[tuple[SliceKind, dict[str, Mask]]]:
+def _divisions(
+    figures: QueryFigures, labelled: QueryFigures | None
+) -> Iterator[tuple[SliceKind, dict[str, QueryFigures]]]:
+    for kind, masks in _masks_of_queries(figures):
+        yield (
+            kind,
+            {
+                name: QueryFigures(figures.table.filter(pa.array(which)))
+                for name, which in masks.items()
+            },
+        )
+    if labelled is not None:
+        for parts in label_parts(labelled).values():
+            yield "label", parts
+
+
+def _masks_of_queries(figures: QueryFigures) -> Iterator[tuple[SliceKind, dict[str, Mask]]]:
     searches = figures.column("sessions")
     labels = _thirds(-searches, searches)
     names = _FREQUENCIES.get(int(labels.max(initial=0)) + 1, ("whole",))

@@ -22,6 +22,7 @@ from hooktune.evaluation.evaluator import Evaluation
 from hooktune.evaluation.evidence import evidence_tags
 from hooktune.evaluation.figures import draw_run
 from hooktune.evaluation.judged import JUDGED_FILE, judged_figures, judged_interval
+from hooktune.evaluation.label_figures import LABELS_FILE, label_figures
 from hooktune.evaluation.outcome import failure_tags, plugin_tags
 from hooktune.evaluation.query_figures import QUERIES_FILE, query_figures
 from hooktune.evaluation.stored_model import check_stored_model
@@ -202,6 +203,9 @@ def _record_evidence(
     before, after = start.evaluation.per_session or {}, evaluation.per_session or {}
     figures = query_figures(sessions, trained_on, before, after)
     tracker.log_file(run, figures.to_bytes(), QUERIES_FILE)
+    labelled = label_figures(sessions, trained_on, before, after)
+    if labelled is not None:
+        tracker.log_file(run, labelled.to_bytes(), LABELS_FILE)
     collection = start.evaluator.collection
     of_judged: dict[str, Interval] = {}
     judged_before, judged_after = (each.per_judged_query for each in (start.evaluation, evaluation))
@@ -219,7 +223,12 @@ def _record_evidence(
         tracker.log_file(run, details.to_bytes(), DETAILS_FILE)
     with phase("computing the intervals of the metrics", len(figures)):
         tags = evidence_tags(
-            iteration.settings, figures, evaluation.metrics, iteration.starting_metrics, of_judged
+            iteration.settings,
+            figures,
+            evaluation.metrics,
+            iteration.starting_metrics,
+            of_judged,
+            labelled,
         )
     tracker.tag(run, tags)
 

@@ -15,6 +15,7 @@ from hooktune.contract.metric import (
 from hooktune.contract.report import MetricChange, ReportFacts
 from hooktune.evaluation.details import stored_details
 from hooktune.evaluation.evidence import metric_intervals
+from hooktune.evaluation.label_figures import stored_label_figures
 from hooktune.evaluation.query_figures import QueryFigures, stored_query_figures
 from hooktune.evaluation.slices import query_slices
 
@@ -58,7 +59,11 @@ def report_facts(
         params=run.params,
         histories={name: tracker.metric_history(run, name) for name in curves},
         queries=None if figures is None else figures.to_pandas(),
-        slices=() if figures is None else query_slices(figures, main),
+        slices=(
+            ()
+            if figures is None
+            else query_slices(figures, main, stored_label_figures(tracker, run))
+        ),
         examples=() if details is None else details.examples,
         similarities=None if details is None else details.similarities,
         warnings=tuple(_warnings(run, figures, changes)),
