@@ -5,24 +5,28 @@
 An iteration is made up 400 times: its runs' differences from the champion, by query, have the shape
 that those of NDCG have in `interval_coverage.py`, zero for six queries of ten and skewed for the
 others. The run with the highest mean is the one that is promoted, if its mean beats the champion's.
-Without a difference in truth, each hand-over is a mistake. With one, it is of the size that the
-normal approximation gives so many queries a power of 80 % for, of one run that nobody chose.
+Without a difference in truth, each hand-over is a mistake. With one, it is of the size for which
+hooktune says that so many queries are needed, with a power of 80 %; one of the runs has it.
 """
 
 import argparse
-import math
 
 import numpy as np
+from scipy.optimize import brentq
 
 from hooktune import Contest, MainMetric
 from hooktune.evaluation.contest import contest_intervals
+from hooktune.evaluation.statistics import queries_needed
 from interval_coverage import SHAPES
 
 METRIC = MainMetric("test_ndcg_at_10")
 QUERIES = (30, 100, 1_000)
 RUNS = (1, 8)
-TO_BE_SEEN = 1.959964 + 0.841621
-"""Standard errors of a difference that is found in four of five cases."""
+
+
+def size_to_be_seen(queries: int, runs: int, spread: float) -> float:
+    """Return the difference that so many queries are said to be needed for."""
+    return brentq(lambda size: queries_needed(size, spread, runs) - queries, 1e-3 * spread, spread)
 
 
 def is_handed_over(differences: np.ndarray, corrected_for: int) -> bool:
@@ -59,12 +63,12 @@ def main() -> None:
     spread = float(draw(np.random.default_rng(asked.seed), 1_000_000).std())
     print(
         "| queries | runs | true difference | handed over, no difference | the same, uncorrected "
-        "| handed over, that difference |"
+        "| handed over, a run with that difference |"
     )
     print("|---|---|---|---|---|---|")
     for count in QUERIES:
-        size = TO_BE_SEEN * spread / math.sqrt(count)
         for runs in RUNS:
+            size = size_to_be_seen(count, runs, spread)
             random = np.random.default_rng([asked.seed, count, runs])
             wrong = uncorrected = found = 0
             for _ in range(asked.repetitions):
@@ -72,7 +76,8 @@ def main() -> None:
                 is_told = is_handed_over(nothing, 1)
                 uncorrected += is_told
                 wrong += is_told and (runs == 1 or is_handed_over(nothing, runs))
-                found += is_handed_over(nothing + size, runs)
+                nothing[0] += size
+                found += is_handed_over(nothing, runs)
             shares = (f"{hits / asked.repetitions:.1%}" for hits in (wrong, uncorrected, found))
             print(f"| {count:,} | {runs} | {size:.4f} | {' | '.join(shares)} |", flush=True)
 

@@ -7,7 +7,14 @@ import pytest
 from scipy import stats
 
 from hooktune.contract.interval import Interval
-from hooktune.evaluation.statistics import holm, paired_interval
+from hooktune.evaluation.statistics import (
+    holm,
+    holm_corrected,
+    paired_interval,
+    queries_needed,
+)
+
+SCARCELY_TOLD = np.tile([0.28, -0.12], 20) + np.linspace(-0.01, 0.01, 40)
 
 
 def interval_of(differences, sessions=None) -> Interval:
@@ -93,6 +100,35 @@ def test_so_many_more_queries_show_the_difference_in_four_of_five_cases():
         interval_of(random.normal(few.mean(), few.std(ddof=1), enough)).is_told for _ in range(100)
     ]
     assert 70 <= sum(told) <= 90
+
+
+def test_the_needed_queries_are_those_of_a_paired_t_test_also_where_it_is_corrected():
+    # Checked against the noncentral t distribution, by which a test's power is exact.
+    for comparisons in (1, 8):
+        count = round(queries_needed(0.5, 1.0, comparisons))
+        level = 1 - 0.025 / comparisons
+        power = stats.nct.sf(stats.t.ppf(level, count - 1), count - 1, 0.5 * count**0.5)
+        assert power == pytest.approx(0.8, abs=0.01)
+    assert queries_needed(0.5, 1.0, 8) > queries_needed(0.5, 1.0)
+
+
+def test_the_best_of_several_models_is_better_by_chance_more_often():
+    values = np.zeros(40), SCARCELY_TOLD, np.ones(40, int)
+    alone, best_of_8 = paired_interval(*values), paired_interval(*values, chosen_from=8)
+    assert alone.is_told
+    assert alone.more_queries is None
+    assert not best_of_8.is_told
+    assert best_of_8.p == pytest.approx(8 * alone.p, rel=0.2)
+    assert best_of_8.more_queries > 0
+    assert (best_of_8.low, best_of_8.high) == (alone.low, alone.high)
+
+
+def test_what_a_correction_leaves_untold_is_told_by_more_queries():
+    told = interval_of(SCARCELY_TOLD)
+    corrected = holm_corrected([told] * 8)[0]
+    assert told.is_told
+    assert not corrected.is_told
+    assert corrected.more_queries > 0
 
 
 def test_ten_thousand_queries_take_no_time_and_more_of_them_even_less():

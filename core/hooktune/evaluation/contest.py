@@ -1,7 +1,7 @@
 """What a model and the champion that it is to replace reach on the same sessions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -210,11 +210,11 @@ def contest_intervals(
         values: The metrics of each query.
         chosen_from: Of how many runs the model is the best on these queries.
     """
-    found = {name: paired_interval(*known) for name, known in values.items() if len(known[0])}
-    if main.name in found:
-        corrected = min(1.0, found[main.name].p * chosen_from)
-        found[main.name] = replace(found[main.name], p=corrected)
-    return found
+    return {
+        name: paired_interval(*known, chosen_from=chosen_from if name == main.name else 1)
+        for name, known in values.items()
+        if len(known[0])
+    }
 
 
 def _from_start(main: MainMetric, figures: QueryFigures | None) -> dict[str, Values]:
