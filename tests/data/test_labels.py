@@ -14,6 +14,7 @@ from hooktune import (
     CleaningRules,
     DataError,
     RequestError,
+    compare_batches,
     merge_batches,
     open_batch,
     read_manifest,
@@ -273,3 +274,21 @@ def test_changed_labels_are_found(tmp_path, items):
         pq.write_table(changed, path)
         with pytest.raises(DataError, match="was changed after its release"):
             open_batch(folder)
+
+
+def test_the_values_are_told_whose_share_shifted(tmp_path, items):
+    for name, rare in (("first", 4), ("second", 2)):
+        sessions = [
+            SESSIONS[place % 40]
+            | {"session_id": f"{place}", "site": "new" if place % rare else "old"}
+            for place in range(400)
+        ]
+        log = write_json_lines(tmp_path / "log", sessions)
+        release_batch(log, items, tmp_path / name, labels=["site"])
+    found = compare_batches(tmp_path / "first", tmp_path / "second")
+    assert [(each.of, each.first, each.second) for each in found.label_shares] == [
+        ("site is new", 0.75, 0.5), ("site is old", 0.25, 0.5)
+    ]  # fmt: skip
+    assert "labels whose share of the sessions shifted most" in found.in_words
+    release_batch(log, items, tmp_path / "bare")
+    assert compare_batches(tmp_path / "first", tmp_path / "bare").label_shares == ()

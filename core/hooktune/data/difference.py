@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from hooktune.contract.query_text import normal_forms
 from hooktune.contract.sessions import Batch
+from hooktune.data.labels import value_counts
 from hooktune.data.release import open_batch
 from hooktune.data.summary import differences, shifts, summary_of, z_of_rates
 
-_QUERIES_TOLD: Final = 10
+_MOST_TOLD: Final = 10
 _LEAST_Z: Final = 3.0
 
 
@@ -62,6 +63,9 @@ class BatchDifference(BaseModel):
     """The share of results that are clicked, at the first positions."""
     query_shares: tuple[RateShift, ...]
     """The queries whose share of the sessions shifted most, where that is hardly chance."""
+    label_shares: tuple[RateShift, ...]
+    """The values of labels, such as markets, whose share of the sessions shifted most, likewise;
+    of labels that both batches have."""
     looks_different: tuple[str, ...]
     """In what the second does not look like the first, which is also warned of before a run."""
 
@@ -81,9 +85,10 @@ class BatchDifference(BaseModel):
             "results clicked at position",
             *(f"  {shift.of:>4}  {_arrow(shift)}" for shift in self.positions),
         ]
-        if self.query_shares:
-            lines.append("queries whose share of the sessions shifted most")
-            lines += [f"  {_arrow(shift)}  {shift.of}" for shift in self.query_shares]
+        for what, found in (("queries", self.query_shares), ("labels", self.label_shares)):
+            if found:
+                lines.append(f"{what} whose share of the sessions shifted most")
+                lines += [f"  {_arrow(shift)}  {shift.of}" for shift in found]
         lines += [f"! {what}" for what in self.looks_different]
         return tuple(lines)
 
@@ -126,6 +131,7 @@ def compare_batches(first: str | Path, second: str | Path) -> BatchDifference:
             for position, rate, later, z in shifts(before, after)
         ),
         query_shares=_query_shares(names, frequencies),
+        label_shares=_label_shares(batches),
         looks_different=differences(before, after),
     )
 
@@ -165,7 +171,7 @@ def _query_shares(
     names: pa.LargeStringArray, frequencies: Sequence[npt.NDArray[np.int64]]
 ) -> tuple[RateShift, ...]:
     first, second = (frequency / frequency.sum() for frequency in frequencies)
-    most = np.argsort(-np.abs(second - first), kind="stable")[: 4 * _QUERIES_TOLD]
+    most = np.argsort(-np.abs(second - first), kind="stable")[: 4 * _MOST_TOLD]
     sizes = [int(frequency.sum()) for frequency in frequencies]
     found = [
         _shift(
@@ -174,7 +180,24 @@ def _query_shares(
         )
         for place in most.tolist()
     ]  # fmt: skip
-    return tuple([shift for shift in found if abs(shift.z) > _LEAST_Z][:_QUERIES_TOLD])
+    return tuple([shift for shift in found if abs(shift.z) > _LEAST_Z][:_MOST_TOLD])
+
+
+def _label_shares(batches: Sequence[Batch]) -> tuple[RateShift, ...]:
+    first, second = (batch.sessions.labels for batch in batches)
+    if first is None or second is None:
+        return ()
+    found = []
+    for name in first.schema.names:
+        if name in second.schema.names:
+            before, after = value_counts(first[name]), value_counts(second[name])
+            found += [
+                _shift(f"{name} is {value}", before.get(value, 0), len(first),
+                       after.get(value, 0), len(second))
+                for value in before | after
+            ]  # fmt: skip
+    found.sort(key=lambda shift: -abs(shift.second - shift.first))
+    return tuple([shift for shift in found if abs(shift.z) > _LEAST_Z][:_MOST_TOLD])
 
 
 def _shift(of: str, some: int, out_of: int, others: int, out_of_others: int) -> RateShift:

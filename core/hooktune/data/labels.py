@@ -115,20 +115,22 @@ def label_counts(sessions: Sessions) -> tuple[LabelCounts, ...]:
     return tuple(_counts(name, sessions.labels[name]) for name in sessions.labels.schema.names)
 
 
-def _counts(name: str, column: pa.DictionaryArray) -> LabelCounts:
-    numbers = np.bincount(
-        column.indices.drop_null().to_numpy(), minlength=len(column.dictionary)
-    ).tolist()
+def value_counts(column: pa.DictionaryArray) -> dict[str, int]:
+    """Return how many sessions state each value of a label, the most frequent ones first."""
+    places = column.indices.drop_null().to_numpy()
+    numbers = np.bincount(places, minlength=len(column.dictionary)).tolist()
     found = zip(column.dictionary.to_pylist(), numbers, strict=True)
-    stated = sorted(
-        ((value, number) for value, number in found if number),
-        key=lambda each: (-each[1], each[0]),
-    )
+    stated = ((value, number) for value, number in found if number)
+    return dict(sorted(stated, key=lambda each: (-each[1], each[0])))
+
+
+def _counts(name: str, column: pa.DictionaryArray) -> LabelCounts:
+    stated = value_counts(column)
     return LabelCounts(
         name=name,
         values=len(stated),
-        sessions=sum(number for _, number in stated),
-        most_frequent=tuple(stated[:_VALUES_TOLD]),
+        sessions=sum(stated.values()),
+        most_frequent=tuple(stated.items())[:_VALUES_TOLD],
     )
 
 
