@@ -292,3 +292,20 @@ def test_the_values_are_told_whose_share_shifted(tmp_path, items):
     assert "labels whose share of the sessions shifted most" in found.in_words
     release_batch(log, items, tmp_path / "bare")
     assert compare_batches(tmp_path / "first", tmp_path / "bare").label_shares == ()
+
+
+def test_a_manifest_that_names_other_labels_is_refused(tmp_path, items):
+    folder = tmp_path / "batch"
+    release_batch(write_studio(tmp_path), items, folder, labels=["market"])
+    path = folder / "manifest.json"
+    path.chmod(0o644)
+    manifest = json.loads(path.read_text("utf-8"))
+    (label,) = manifest["labels"]
+    for labels, message in (
+        ([label, label], "two of its labels have one name"),
+        ([label, label | {"name": "device"}], "has other columns than a released batch"),
+        ([label | {"values": 3}], "its content is not that of the batch"),
+    ):
+        path.write_text(json.dumps(manifest | {"labels": labels}), encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            open_batch(folder)
