@@ -31,3 +31,11 @@ def test_what_is_computed_again_is_not_in_memory_meanwhile():
     assert torch.UntypedStorage._expired(gone)
     result.sum().backward()
     assert up.weight.grad.any()
+
+
+def test_what_no_backward_pass_goes_through_is_freed():
+    with holding_less():
+        unused = torch.tanh(torch.ones(3, requires_grad=True))
+    gone = unused.untyped_storage()._weak_ref()
+    del unused
+    assert torch.UntypedStorage._expired(gone)

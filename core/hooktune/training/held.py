@@ -23,10 +23,14 @@ def holding_less() -> AbstractContextManager[None]:
 
 def _held(tensor: torch.Tensor) -> _Held:
     node = tensor.grad_fn
-    if node is not None and node.name() in _ONLY_ANOTHER_SHAPE:
+    if node is None:
+        return tensor
+    if node.name() in _ONLY_ANOTHER_SHAPE:
         node = node.next_functions[0][0]
     if node is None or node.name() not in _AGAIN:
-        return tensor
+        # What a node holds of its own result would hold the node, and both would stay for ever
+        # where no backward pass goes through it, as through a pooler that nobody asks.
+        return tensor.detach()
     return partial(_in_shape, _AGAIN[node.name()], node, tensor.shape)
 
 
