@@ -15,6 +15,8 @@ _EXAMPLES: Final = 3
 _EXAMPLE_LENGTH: Final = 300
 _HEAD_BYTES: Final = 1 << 16
 _MOST_FIELDS: Final = 200
+_NOTED: Final = 10_000
+"""How many objects or rows are gone through for that; of millions it would take a minute."""
 
 BAD_LINES: Final = "lines that cannot be used, set aside"
 BAD_ITEMS: Final = "lines of the items that cannot be used, set aside"
@@ -50,6 +52,7 @@ class Findings:
     """Fields that objects or rows had which lacked a label, in the order in which they were met."""
     _counts: dict[str, int] = field(default_factory=dict)
     _examples: dict[str, list[str]] = field(default_factory=dict)
+    _noted: int = 0
 
     def count(self, what: str, number: int = 1, examples: tuple[str, ...] = ()) -> None:
         """Add to what was counted.
@@ -66,6 +69,9 @@ class Findings:
 
     def note_fields(self, names: Iterable[str]) -> None:
         """Remember the names of fields, to tell what a log has in the place of a missing label."""
+        if self._noted == _NOTED:
+            return
+        self._noted += 1
         for name in names:
             if len(self.fields) == _MOST_FIELDS:
                 return
