@@ -180,7 +180,7 @@ def _query_shares(
         )
         for place in most.tolist()
     ]  # fmt: skip
-    return tuple([shift for shift in found if abs(shift.z) > _LEAST_Z][:_MOST_TOLD])
+    return _told(found)
 
 
 def _label_shares(batches: Sequence[Batch]) -> tuple[RateShift, ...]:
@@ -197,6 +197,11 @@ def _label_shares(batches: Sequence[Batch]) -> tuple[RateShift, ...]:
                 for value in before | after
             ]  # fmt: skip
     found.sort(key=lambda shift: -abs(shift.second - shift.first))
+    return _told(found)
+
+
+def _told(found: Sequence[RateShift]) -> tuple[RateShift, ...]:
+    """Pick the first of some shifts that are hardly chance."""
     return tuple([shift for shift in found if abs(shift.z) > _LEAST_Z][:_MOST_TOLD])
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hooktune.contract.sessions import Floats, Sessions
+from hooktune.data.labels import value_counts
 from hooktune.evaluation.kept_files import read_kept
 from hooktune.evaluation.query_figures import QueryFigures, query_figures
 
@@ -92,14 +93,8 @@ def _parts(values: pa.DictionaryArray) -> tuple[list[str], np.ndarray]:
         The names of the parts, the most frequent values first, and for each session the number of
         its part.
     """
-    places = values.indices.fill_null(len(values.dictionary)).to_numpy()
-    texts = values.dictionary.to_pylist()
-    numbers = np.bincount(places, minlength=len(texts) + 1)
-    order = sorted(
-        np.flatnonzero(numbers[:-1]).tolist(), key=lambda place: (-numbers[place], texts[place])
-    )
-    most = order[:_MOST_PARTS]
-    part_of = np.full(len(texts) + 1, len(most))
-    part_of[most] = np.arange(len(most))
-    part_of[-1] = len(most) + 1
-    return [*(texts[place][:_LONGEST] for place in most), _OTHERS, _NOT_STATED], part_of[places]
+    most = [*value_counts(values)][:_MOST_PARTS]
+    texts = values.cast(pa.string())
+    of_value = pc.index_in(texts, value_set=pa.array(most, pa.string())).fill_null(len(most))
+    part_of = pc.if_else(texts.is_null(), len(most) + 1, of_value)
+    return [*(text[:_LONGEST] for text in most), _OTHERS, _NOT_STATED], part_of.to_numpy()
