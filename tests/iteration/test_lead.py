@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from made_records import dead_process
+from mlflow import MlflowClient
 from pydantic import BaseModel
 
 import hooktune_metrics
@@ -236,6 +237,25 @@ def test_an_interrupted_run_is_killed_and_what_it_tracked_stays(work, tracker: T
     assert run.status == "KILLED"
     assert run.metrics["train_loss"] == 1.0
     assert iteration.finished_at is None
+
+
+@pytest.mark.parametrize("call", ["create_run", "log_batch", "delete_experiment_tag"])
+def test_a_run_that_is_interrupted_while_it_begins_is_killed(
+    call: str, work, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+):
+    wrapped = getattr(MlflowClient, call)
+
+    def interrupt(*given, **named):
+        wrapped(*given, **named)
+        if any(tracker.runs(iteration) for iteration in tracker.iterations()):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, call, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    (iteration,) = tracker.iterations()
+    assert [run.status for run in tracker.runs(iteration)] == ["KILLED"]
 
 
 def test_a_run_that_is_asked_to_stop_is_killed_and_no_other_begins(work):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from threading import Event
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from hooktune.contract.interval import Interval
@@ -45,6 +45,10 @@ from hooktune.progress import StepReporter, phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
 from hooktune.tracking.records import STARTING_METRICS_TAG, EndStatus, to_json
+from hooktune.tracking.stored_points import StoredPoints
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
 
@@ -84,29 +88,81 @@ def run_once(
         ClaimLostError: Another process took this one for dead, and has the run now.
         RunDeletedError: Somebody deleted it in MLflow.
     """
-    title, host, settings = planned.title, start.evaluator.host, iteration.settings
-    facts = _facts(iteration, start)
-    # Two that choose at once would not know of each other, and might try the same.
-    with tracker.claims(iteration).claimed(_CHOICE):
-        chosen = choose()
-        if chosen is None:
-            logger.info("%s is not done: there is nothing more to try", title)
-            return None
-        params, values = chosen.params, json_values(chosen.params)
-        run = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
-        if run is not None and run.status != "RUNNING":
+    host = start.evaluator.host
+    run: RunRecord | None = None
+    try:
+        # Two that choose at once would not know of each other, and might try the same.
+        with tracker.claims(iteration).claimed(_CHOICE):
+            chosen = choose()
+            if chosen is None:
+                logger.info("%s is not done: there is nothing more to try", planned.title)
+                return None
+            run, stored = _begin(tracker, iteration, start, planned, chosen)
+        if run.status != "RUNNING":
             return run
-        stored = None if run is None else tracker.stored_points(run)
-        if run is None:
-            code = host.method.version if host.method.from_file else None
-            tags = {**plugin_tags(host), **chosen.tags}
-            name = run_name(params, code) if planned.average is None else title
-            run = tracker.start_run(iteration, name, planned.key, values, facts, tags)
-    # An average of runs is named by its title.
-    logger.info("%s (%s)", ": ".join(dict.fromkeys((title, run.name))), chosen.origin)
+        # An average of runs is named by its title.
+        named = ": ".join(dict.fromkeys((planned.title, run.name)))
+        logger.info("%s (%s)", named, chosen.origin)
+        return _go_on(
+            tracker,
+            iteration,
+            start,
+            planned,
+            chosen.params,
+            run,
+            stored,
+            stop,
+            claim,
+            checkpoint_every,
+            prune,
+        )
+    except BaseException as error:
+        if not isinstance(error, Exception) and run is not None and run.status == "RUNNING":
+            failure = f"interrupted ({type(error).__name__})"
+            with suppress(ClaimLostError):
+                _end_run(tracker, run, host, claim, "KILLED", failure)
+        raise
+
+
+def _begin(
+    tracker: Tracker,
+    iteration: Iteration,
+    start: StartingPoint,
+    planned: PlannedRun,
+    chosen: Chosen,
+) -> tuple[RunRecord, StoredPoints | None]:
+    """Start a run, or take over one whose process died, with the points that it has already."""
+    host, facts = start.evaluator.host, _facts(iteration, start)
+    values = json_values(chosen.params)
+    left = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
+    if left is not None:
+        return left, tracker.stored_points(left) if left.status == "RUNNING" else None
+    code = host.method.version if host.method.from_file else None
+    tags = {**plugin_tags(host), **chosen.tags}
+    name = run_name(chosen.params, code) if planned.average is None else planned.title
+    return tracker.start_run(iteration, name, planned.key, values, facts, tags), None
+
+
+def _go_on(
+    tracker: Tracker,
+    iteration: Iteration,
+    start: StartingPoint,
+    planned: PlannedRun,
+    params: "BaseModel | None",
+    run: RunRecord,
+    stored: StoredPoints | None,
+    stop: Event,
+    claim: Claim,
+    checkpoint_every: float,
+    prune: PruneKind,
+) -> RunRecord:
+    """Train and evaluate what a run stands for, from where it is, to its end."""
+    title, host, settings = planned.title, start.evaluator.host, iteration.settings
+    values = json_values(params)
     last_time = stored.last_time if stored else 0
     metric_log = tracker.metric_log(run, last_time, claim.check_before_writing)
     try:
+        facts = _facts(iteration, start)
         manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         group, work = start.encoder.group, uuid4().hex
@@ -183,11 +239,8 @@ def run_once(
         if isinstance(error, FailedAloneError):
             raise
         return ended
-    except BaseException as interruption:
+    except BaseException:
         metric_log.close(patience=0)
-        failure = f"interrupted ({type(interruption).__name__})"
-        with suppress(ClaimLostError):
-            _end_run(tracker, run, host, claim, "KILLED", failure)
         raise
 
 

@@ -186,7 +186,10 @@ def create_run(
 def create_only_run(
     client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str]
 ) -> RunRecord:
-    """Create a run once, also where an answer is lost and MLflow itself asks for it again."""
+    """Create a run once, also where an answer is lost and MLflow itself asks for it again.
+
+    Where that is interrupted, what was created already is ended.
+    """
     token = secrets.token_hex(16)
     tagged = {**tags, TOKEN_TAG: token}
 
@@ -197,16 +200,22 @@ def create_only_run(
         return created() or [client.create_run(experiment_id, run_name=name, tags=tagged)]
 
     try:
-        client.create_run(experiment_id, run_name=name, tags=tagged)
-    except Exception as error:
-        if not is_away(error) and not is_refused(error):
-            raise
-        logger.info("it is not known whether run %s was created: %s", name, error)
-        insist(create)
-    run, *twins = created()
-    for twin in twins:
-        insist(client.delete_run, twin.info.run_id)
-    return run_from_mlflow(run)
+        try:
+            client.create_run(experiment_id, run_name=name, tags=tagged)
+        except Exception as error:
+            if not is_away(error) and not is_refused(error):
+                raise
+            logger.info("it is not known whether run %s was created: %s", name, error)
+            insist(create)
+        run, *twins = created()
+        for twin in twins:
+            insist(client.delete_run, twin.info.run_id)
+        return run_from_mlflow(run)
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            for run in created():
+                client.set_terminated(run.info.run_id, "KILLED")
+        raise
 
 
 def describe_run(
