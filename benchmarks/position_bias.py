@@ -2,19 +2,23 @@
 
     python benchmarks/position_bias.py
 
-Three shapes of five seeds: how many of the 95 % intervals hold the truth, and how well items are
-ranked by their true relevance when their clicks are weighted by the estimate, by the power law
-p^-0.5, or not at all. At last a log in which nothing moved.
+Three shapes of five seeds, small logs and large ones: how many of the 95 % intervals hold the
+truth; how far the estimates, and what methods are given of them, are from it, as the root of the
+mean square of the logarithm of their ratio; and how well items are ranked by their true relevance
+when their clicks are weighted by either, by the power law p^-0.5, or not at all. At last a log in
+which nothing moved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from hooktune.contract.sessions import Floats, Sessions
+from hooktune.data.examination import smoothed
 from hooktune.data.position_bias import position_bias
+from measuring import print_table
 
 SHAPES: Final[dict[str, Callable[[Floats], Floats]]] = {
     "1 / position": lambda position: 1 / position,
@@ -22,14 +26,14 @@ SHAPES: Final[dict[str, Callable[[Floats], Floats]]] = {
     "a fold after 4": lambda position: np.where(position <= 4, 1.0, 0.3),
 }
 SEEDS: Final = range(5)
-SEARCHES: Final = 8_000
+SEARCHES: Final = (300, 8_000)
 QUERIES: Final = 100
 CANDIDATES: Final = 20
 RESULTS: Final = 10
 
 
 def generated_log(
-    shape: Callable[[Floats], Floats], seed: int, noise: float = 0.1
+    shape: Callable[[Floats], Floats], seed: int, searches: int, noise: float = 0.1
 ) -> tuple[Sessions, Floats]:
     """Make a log, and return it with the relevance of its items.
 
@@ -38,9 +42,9 @@ def generated_log(
     random = np.random.default_rng(seed)
     relevance = random.beta(1, 4, (QUERIES, CANDIDATES))
     frequency = 1 / np.arange(1, QUERIES + 1)
-    query = random.choice(QUERIES, SEARCHES, p=frequency / frequency.sum())
+    query = random.choice(QUERIES, searches, p=frequency / frequency.sum())
     prior = random.beta(1, 4, (QUERIES, CANDIDATES))
-    score = prior[query] + noise * random.normal(size=(SEARCHES, CANDIDATES))
+    score = prior[query] + noise * random.normal(size=(searches, CANDIDATES))
     shown = np.argsort(-score, axis=1)[:, :RESULTS]
     liked = np.take_along_axis(relevance[query], shown, axis=1)
     clicks = random.random(liked.shape) < liked * shape(np.arange(1, RESULTS + 1))
@@ -51,9 +55,9 @@ def generated_log(
     sessions = Sessions(
         queries=texts("q", QUERIES),
         items=texts("i", QUERIES * CANDIDATES),
-        session_ids=texts("s", SEARCHES),
+        session_ids=texts("s", searches),
         query_index=query,
-        offsets=np.arange(SEARCHES + 1) * RESULTS,
+        offsets=np.arange(searches + 1) * RESULTS,
         item_index=(query[:, None] * CANDIDATES + shown).ravel(),
         clicks=clicks.ravel().astype(np.int64),
         rank=np.full(clicks.size, np.nan),
@@ -79,31 +83,41 @@ def ranking_error(sessions: Sessions, relevance: Floats, examination: Floats) ->
 
 def main() -> None:
     """Print the figures."""
-    position = np.arange(1, RESULTS + 1)
-    print(
-        f"{'shape':<16}{'in interval':>12}{'wrong pairs: estimate':>24}{'power law':>12}{'none':>8}"
+    print_table(
+        [_row(name, shape, searches) for name, shape in SHAPES.items() for searches in SEARCHES]
     )
-    for name, shape in SHAPES.items():
-        held = told = 0
-        errors = []
-        for seed in SEEDS:
-            sessions, relevance = generated_log(shape, seed)
-            found = position_bias(sessions).positions
-            truth = shape(position) / shape(position[:1])
-            held += sum(each.low <= truth[each.position - 1] <= each.high for each in found[1:])
-            told += len(found) - 1
-            estimate = np.array([each.probability for each in found])
-            estimate = estimate[np.minimum(position, len(estimate)) - 1]
-            errors.append(
-                [
-                    ranking_error(sessions, relevance, each)
-                    for each in (estimate, position**-0.5, np.ones(RESULTS))
-                ]
-            )
-        mean = np.mean(errors, axis=0)
-        print(f"{name:<16}{f'{held} of {told}':>12}{mean[0]:>24.3f}{mean[1]:>12.3f}{mean[2]:>8.3f}")
-    sessions, _ = generated_log(SHAPES["1 / position"], 0, noise=0.0)
+    sessions, _ = generated_log(SHAPES["1 / position"], 0, SEARCHES[-1], noise=0.0)
     print(f"where nothing moved: {position_bias(sessions).in_words}")
+
+
+def _row(name: str, shape: Callable[[Floats], Floats], searches: int) -> dict[str, object]:
+    position = np.arange(1, RESULTS + 1)
+    truth = shape(position) / shape(position[:1])
+    held = told = 0
+    off, errors = [], []
+    for seed in SEEDS:
+        sessions, relevance = generated_log(shape, seed, searches)
+        bias = position_bias(sessions)
+        found = bias.positions
+        held += sum(each.low <= truth[each.position - 1] <= each.high for each in found[1:])
+        told += max(len(found) - 1, 0)
+        estimate = np.array([each.probability for each in found] or [1.0])
+        estimate = estimate[np.minimum(position, len(estimate)) - 1]
+        taken = (estimate, smoothed(bias)[:RESULTS], position**-0.5, np.ones(RESULTS))
+        off.append([np.square(np.log(each / truth)).mean() for each in taken])
+        errors.append([ranking_error(sessions, relevance, each) for each in taken])
+    columns = ("estimate", "given", "power law", "none")
+    return {
+        "shape": name,
+        "searches": searches,
+        "in interval": f"{held} of {told}",
+        **_cells("off", columns, np.sqrt(np.mean(off, axis=0))),
+        **_cells("wrong pairs", columns, np.mean(errors, axis=0)),
+    }
+
+
+def _cells(what: str, columns: Sequence[str], values: Floats) -> dict[str, object]:
+    return {f"{what}: {name}": round(float(x), 3) for name, x in zip(columns, values, strict=True)}
 
 
 if __name__ == "__main__":

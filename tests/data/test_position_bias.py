@@ -13,7 +13,8 @@ from log_writers import write_json_lines
 from hooktune import open_batch, read_manifest, release_batch
 from hooktune.cli import cli
 from hooktune.contract.sessions import Sessions
-from hooktune.data.position_bias import position_bias
+from hooktune.data.examination import smoothed
+from hooktune.data.position_bias import Examination, PositionBias, position_bias
 from hooktune_default.confidence import MAX_INVERSE_PROPENSITY, result_confidence
 from hooktune_default.params import Params
 
@@ -89,6 +90,55 @@ def test_any_sessions_have_an_estimate_or_none(seed, searches, queries):
         assert 0 <= each.low <= each.probability <= each.high < np.inf
 
 
+def told(probabilities, factor):
+    """What a log tells: probabilities, and by what their intervals reach to each side."""
+    return PositionBias(
+        source="items that moved",
+        positions=[
+            Examination(position=1, probability=1, low=1, high=1, clicks=100),
+            *(
+                Examination(
+                    position=place, probability=p, low=p / factor, high=p * factor, clicks=9
+                )
+                for place, p in enumerate(probabilities, start=2)
+            ),
+        ],
+    )
+
+
+def test_what_is_known_well_is_taken_as_it_is_and_further_positions_go_on_from_it():
+    examined = smoothed(told([0.9, 0.2, 0.8], factor=1.01))
+    assert examined[:4] == pytest.approx([1, 0.9, 0.2, 0.8], rel=1e-3)
+    assert len(examined) == 20
+    assert (np.diff(examined[4:]) < 0).all()
+    assert examined[4] < 0.8
+
+
+def test_what_is_hardly_known_is_near_a_power_law():
+    places = np.arange(1, 21)
+    assert smoothed(PositionBias(source="nothing")) == pytest.approx(places**-0.5)
+    assert smoothed(told([0.4, 0.9], factor=10)) == pytest.approx(places**-0.5, rel=0.5)
+    decays = smoothed(told([0.3, 0.4, 0.2, 0.25, 0.1], factor=2.5))
+    assert (np.diff(decays) < 0).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_of_a_small_log_the_truth_is_missed_by_less(shape):
+    errors = []
+    for seed in range(6):
+        bias = position_bias(generated(shape, seed, searches=400))
+        estimates = np.array([each.probability for each in bias.positions])
+        truth = shape(POSITIONS[: len(estimates)])
+        errors.append(
+            [
+                np.square(np.log(each[: len(truth)] / truth)).sum()
+                for each in (smoothed(bias), estimates)
+            ]
+        )
+    ours, raw = np.sum(errors, axis=0)
+    assert ours < raw
+
+
 def write_log(tmp_path, moves):
     """Sessions that show a, b and c in an order that turns where the log moves items."""
     random = np.random.default_rng(0)
@@ -119,16 +169,16 @@ def test_a_batch_holds_what_its_log_tells_and_clicks_are_weighted_by_it(tmp_path
     folder = write_log(tmp_path, moves=True)
     bias = read_manifest(folder).position_bias
     sessions = open_batch(folder).sessions
-    told = [each.probability for each in bias.positions]
-    assert told[1:] == pytest.approx([0.5, 0.25], rel=0.35)
-    assert sessions.examination.tolist() == told
+    estimates = [each.probability for each in bias.positions]
+    assert estimates[1:] == pytest.approx([0.5, 0.25], rel=0.35)
+    assert sessions.examination.tolist() == smoothed(bias).tolist()
     confidence = result_confidence(sessions, Params())
-    examined = np.array(told)[sessions.positions - 1]
+    examined = smoothed(bias)[sessions.positions - 1]
     assert confidence[~sessions.clicked] == pytest.approx(examined[~sessions.clicked])
     inverse = np.minimum(1 / examined, MAX_INVERSE_PROPENSITY)
     assert confidence[sessions.clicked] == pytest.approx(inverse[sessions.clicked])
     some = sessions.take(np.array([5, 3])).keep_results(np.array([True, False] * 3))
-    assert some.examination.tolist() == told
+    assert some.examination.tolist() == smoothed(bias).tolist()
 
 
 def test_where_the_log_cannot_tell_the_power_law_holds(tmp_path):

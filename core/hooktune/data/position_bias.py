@@ -16,7 +16,7 @@ from hooktune.contract.sessions import Floats, Ints, Mask, Sessions
 
 MAX_POSITIONS: Final = 20
 
-_FOLDS: Final = 20
+FOLDS: Final = 20
 _SCORE_BINS: Final = 100
 _MOST_SESSIONS: Final = 50_000
 _MOST_GROUPS: Final = 50_000
@@ -24,7 +24,7 @@ _FEWEST_CLICKS: Final = 10
 _WIDEST: Final = 2.5
 _LEAST_STEP: Final = 1e-8
 _STEPS: Final = 50
-_CONFIDENCE: Final = 0.95
+CONFIDENCE: Final = 0.95
 
 
 class Examination(BaseModel):
@@ -141,7 +141,7 @@ def _estimated(group: Ints, query: Ints, position: Ints, clicked: Mask) -> tuple
         return ()
     deviation = left_out - left_out.mean(axis=0)
     error = np.sqrt((folds - 1) / folds * (deviation**2).sum(axis=0))
-    reach = stdtrit(folds - 1, (1 + _CONFIDENCE) / 2) * error
+    reach = stdtrit(folds - 1, (1 + CONFIDENCE) / 2) * error
     # Beyond a position of which hardly anything is known all further ones hang in the air.
     is_known = np.isfinite(reach) & (reach < _WIDEST) & np.isfinite(estimate)
     told = int(np.argmin(is_known)) if not is_known.all() else told
@@ -176,10 +176,10 @@ def _telling(group: Ints, position: Ints, clicked: Mask) -> Mask:
 
 
 def _table(group: Ints, query: Ints, position: Ints, clicked: Mask) -> _Table:
-    fold = np.unique(query, return_inverse=True)[1] % _FOLDS
+    fold = np.unique(query, return_inverse=True)[1] % FOLDS
     place = np.unique(group, return_inverse=True)[1].astype(np.int64)
-    keys, entry = np.unique((place * MAX_POSITIONS + position) * _FOLDS + fold, return_inverse=True)
-    where, fold = np.divmod(keys, _FOLDS)
+    keys, entry = np.unique((place * MAX_POSITIONS + position) * FOLDS + fold, return_inverse=True)
+    where, fold = np.divmod(keys, FOLDS)
     shown = np.bincount(entry).astype(np.float64)
     place, position = np.divmod(where, MAX_POSITIONS)
     clicks = np.bincount(entry, clicked).astype(np.float64)

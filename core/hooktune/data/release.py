@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from hooktune.contract.event_weight import EventWeight, counted_events
@@ -22,6 +21,7 @@ from hooktune.data.content import (
     first_fault,
     images_of,
 )
+from hooktune.data.examination import smoothed
 from hooktune.data.grouping import session_blocks
 from hooktune.data.image_fields import with_image_queries
 from hooktune.data.items import read_items
@@ -200,8 +200,7 @@ def open_batch(folder: str | Path) -> Batch:
         raise changed_since_release(folder, fault)
     bias = manifest.position_bias
     if bias is not None and bias.positions:
-        told = np.array([each.probability for each in bias.positions])
-        sessions = replace(sessions, examination=told)
+        sessions = replace(sessions, examination=smoothed(bias))
     return Batch(manifest.batch_id, sessions, object_ids)
 
 
