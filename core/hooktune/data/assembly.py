@@ -20,6 +20,7 @@ from hooktune.data.log_schema import CLICK, Item
 from hooktune.data.manifest import Catalogue, EventCount, Keepable
 from hooktune.data.parquet import append_numbers, joined_texts
 from hooktune.data.session_block import SessionBlock
+from hooktune.data.shown_items import ShownItems
 from hooktune.errors import DataError
 
 SESSION_WITH_LOST_CLICK: Final = "session with a click on an item that the items file lacks"
@@ -31,7 +32,7 @@ REPEATED_RESULT: Final = "result repeated within its session"
 KindAndRule = tuple[str, int]
 """A kind of event, and the place in what counts that it fits; -1 where it does not count."""
 
-_ITEMS_AT_ONCE: Final = 8_192
+_ITEMS_AT_ONCE: Final = 32_768
 _CHARACTERS_AT_ONCE: Final = 1 << 26
 MOST_OF_IMAGES: Final = 1_500_000_000
 """How many characters all images of a batch take at most, which are all held in memory."""
@@ -66,15 +67,14 @@ class LogColumns:
     session_ids: list[pa.StringArray] = field(default_factory=list)
     queries: list[pa.StringArray] = field(default_factory=list)
     """The queries of all sessions; null where one is an image that cannot be used."""
-    object_ids: pa.LargeStringArray = field(default_factory=lambda: pa.array([], pa.large_string()))
-    """The names of all shown items."""
+    shown: ShownItems = field(default_factory=ShownItems)
+    """Takes the items of all results."""
     texts: list[pa.LargeStringArray] = field(default_factory=list)
     """The texts of the shown items that are known."""
     text_items: "array[int]" = field(default_factory=lambda: array("i"))
-    """For each text, the place of its item in `object_ids`."""
+    """For each text, the place of its item in `shown.names`."""
     lengths: "array[int]" = field(default_factory=lambda: array("i"))
     repeated: "array[int]" = field(default_factory=lambda: array("i"))
-    item_index: "array[int]" = field(default_factory=lambda: array("i"))
     positions: "array[int]" = field(default_factory=lambda: array("i"))
     clicks: "array[int]" = field(default_factory=lambda: array("i"))
     rank: "array[float]" = field(default_factory=lambda: array("f"))
@@ -115,7 +115,6 @@ class LogColumns:
             append_numbers(self.weights, weights[first])
         session = np.repeat(np.arange(len(block.lengths)), block.lengths)
         lengths = np.bincount(session[first], minlength=len(block.lengths))
-        places = self._places(block.object_ids.cast(pa.large_string()))
         for name, known, column in (
             ("times", block.times, self.times),
             ("users", user_numbers(block.users), self.users),
@@ -129,7 +128,7 @@ class LogColumns:
         self._refuse_too_many_images(block.queries)
         append_numbers(self.lengths, lengths)
         append_numbers(self.repeated, block.lengths - lengths)
-        append_numbers(self.item_index, places[block.shown[first]])
+        self.shown.add(block.shown[first], block.object_ids)
         append_numbers(self.positions, block.positions[first])
         append_numbers(self.clicks, clicks[first])
         append_numbers(self.rank, block.rank[first])
@@ -149,15 +148,14 @@ class LogColumns:
 
     def add_items(self, items: Iterable[Item]) -> None:
         """Keep the texts of the items that a session shows, each item being given once."""
-        for some in _batched(items):
-            names = pa.array([item.object_id for item in some], pa.large_string())
+        for some_names, some_texts in _batched(items):
+            names = pa.array(some_names, pa.large_string())
             places = (
-                pa.array(self._places(names))
+                pa.array(self.shown.places(names))
                 if self.catalogue == "all"
-                else pc.index_in(names, value_set=self.object_ids)
+                else pc.index_in(names, value_set=self.shown.names)
             )
-            texts = pa.array([item.text for item in some], pa.large_string())
-            kept = texts.filter(places.is_valid())
+            kept = pa.array(some_texts, pa.large_string()).filter(places.is_valid())
             self.texts.append(kept)
             self._refuse_too_many_images(kept)
             append_numbers(self.text_items, places.drop_null().to_numpy())
@@ -166,7 +164,7 @@ class LogColumns:
         """Return what tells by its name whether an item is going to be kept."""
         if self.catalogue == "all":
             return lambda _object_id: True
-        return set(self.object_ids.to_pylist()).__contains__
+        return set(self.shown.names.to_pylist()).__contains__
 
     def _refuse_too_many_images(self, texts: pa.LargeStringArray) -> None:
         images = texts.filter(pa.array(are_images(texts)))
@@ -218,7 +216,7 @@ class LogColumns:
         """
         self._refuse_what_is_never_stated()
         sessions = self._sessions()
-        is_known = np.zeros(len(self.object_ids), dtype=bool)
+        is_known = np.zeros(len(self.shown.names), dtype=bool)
         is_known[np.asarray(self.text_items)] = True
         known = is_known[sessions.item_index]
         unknown_results = sessions.sum_per_session(~known)
@@ -253,12 +251,12 @@ class LogColumns:
     def _sessions(self) -> Sessions:
         """Return all sessions, each with a query of its own and with names in place of texts."""
         return Sessions(
-            queries=joined_texts(self.queries),
-            items=self.object_ids,
-            session_ids=joined_texts(self.session_ids),
+            queries=_joined(self.queries),
+            items=self.shown.names,
+            session_ids=_joined(self.session_ids),
             query_index=np.arange(len(self.lengths)),
             offsets=np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)]),
-            item_index=np.asarray(self.item_index),
+            item_index=self.shown.index,
             clicks=np.asarray(self.clicks),
             rank=np.asarray(self.rank),
             shown_at=np.asarray(self.positions),
@@ -272,20 +270,18 @@ class LogColumns:
         self, sessions: Sessions, kept: Mask
     ) -> tuple[Sessions, pa.LargeStringArray]:
         every_item = np.asarray(self.text_items) if self.catalogue == "all" else ()
-        ordered, used = in_canonical_order(sessions, self.object_ids, kept, every_item)
-        text_place = np.zeros(len(self.object_ids), dtype=np.int64)
+        ordered, used = in_canonical_order(sessions, self.shown.names, kept, every_item)
+        text_place = np.zeros(len(self.shown.names), dtype=np.int64)
         text_place[np.asarray(self.text_items)] = np.arange(len(self.text_items))
         texts = joined_texts(self.texts).take(pa.array(text_place[used]))
-        return replace(ordered, items=texts), self.object_ids.take(pa.array(used))
+        return replace(ordered, items=texts), self.shown.names.take(pa.array(used))
 
-    def _places(self, names: pa.LargeStringArray) -> Ints:
-        """Return the places of distinct names in `object_ids`, to which new ones are added."""
-        found = pc.index_in(names, value_set=self.object_ids)
-        places: Ints = found.fill_null(-1).to_numpy().copy()
-        is_new = places < 0
-        places[is_new] = len(self.object_ids) + np.arange(is_new.sum())
-        self.object_ids = pa.concat_arrays([self.object_ids, names.filter(pa.array(is_new))])
-        return places
+
+def _joined(blocks: list[pa.StringArray]) -> pa.LargeStringArray:
+    """Join blocks of texts to one array, and hold them no second time."""
+    joined = joined_texts(blocks)
+    blocks.clear()
+    return joined
 
 
 def user_numbers(users: pa.StringArray | None) -> Ints | None:
@@ -305,14 +301,17 @@ def user_numbers(users: pa.StringArray | None) -> Ints | None:
     return known
 
 
-def _batched(items: Iterable[Item]) -> Iterator[list[Item]]:
-    some: list[Item] = []
+def _batched(items: Iterable[Item]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the names and the texts of items, many at a time."""
+    names: list[str] = []
+    texts: list[str] = []
     characters = 0
     for item in items:
-        some.append(item)
+        names.append(item.object_id)
+        texts.append(item.text)
         characters += len(item.text)
-        if len(some) == _ITEMS_AT_ONCE or characters > _CHARACTERS_AT_ONCE:
-            yield some
-            some, characters = [], 0
-    if some:
-        yield some
+        if len(names) == _ITEMS_AT_ONCE or characters > _CHARACTERS_AT_ONCE:
+            yield names, texts
+            names, texts, characters = [], [], 0
+    if names:
+        yield names, texts
