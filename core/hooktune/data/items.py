@@ -59,8 +59,9 @@ def read_items(
             different texts.
         RequestError: The template names no field.
     """
-    fields = _FIELD.findall(template)
-    if not fields:
+    # What stands around the fields, with the fields between.
+    parts = _FIELD.split(template)
+    if len(parts) == 1:
         raise RequestError(
             f"The text template {template!r} names no field. "
             "Write one such as '{title}. {text}'."
@@ -74,7 +75,7 @@ def read_items(
             stated = _object(line)
             if is_wanted is not None and not is_wanted(str(stated.get("object_id"))):
                 continue
-            item = _item(stated, template, fields, image, path)
+            item = _item(stated, parts, image, path)
             # The hash stands for the text: the texts of all items might not fit into memory.
             text_hash = hash(item.text)
             first, first_hash = seen.setdefault(item.object_id, (where, text_hash))
@@ -129,8 +130,7 @@ def _object(line: str | dict[str, Any]) -> dict[str, Any]:
 
 def _item(
     stated: dict[str, Any],
-    template: str,
-    fields: list[str],
+    parts: list[str],
     image: str | None,
     path: Path | str,
 ) -> Item:
@@ -141,11 +141,11 @@ def _item(
             return named.model_copy(update={"text": stated_image(found, path)})
         except DataError as error:
             raise DataError(f"the image of the item {named.object_id!r}: {error}") from None
-    values = {field: _field_text(stated, field) for field in fields}
-    item = Item.model_validate(
-        {**stated, "text": _FIELD.sub(lambda match: values[match[1]], template).strip()}
-    )
-    if not any(value.strip() for value in values.values()):
+    values = [_field_text(stated, field) for field in parts[1::2]]
+    filled = parts.copy()
+    filled[1::2] = values
+    item = Item.model_validate({**stated, "text": "".join(filled).strip()})
+    if not any(map(str.strip, values)):
         raise ValueError(f"the item {item.object_id!r} has a blank text.")
     if is_image(item.text):
         return item.model_copy(update={"text": stated_image(item.text, path)})
@@ -154,7 +154,9 @@ def _item(
 
 def _field_text(stated: dict[str, Any], field: str) -> str:
     value = _looked_up(stated, field, "the text template")
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"the field {field!r} should be a text, and is {shortened(value)}.")
     return str(value)
 
