@@ -55,7 +55,11 @@ def write_tables(batch: Batch, folder: Path) -> None:
     """Write the sessions and the items of a batch into a folder."""
     sessions = batch.sessions
     schema = _sessions_schema(columns_of(sessions), labels_in(sessions))
-    with pq.ParquetWriter(folder / SESSIONS_FILE, schema, compression="zstd") as writer:
+    # So many items are different that a dictionary of them takes long and saves little.
+    in_dictionary = [_leaf(field) for field in schema if field.name != "items"]
+    with pq.ParquetWriter(
+        folder / SESSIONS_FILE, schema, compression="zstd", use_dictionary=in_dictionary
+    ) as writer:
         for start in range(0, len(sessions), _SESSIONS_AT_ONCE):
             stop = min(start + _SESSIONS_AT_ONCE, len(sessions))
             writer.write_table(_sessions_table(sessions, schema, start, stop))
@@ -64,6 +68,11 @@ def write_tables(batch: Batch, folder: Path) -> None:
             columns = (batch.object_ids, sessions.items)
             some = [texts.slice(start, _ITEMS_AT_ONCE).cast(pa.string()) for texts in columns]
             writer.write_table(pa.table(some, schema=_ITEMS_SCHEMA))
+
+
+def _leaf(field: pa.Field) -> str:
+    """Return the path that Parquet has for the values of a column."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
 def columns_of(sessions: Sessions) -> tuple[Literal["weights", "times", "users"], ...]:
