@@ -8,7 +8,6 @@ clicks are spread says how the positions compare, whatever r is.
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import stdtrit
 
@@ -117,7 +116,7 @@ def position_bias(sessions: Sessions) -> PositionBias:
     known = np.isfinite(scores)
     if known.any():
         edges = np.unique(np.quantile(scores[known], np.linspace(0, 1, _SCORE_BINS + 1)[1:-1]))
-        bins = np.searchsorted(edges, scores[known], side="right")
+        bins = np.searchsorted(edges, scores[known], side="right").astype(np.int16)
         found = _estimated(bins, query[known], position[known], clicked[known])
         if found:
             return PositionBias(source="scores", positions=found)
@@ -126,6 +125,10 @@ def position_bias(sessions: Sessions) -> PositionBias:
 
 def _estimated(group: Ints, query: Ints, position: Ints, clicked: Mask) -> tuple[Examination, ...]:
     """Return the examination of the positions from the first on; none where it cannot be told."""
+    # One sort for all that follows, as there are some hundred thousand results.
+    order = np.argsort(group, kind="stable")
+    group, query = group[order], query[order]
+    position, clicked = position[order], clicked[order]
     kept = _telling(group, position, clicked)
     if not kept.any():
         return ()
@@ -161,23 +164,22 @@ def _estimated(group: Ints, query: Ints, position: Ints, clicked: Mask) -> tuple
 
 
 def _telling(group: Ints, position: Ints, clicked: Mask) -> Mask:
-    """Pick the results of groups that have a click and stood at several positions."""
-    _, place = np.unique(group, return_inverse=True)
-    count = int(place.max(initial=-1)) + 1
-    least, most = np.full(count, MAX_POSITIONS), np.full(count, -1)
-    np.minimum.at(least, place, position)
-    np.maximum.at(most, place, position)
-    has_click = np.bincount(place, clicked, minlength=count) > 0
-    tells = (least < most) & has_click
+    """Pick the results of groups, which rise, that have a click and stood at several positions."""
+    starts = _starts(group)
+    moved = np.minimum.reduceat(position, starts) < np.maximum.reduceat(position, starts)
+    tells = moved & np.logical_or.reduceat(clicked, starts)
     # Enough of them say as much as all; the first ones are in no order that matters.
     tells &= np.cumsum(tells) <= _MOST_GROUPS
-    picked: Mask = tells[place]
+    picked: Mask = tells[_numbered(group)]
     return picked
 
 
 def _table(group: Ints, query: Ints, position: Ints, clicked: Mask) -> _Table:
-    fold = np.unique(query, return_inverse=True)[1] % FOLDS
-    place = np.unique(group, return_inverse=True)[1].astype(np.int64)
+    """Return the table of results whose groups rise."""
+    is_asked = np.zeros(query.max() + 1, dtype=bool)
+    is_asked[query] = True
+    fold = (np.cumsum(is_asked) - 1)[query] % FOLDS
+    place = _numbered(group)
     keys, entry = np.unique((place * MAX_POSITIONS + position) * FOLDS + fold, return_inverse=True)
     where, fold = np.divmod(keys, FOLDS)
     shown = np.bincount(entry).astype(np.float64)
@@ -186,13 +188,25 @@ def _table(group: Ints, query: Ints, position: Ints, clicked: Mask) -> _Table:
     return _Table(place, position, fold, shown, clicks)
 
 
+def _starts(group: Ints) -> Ints:
+    """Return where each group begins, of groups that rise."""
+    starts: Ints = np.flatnonzero(np.diff(group, prepend=-1))
+    return starts
+
+
+def _numbered(group: Ints) -> Ints:
+    """Return the numbers from 0 of groups that rise."""
+    numbers: Ints = np.cumsum(np.diff(group, prepend=-1) != 0) - 1
+    return numbers
+
+
 def _connected(table: _Table) -> int:
     """Return how many positions, from the first on, groups tie together, with enough clicks."""
     clicks = np.bincount(table.position, table.clicks, minlength=MAX_POSITIONS)
     enough = clicks >= _FEWEST_CLICKS
     told = MAX_POSITIONS if enough.all() else int(np.argmin(enough))
     tied = np.zeros((MAX_POSITIONS, MAX_POSITIONS), dtype=bool)
-    starts = np.flatnonzero(np.diff(table.group, prepend=-1))
+    starts = _starts(table.group)
     first = np.repeat(table.position[starts], np.diff([*starts, len(table.group)]))
     tied[first, table.position] = tied[table.position, first] = True
     while told > 1:
@@ -216,8 +230,7 @@ def _fit(table: _Table, told: int, start: Floats) -> Floats:
     shown, clicks = table.shown[kept], table.clicks[kept]
     if not len(group):
         return np.full(told, np.nan)
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    place = np.cumsum(np.diff(group, prepend=-1) != 0) - 1
+    starts, place = _starts(group), _numbered(group)
     total = np.add.reduceat(clicks, starts)
     logs = start.copy()
     for _ in range(_STEPS):
@@ -225,8 +238,8 @@ def _fit(table: _Table, told: int, start: Floats) -> Floats:
         share = weight / np.add.reduceat(weight, starts)[place]
         expected = total[place] * share
         gradient = np.bincount(position, clicks - expected, minlength=told)
-        shares: npt.NDArray[np.float64] = np.zeros((len(starts), told))
-        np.add.at(shares, (place, position), share)
+        shares = np.bincount(place * told + position, share, minlength=len(starts) * told)
+        shares = shares.reshape(-1, told)
         curvature: Floats = np.diag(np.bincount(position, expected, minlength=told))
         curvature -= (shares * total[:, None]).T @ shares
         try:
