@@ -67,7 +67,9 @@ def read_items(
             "Write one such as '{title}. {text}'."
         )
     findings = findings or Findings()
-    seen: dict[str, tuple[str, int]] = {}
+    stated_at: dict[str, str] = {}
+    # The hash stands for the text: the texts of all items might not fit into memory.
+    hashes: dict[str, int] = {}
     is_table = sql is not None or ending_of(str(path)) in TABLE_ENDINGS
     for where, line in _table_rows(str(path), sql) if is_table else _lines(path):
         findings.lines += 1
@@ -76,10 +78,9 @@ def read_items(
             if is_wanted is not None and not is_wanted(str(stated.get("object_id"))):
                 continue
             item = _item(stated, parts, image, path)
-            # The hash stands for the text: the texts of all items might not fit into memory.
+            first = stated_at.setdefault(item.object_id, where)
             text_hash = hash(item.text)
-            first, first_hash = seen.setdefault(item.object_id, (where, text_hash))
-            if text_hash != first_hash:
+            if text_hash != hashes.setdefault(item.object_id, text_hash):
                 raise DataError(f"the item {item.object_id!r} has another text than on {first}.")
         except ValidationError as error:
             findings.set_aside(DataError(f"{path}, {where}: {explain(error)}"))
