@@ -162,8 +162,11 @@ def part_of(block: SessionBlock, file: str) -> LogPart:
     lengths = np.maximum(block.lengths, 1)
     session = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     has_item = (block.lengths > 0)[session]
+    all_have_one = bool(has_item.all())
 
     def per_row(values: Ints | Floats, kind: pa.DataType) -> pa.Array:
+        if all_have_one:
+            return pa.array(values, kind)
         rows = np.zeros(len(session), dtype=values.dtype)
         rows[has_item] = values
         return pa.array(rows, kind, mask=~has_item)
@@ -178,7 +181,7 @@ def part_of(block: SessionBlock, file: str) -> LogPart:
         "query": named(session, block.queries),
         "item": named(per_row(block.shown, pa.int32()), block.object_ids),
         "position": per_row(block.positions, pa.int64()),
-        "rank": rank if has_item.all() else per_row(block.rank, pa.float64()),
+        "rank": rank if all_have_one else per_row(block.rank, pa.float64()),
     }
     if block.times is not None:
         times = block.times[session]
@@ -220,7 +223,8 @@ def block_of_part(part: LogPart) -> SessionBlock:
     names, on = _in_names(items.dictionary, event_items)
     of_session = event_session.combine_chunks().to_numpy()
     order = np.argsort(of_session, kind="stable")
-    has_item = items.is_valid().to_numpy(zero_copy_only=False)
+    # Without a copy where all rows have an item, as nearly all have in nearly all logs.
+    has_item = items.is_valid().to_numpy(zero_copy_only=False) if items.null_count else slice(None)
     rank = part.shown["rank"].to_numpy().astype(np.float32)
     first_rows = pa.array(np.flatnonzero(is_first))
     return SessionBlock(
@@ -229,7 +233,7 @@ def block_of_part(part: LogPart) -> SessionBlock:
         names,
         np.bincount(session[has_item], minlength=len(ids.dictionary)),
         _places(items)[has_item],
-        part.shown["position"].to_numpy()[has_item].astype(np.int64),
+        part.shown["position"].to_numpy()[has_item].astype(np.int64, copy=False),
         rank[has_item],
         np.bincount(of_session, minlength=len(ids.dictionary)),
         on[order],
