@@ -3,10 +3,9 @@
 from typing import Final
 
 import numpy as np
-from scipy.special import stdtrit
 
 from hooktune.contract.sessions import Floats
-from hooktune.data.position_bias import CONFIDENCE, FOLDS, MAX_POSITIONS, PositionBias
+from hooktune.data.position_bias import FOLDS, MAX_POSITIONS, PositionBias, errors_to_a_side
 
 _USUAL_DECAY: Final = 0.5
 _USUAL_ERROR: Final = 0.5
@@ -34,7 +33,7 @@ def smoothed(bias: PositionBias) -> Floats:
         return np.exp(-_USUAL_DECAY * logs)
     seen = np.log([each.probability for each in told])
     reach = np.log([each.high / each.probability for each in told])
-    error = np.maximum(reach / stdtrit(FOLDS - 1, (1 + CONFIDENCE) / 2), _LEAST_ERROR)
+    error = np.maximum(reach / errors_to_a_side(FOLDS), _LEAST_ERROR)
     places = logs[1 : len(told) + 1]
     decay = _decay(places, seen, error**2)
     spread = _spread(places, seen + decay * places, error**2)

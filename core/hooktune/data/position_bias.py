@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import stdtrit
 
 from hooktune.contract.sessions import Floats, Ints, Mask, Sessions
 
@@ -23,7 +22,7 @@ _FEWEST_CLICKS: Final = 10
 _WIDEST: Final = 2.5
 _LEAST_STEP: Final = 1e-8
 _STEPS: Final = 50
-CONFIDENCE: Final = 0.95
+_CONFIDENCE: Final = 0.95
 
 
 class Examination(BaseModel):
@@ -144,7 +143,7 @@ def _estimated(group: Ints, query: Ints, position: Ints, clicked: Mask) -> tuple
         return ()
     deviation = left_out - left_out.mean(axis=0)
     error = np.sqrt((folds - 1) / folds * (deviation**2).sum(axis=0))
-    reach = stdtrit(folds - 1, (1 + CONFIDENCE) / 2) * error
+    reach = errors_to_a_side(folds) * error
     # Beyond a position of which hardly anything is known all further ones hang in the air.
     is_known = np.isfinite(reach) & (reach < _WIDEST) & np.isfinite(estimate)
     told = int(np.argmin(is_known)) if not is_known.all() else told
@@ -161,6 +160,14 @@ def _estimated(group: Ints, query: Ints, position: Ints, clicked: Mask) -> tuple
         )
         for place in range(told)
     )
+
+
+def errors_to_a_side(folds: int) -> float:
+    """Return how many errors of a jackknife of some folds an interval reaches to each side."""
+    # Imported here, as whoever reads what was estimated need not wait for it.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(folds - 1, (1 + _CONFIDENCE) / 2))
 
 
 def _telling(group: Ints, position: Ints, clicked: Mask) -> Mask:
