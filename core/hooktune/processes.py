@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import gc
 import hashlib
 import json
 import logging
@@ -210,11 +211,17 @@ def _boot() -> str | None:
         return None
 
 
-def give_back_memory() -> None:
+def give_back_memory(*, collected: bool = False) -> None:
     """Give the system what memory this process has freed and keeps for itself, where it is glibc's.
 
     After a training that is as much as a step has held, and the next thing may not need it.
+
+    Args:
+        collected: Whether what nothing but itself refers to is freed before, such as models with
+            their cards. To look for it takes half a second.
     """
+    if collected:
+        gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

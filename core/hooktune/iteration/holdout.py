@@ -13,7 +13,7 @@ from hooktune.progress import phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.holdouts import Holdout, record_holdout
 from hooktune.tracking.models.best import read_again
-from hooktune.training.encoder import TextEncoder
+from hooktune.tracking.models.loading import let_go
 from hooktune.training.scoring import score_results
 
 logger = logging.getLogger(__name__)
@@ -73,13 +73,16 @@ def _measure(
     device: str | None,
 ) -> None:
     sessions = batch.sessions.take(split.holdout)
+    # One after the other, as each may be large.
     start = tracker.load_model(starting, device)
-    encoder = TextEncoder(start)
-    scores = score_results(start, sessions, encoder)
+    scores = score_results(start, sessions)
     baseline = scores if settings.baseline == "starting" else sessions.rank
-    model = tracker.load_model(run, device)
     before = host.compute_metrics(start, sessions, scores, baseline)
+    let_go(start)
+    del start
+    model = tracker.load_model(run, device)
     after = host.compute_metrics(model, sessions, score_results(model, sessions), baseline)
+    let_go(model)
     figures = query_figures(
         sessions,
         batch.sessions.take(split.train),

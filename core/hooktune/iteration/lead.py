@@ -20,7 +20,7 @@ from hooktune.iteration.fingerprint import fingerprint, model_digest
 from hooktune.iteration.holdout import measure_holdout
 from hooktune.iteration.limits import Limits, seconds_of
 from hooktune.iteration.messages import BeginIteration, StillWaiting, packed_model
-from hooktune.iteration.one_run import run_once
+from hooktune.iteration.one_run import LONG_RUN, run_once
 from hooktune.iteration.plan import Plan, PlannedRun, make_plan
 from hooktune.iteration.request import Request
 from hooktune.iteration.result import IterationResult
@@ -30,7 +30,7 @@ from hooktune.iteration.starting_model import load_starting_model
 from hooktune.iteration.starting_run import model_address
 from hooktune.iteration.takeover import end_dead_runs, sweep
 from hooktune.plugin.host import Host
-from hooktune.processes import sweep_scratch
+from hooktune.processes import give_back_memory, sweep_scratch
 from hooktune.progress import phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.claims import Claim
@@ -275,6 +275,8 @@ def _finish(
     attempted: int,
 ) -> IterationResult:
     if any(run.status == "FINISHED" for run in tracker.runs(iteration)):
+        if any((run.seconds or 0) > LONG_RUN for run in tracker.runs(iteration)):
+            give_back_memory(collected=True)
         # Sooner than the model that this one replaces is deleted, with which it is compared.
         measure_holdout(tracker, host, batch, plan.split, iteration, request.device)
         iteration = tracker.finish_iteration(iteration)

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LONG_RUN: Final = 60.0
+"""Seconds; after a run that took longer, a half one to free memory does not matter."""
+
 _CHOICE: Final = "choice"
 """What is claimed to choose a run's hyper-parameters."""
 _VERSIONS: Final = ("hooktune", "mlflow", "sentence-transformers", "torch", "transformers")
@@ -200,7 +203,7 @@ def _go_on(
                 own = copy.deepcopy(start.encoder.model)
                 model = host.fit_batch(active, own, start.training, params)
                 active.log_fit_seconds()
-                give_back_memory()
+                give_back_memory(collected=active.seconds > LONG_RUN)
             evaluation = active.evaluation_of(model, active.last_step, is_last=True)
         metric_log.close()
         if metric_log.error:

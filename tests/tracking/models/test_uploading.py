@@ -1,11 +1,13 @@
 """Models on their way into the tracking store: as stock MLflow loads them, or not at all."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
-from tracked import METHOD, begin, initial_run, model_folders
+from tracked import METHOD, begin, initial_run, model_folders, start_run
 from warm_python import run_python
 
 from hooktune.testing import tiny_model
@@ -42,6 +44,18 @@ def test_stock_mlflow_loads_a_model_that_holds_no_pickle_and_no_path_of_this_mac
         np.testing.assert_allclose(
             [float(number) for number in line.split()], model.encode("apple bread"), rtol=1e-5
         )
+
+
+def test_a_model_that_was_loaded_to_be_checked_is_freed_at_once(tracker: Tracker):
+    checked: list[weakref.ref[SentenceTransformer]] = []
+    iteration = begin(tracker)
+    run = start_run(tracker, iteration, 0.2, "checked")
+    gc.disable()
+    try:
+        tracker.keep_if_best(run, tiny_model(), 1, lambda model: checked.append(weakref.ref(model)))
+        assert [model() for model in checked] == [None]
+    finally:
+        gc.enable()
 
 
 def test_an_upload_that_fails_leaves_nothing(tracker: Tracker, monkeypatch):

@@ -67,6 +67,15 @@ def load_model_at(
         return _load(folder, owner, device)
 
 
+def let_go(model: "SentenceTransformer") -> None:
+    """Free the memory of a model that nobody else has.
+
+    It and its card refer to each other, so that else it stays until the garbage collector looks
+    through all objects, which it seldom does.
+    """
+    model.model_card_data.model = None
+
+
 def load_folder(folder: Path, owner: str, device: str | None = None) -> "SentenceTransformer":
     """Load a model from a sentence-transformers folder outside the store.
 

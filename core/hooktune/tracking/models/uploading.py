@@ -18,7 +18,7 @@ from hooktune.tracking.models.files import (
     models_by_run,
     repository_of,
 )
-from hooktune.tracking.models.loading import checked_weights, load_model_at, quiet_loading
+from hooktune.tracking.models.loading import checked_weights, let_go, load_model_at, quiet_loading
 from hooktune.tracking.models.safe_files import problem_of_folder, refuse_unsafe
 from hooktune.tracking.models.whole_weights import problem_of_weights
 from hooktune.tracking.records import (
@@ -112,7 +112,9 @@ def _verify(
             return
     # Loading draws random numbers, which are to be those of whatever comes next.
     with torch.random.fork_rng(devices=[]):
-        verify(load_model_at(client.tracking_uri, address, owner, digest, device))
+        stored = load_model_at(client.tracking_uri, address, owner, digest, device)
+    verify(stored)
+    let_go(stored)
 
 
 def _record_output(client: "MlflowClient", run_id: str, model_id: str, step: int) -> None:
