@@ -11,12 +11,17 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+
+_GIVE_BACK_EVERY: Final = 5.0  # seconds: it takes up to 0.1, and no step is to feel that
 
 WORKER_VARIABLE: Final = "HOOKTUNE_WORKER"
 """Holds the number of a worker that somebody launched."""
@@ -209,6 +214,19 @@ def _boot() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
+
+
+def giving_back_memory(work: Iterable[Part]) -> Iterator[Part]:
+    """Yield what is to be done, and give memory back every five seconds of it.
+
+    Work on texts of many lengths leaves gaps that nothing later fits into.
+    """
+    given_back = time.monotonic()
+    for each in work:
+        yield each
+        if time.monotonic() > given_back + _GIVE_BACK_EVERY:
+            give_back_memory()
+            given_back = time.monotonic()
 
 
 def give_back_memory(*, collected: bool = False) -> None:

@@ -19,13 +19,10 @@ from torch.utils.checkpoint import checkpoint
 from hooktune.contract.encoding import Task
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
+from hooktune.processes import giving_back_memory
 from hooktune.progress import phase, track
 from hooktune.training.held import holding_less
-from hooktune.training.images import (
-    ImageInputs,
-    check_reads_images,
-    image_tokens,
-)
+from hooktune.training.images import ImageInputs, check_reads_images, image_tokens
 from hooktune.training.kept_embeddings import Keep, KeptEmbeddings, encode_once
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
 from hooktune.training.precision import bfloat16_matrices
@@ -243,7 +240,8 @@ class TextReader:
         table = self._token_table(column, rows[with_gradient])
         # One process reports for all.
         told = title if group.leads else None
-        for chunk in own if told is None else track(own, [*map(len, own)], told):
+        work = own if told is None else track(own, [*map(len, own)], told)
+        for chunk in giving_back_memory(work):
             encode = partial(
                 self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None
             )

@@ -5,11 +5,10 @@ It consists of public parts, which a method with a loop of its own puts together
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,7 +18,7 @@ from hooktune.contract.params import TrainingParams
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.errors import PluginError
-from hooktune.processes import give_back_memory
+from hooktune.processes import giving_back_memory
 from hooktune.training.best_weights import BestWeights
 from hooktune.training.losses import Loss, learned_loss, loss_of_scores
 from hooktune.training.mini_batches import MiniBatch, MiniBatchLoader
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-
-_GIVE_BACK_EVERY: Final = 5.0  # seconds: it takes up to 0.1, and no step is to feel that
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +129,7 @@ def train_steps(
         start = StartingWeights(model, params.weights_kept)
         done = restore_state(run.resumed(), model, optimizer, best)
         reader = make_reader(run, model, params)
-        given_back = time.monotonic()
-        for step, mini_batch in loader.steps(after=done):
+        for step, mini_batch in giving_back_memory(loader.steps(after=done)):
             if run.should_stop():
                 break
             learned = step_loss(reader, mini_batch)
@@ -147,10 +143,6 @@ def train_steps(
             )
             set_learning_rate(optimizer, step, steps, params.warmup_ratio)
             gradient_step(run, optimizer, learned.loss, step, steps, params)
-            if time.monotonic() > given_back + _GIVE_BACK_EVERY:
-                # Steps on texts of many lengths leave gaps that no later step fits into.
-                give_back_memory()
-                given_back = time.monotonic()
             if loader.is_evaluated(step):
                 with start.partly_back(model):
                     best.consider(model, run.evaluate(model, step))
