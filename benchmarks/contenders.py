@@ -181,7 +181,7 @@ def contend(arguments: argparse.Namespace) -> dict[str, Any]:
         "later_sessions": sessions / epochs * (epochs - 1),
         "later": asdict(pace.after(steps_per_epoch(parts))) if epochs > 1 else None,
         "phases": {phase: asdict(cost) for phase, cost in phases.costs.items()},
-        "ndcg": quality["ndcg_at_10"],
+        "ndcg": float(np.nanmean(quality["ndcg_at_10"])),
     }
 
 

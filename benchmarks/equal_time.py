@@ -178,7 +178,7 @@ def measured(
     held_out = {test.queries[place].as_py() for place in test.query_index.tolist()}
     judged = judged_ndcg(similarities, items, grades)
     return {
-        "clicks": ranking_quality(test, scores)["ndcg_at_10"],
+        "clicks": float(np.nanmean(ranking_quality(test, scores)["ndcg_at_10"])),
         "judged": float(np.mean([judged[query] for query in judged.keys() & held_out])),
     }
 

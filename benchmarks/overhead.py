@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hooktune import Encoder, Sessions
     from hooktune.contract.sessions import Floats
     from hooktune.evaluation.evaluator import Evaluator
+    from hooktune.training.embeddings import Embeddings
 
 DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
 
@@ -91,7 +92,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     """Train with a silent and with a tracked run in turn, and print the shares."""
     from hooktune import MainMetric, TrainingBatch, seeded
     from hooktune.evaluation.evaluator import Evaluator
-    from hooktune.tracking.connection import open_client
+    from hooktune.tracking import Tracker
     from hooktune.training.encoder import TextEncoder
     from hooktune.training.optimizer import frozen_layer_count
     from hooktune.training.scoring import score_results
@@ -104,7 +105,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     encoder = TextEncoder(model, frozen_layer_count(model, space(**DEFAULTS).frozen_layers))
     batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train, encoder))
     evaluator = Evaluator(host, parts.test, score_results(model, parts.test, encoder), encoder)
-    client = open_client(f"sqlite:///{folder / 'tracking.db'}")
+    client = Tracker(f"sqlite:///{folder / 'tracking.db'}").client
     experiment = client.create_experiment(f"tracking {name}")
     rows: dict[str, list[dict[str, float]]] = {"silent": [], "tracked": []}
     for _ in range(arguments.rounds):
@@ -178,18 +179,19 @@ def shares(taken: Cost, logging: Spent, writing: Spent) -> dict[str, float]:
 
 def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path) -> None:
     """Run an iteration, and print what of it is not training."""
-    from hooktune.evaluation import baseline, evaluator
-    from hooktune.training.scoring import score_results
+    from hooktune.evaluation import collection
+    from hooktune.training import scoring
+    from hooktune.training.embeddings import embed_column
     from tracked_run import run_tracked
 
     phases, spent = Phases(), Spent()
 
-    def timed(*args: Any, **kwargs: Any) -> "Floats":
+    def timed(*args: Any, **kwargs: Any) -> "Embeddings":
         with spent.on("encoding"):
-            return score_results(*args, **kwargs)
+            return embed_column(*args, **kwargs)
 
-    for module in (evaluator, baseline):
-        module.score_results = timed  # type: ignore[attr-defined]
+    for module in (collection, scoring):
+        module.embed_column = timed
     phases.end("imports")
     run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
     around = phases.costs["baseline"] + phases.costs["evaluation"]
