@@ -29,8 +29,6 @@ def smoothed(bias: PositionBias) -> Floats:
     """
     logs = np.log(np.arange(1, MAX_POSITIONS + 1))
     told = bias.positions[1:]
-    if not told:
-        return np.exp(-_USUAL_DECAY * logs)
     seen = np.log([each.probability for each in told])
     reach = np.log([each.high / each.probability for each in told])
     error = np.maximum(reach / errors_to_a_side(FOLDS), _LEAST_ERROR)
@@ -54,7 +52,9 @@ def _decay(places: Floats, seen: Floats, variance: Floats) -> float:
 
 def _spread(places: Floats, beside: Floats, variance: Floats) -> float:
     """Return the variance of the positions about the law, beyond that of their estimates."""
+    if len(places) < 2:
+        return 0.0
     weights = 1 / variance
     surplus = (weights * beside**2).sum() - (len(places) - 1)
     scale = weights.sum() - (weights**2 * places**2).sum() / (weights * places**2).sum()
-    return max(0.0, float(surplus / scale)) if len(places) > 1 else 0.0
+    return max(0.0, float(surplus / scale))

@@ -30,6 +30,7 @@ class ShownItems:
     _index: "array[int]" = field(default_factory=lambda: array("i"))
     _waiting: list[pa.DictionaryArray] = field(default_factory=list)
     """The items of the results that have no entry in `_index` yet, block by block."""
+    _waiting_names: int = 0
 
     def add(self, shown: Ints, names: pa.StringArray) -> None:
         """Append the items of results.
@@ -40,7 +41,8 @@ class ShownItems:
         """
         places = pa.array(shown, pa.int32())
         self._waiting.append(pa.DictionaryArray.from_arrays(places, names.cast(pa.large_string())))
-        if sum(len(block.dictionary) for block in self._waiting) > _NAMES_AT_ONCE:
+        self._waiting_names += len(names)
+        if self._waiting_names > _NAMES_AT_ONCE:
             self._number()
 
     @property
@@ -72,3 +74,4 @@ class ShownItems:
                 append_numbers(self._index, block.indices.to_numpy())
             self._names = numbered.chunk(0).dictionary
             self._waiting.clear()
+            self._waiting_names = 0

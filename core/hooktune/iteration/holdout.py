@@ -3,12 +3,13 @@
 import logging
 
 from hooktune.contract.metric import holdout_name, shown_metrics, with_holdout_prefix
-from hooktune.contract.sessions import Batch
+from hooktune.contract.sessions import Batch, Floats, Sessions
 from hooktune.contract.settings import IterationSettings, Split
 from hooktune.errors import HooktuneError, StoreAwayError
 from hooktune.evaluation.evidence import metric_intervals
 from hooktune.evaluation.query_figures import HOLDOUT_QUERIES_FILE, query_figures
 from hooktune.plugin.host import Host
+from hooktune.plugin.measured import Measured
 from hooktune.progress import phase
 from hooktune.tracking import Iteration, RunRecord, Tracker
 from hooktune.tracking.holdouts import Holdout, record_holdout
@@ -73,16 +74,11 @@ def _measure(
     device: str | None,
 ) -> None:
     sessions = batch.sessions.take(split.holdout)
-    # One after the other, as each may be large.
-    start = tracker.load_model(starting, device)
-    scores = score_results(start, sessions)
-    baseline = scores if settings.baseline == "starting" else sessions.rank
-    before = host.compute_metrics(start, sessions, scores, baseline)
-    let_go(start)
-    del start
-    model = tracker.load_model(run, device)
-    after = host.compute_metrics(model, sessions, score_results(model, sessions), baseline)
-    let_go(model)
+    # One after the other, as each model may be large.
+    baseline = None if settings.baseline == "starting" else sessions.rank
+    before, scores = _measured(tracker, host, sessions, starting, baseline, device)
+    baseline = scores if baseline is None else baseline
+    after, _ = _measured(tracker, host, sessions, run, baseline, device)
     figures = query_figures(
         sessions,
         batch.sessions.take(split.train),
@@ -93,3 +89,21 @@ def _measure(
     intervals = metric_intervals(figures, map(holdout_name, shown))
     found = Holdout(with_holdout_prefix(before.metrics), intervals)
     record_holdout(tracker.client, run.run_id, with_holdout_prefix(after.metrics), found)
+
+
+def _measured(
+    tracker: Tracker,
+    host: Host,
+    sessions: Sessions,
+    run: RunRecord,
+    baseline: Floats | None,
+    device: str | None,
+) -> tuple[Measured, Floats]:
+    """Return the metrics of a run's model, and its scores, which stand in for no baseline."""
+    model = tracker.load_model(run, device)
+    scores = score_results(model, sessions)
+    measured = host.compute_metrics(
+        model, sessions, scores, scores if baseline is None else baseline
+    )
+    let_go(model)
+    return measured, scores

@@ -231,6 +231,8 @@ def _do_runs(
             )  # fmt: skip
         if run is not None:
             attempted += 1
+            if (run.seconds or 0) > LONG_RUN:
+                give_back_memory(collected=True)
             tell_run_finished(tracker, host, iteration, run)
         return run
 
@@ -275,8 +277,6 @@ def _finish(
     attempted: int,
 ) -> IterationResult:
     if any(run.status == "FINISHED" for run in tracker.runs(iteration)):
-        if any((run.seconds or 0) > LONG_RUN for run in tracker.runs(iteration)):
-            give_back_memory(collected=True)
         # Sooner than the model that this one replaces is deleted, with which it is compared.
         measure_holdout(tracker, host, batch, plan.split, iteration, request.device)
         iteration = tracker.finish_iteration(iteration)

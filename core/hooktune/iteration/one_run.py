@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from threading import Event
@@ -92,7 +93,7 @@ def run_once(
         RunDeletedError: Somebody deleted it in MLflow.
     """
     host = start.evaluator.host
-    run: RunRecord | None = None
+    begun: _Begun | None = None
     try:
         # Two that choose at once would not know of each other, and might try the same.
         with tracker.claims(iteration).claimed(_CHOICE):
@@ -100,31 +101,36 @@ def run_once(
             if chosen is None:
                 logger.info("%s is not done: there is nothing more to try", planned.title)
                 return None
-            run, stored = _begin(tracker, iteration, start, planned, chosen)
-        if run.status != "RUNNING":
-            return run
+            begun = _begin(tracker, iteration, start, planned, chosen)
+        if begun.run.status != "RUNNING":
+            return begun.run
         # An average of runs is named by its title.
-        named = ": ".join(dict.fromkeys((planned.title, run.name)))
+        named = ": ".join(dict.fromkeys((planned.title, begun.run.name)))
         logger.info("%s (%s)", named, chosen.origin)
         return _go_on(
-            tracker,
-            iteration,
-            start,
-            planned,
-            chosen.params,
-            run,
-            stored,
-            stop,
-            claim,
-            checkpoint_every,
-            prune,
+            tracker, iteration, start, planned, begun, stop, claim, checkpoint_every, prune
         )
     except BaseException as error:
-        if not isinstance(error, Exception) and run is not None and run.status == "RUNNING":
+        is_interruption = not isinstance(error, Exception)
+        if is_interruption and begun is not None and begun.run.status == "RUNNING":
             failure = f"interrupted ({type(error).__name__})"
             with suppress(ClaimLostError):
-                _end_run(tracker, run, host, claim, "KILLED", failure)
+                _end_run(tracker, begun.run, host, claim, "KILLED", failure)
         raise
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A run that was started or taken over."""
+
+    run: RunRecord
+    params: "BaseModel | None"
+    values: dict[str, Any]
+    """The hyper-parameters as JSON values."""
+    facts: dict[str, Any]
+    """What is recorded beside them."""
+    stored: StoredPoints | None = None
+    """The points that it has already; None where it has none."""
 
 
 def _begin(
@@ -133,17 +139,19 @@ def _begin(
     start: StartingPoint,
     planned: PlannedRun,
     chosen: Chosen,
-) -> tuple[RunRecord, StoredPoints | None]:
-    """Start a run, or take over one whose process died, with the points that it has already."""
-    host, facts = start.evaluator.host, _facts(iteration, start)
-    values = json_values(chosen.params)
+) -> _Begun:
+    """Start a run, or take over one whose process died."""
+    host, params, facts = start.evaluator.host, chosen.params, _facts(iteration, start)
+    values = json_values(params)
     left = take_over(tracker, iteration, planned.key, {**values, **facts}, planned.key_of)
     if left is not None:
-        return left, tracker.stored_points(left) if left.status == "RUNNING" else None
+        stored = tracker.stored_points(left) if left.status == "RUNNING" else None
+        return _Begun(left, params, values, facts, stored)
     code = host.method.version if host.method.from_file else None
     tags = {**plugin_tags(host), **chosen.tags}
-    name = run_name(chosen.params, code) if planned.average is None else planned.title
-    return tracker.start_run(iteration, name, planned.key, values, facts, tags), None
+    name = run_name(params, code) if planned.average is None else planned.title
+    run = tracker.start_run(iteration, name, planned.key, values, facts, tags)
+    return _Begun(run, params, values, facts)
 
 
 def _go_on(
@@ -151,9 +159,7 @@ def _go_on(
     iteration: Iteration,
     start: StartingPoint,
     planned: PlannedRun,
-    params: "BaseModel | None",
-    run: RunRecord,
-    stored: StoredPoints | None,
+    begun: _Begun,
     stop: Event,
     claim: Claim,
     checkpoint_every: float,
@@ -161,12 +167,12 @@ def _go_on(
 ) -> RunRecord:
     """Train and evaluate what a run stands for, from where it is, to its end."""
     title, host, settings = planned.title, start.evaluator.host, iteration.settings
-    values = json_values(params)
+    run, params, stored = begun.run, begun.params, begun.stored
     last_time = stored.last_time if stored else 0
     metric_log = tracker.metric_log(run, last_time, claim.check_before_writing)
     try:
-        facts = _facts(iteration, start)
-        manifest = {"batch_id": iteration.name.batch_id, "params": values, **facts}
+        batch_id = iteration.name.batch_id
+        manifest = {"batch_id": batch_id, "params": begun.values, **begun.facts}
         tracker.log_text(run, json.dumps(manifest, indent=2) + "\n", "manifest.json")
         group, work = start.encoder.group, uuid4().hex
         with (
@@ -176,7 +182,7 @@ def _go_on(
         ):
             average = planned.average if group.size > 1 else None
             packed = None if average is None else packed_model(average.model)
-            group.share(BeginRun(None if params is None else values, work, packed))
+            group.share(BeginRun(None if params is None else begun.values, work, packed))
             course = RunCourse(
                 settings.main_metric,
                 start.evaluator.sessions.query_index,

@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -213,8 +214,10 @@ def create_only_run(
         return run_from_mlflow(run)
     except BaseException as error:
         if not isinstance(error, Exception):
-            for run in created():
-                client.set_terminated(run.info.run_id, "KILLED")
+            # A store that does not answer is not to hide that somebody has interrupted this.
+            with suppress(Exception):
+                for run in created():
+                    client.set_terminated(run.info.run_id, "KILLED")
         raise
 
 

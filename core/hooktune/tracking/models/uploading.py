@@ -113,8 +113,8 @@ def _verify(
     # Loading draws random numbers, which are to be those of whatever comes next.
     with torch.random.fork_rng(devices=[]):
         stored = load_model_at(client.tracking_uri, address, owner, digest, device)
-    verify(stored)
-    let_go(stored)
+        verify(stored)
+        let_go(stored)
 
 
 def _record_output(client: "MlflowClient", run_id: str, model_id: str, step: int) -> None:

@@ -16,6 +16,7 @@ from hooktune.tracking import artifacts, notes, queries, records
 from hooktune.tracking.checkpoints import Checkpoints
 from hooktune.tracking.claims import Claims
 from hooktune.tracking.models.best import keep_if_best
+from hooktune.tracking.models.loading import let_go
 from hooktune.tracking.models.uploading import Verify
 from hooktune.tracking.outage import with_retries, write_points
 from hooktune.tracking.outbox.spool import (
@@ -109,7 +110,9 @@ class Outbox:
         if model is not None:
             spool.keep_model(model)
             if verify is not None:
-                verify(spool.load_model())
+                stored = spool.load_model()
+                verify(stored)
+                let_go(stored)
         spool.add(operation)
         return None
 
