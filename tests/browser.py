@@ -65,6 +65,8 @@ class Browser:
         # A page that differs only behind the # is not loaded anew otherwise.
         self._call("POST", "/url", {"url": "about:blank"})
         self._call("POST", "/url", {"url": url})
+        # On a busy machine the call may return before all of the page is there.
+        wait_until(lambda: self.run("return document.readyState") == "complete", url)
 
     def run(self, script: str, *arguments: object) -> Any:
         return self._call("POST", "/execute/sync", {"script": script, "args": list(arguments)})

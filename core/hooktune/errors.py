@@ -77,6 +77,20 @@ class PluginRequestError(RequestError):
     """The plugin that was asked for cannot be used."""
 
 
+def hides_interruption(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is what an error came of, which hides it.
+
+    A library that is interrupted while it ends a transaction, say, raises an error of its own.
+    """
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def one_line(text: str) -> str:
     """Return a text with its lines joined by blanks."""
     return _LINE_BREAK.sub(" ", text.strip("\r\n"))

@@ -510,6 +510,18 @@ def test_an_interruption_and_an_error_of_hooktune_pass_as_they_are(error):
     assert raised.value is error
 
 
+def test_an_interruption_that_an_error_hides_is_one():
+    def clean_up():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ValueError("what is half done cannot be closed")
+
+    host = Host(with_hooks(), [extension(module_of(compute_metrics=clean_up))])
+    with pytest.raises(KeyboardInterrupt):
+        measured(host)
+
+
 class Observer:
     """Notes what it sees; raises before or after the hook if told so."""
 

@@ -12,7 +12,7 @@ from fault_proxy import FAULTS, FaultProxy, Rule, falsified
 from mlflow import MlflowClient
 from servers import MlflowServer
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, RootTransaction
 from tracked import begin, start_run
 
 from hooktune.errors import HooktuneError, StoreAwayError
@@ -83,6 +83,23 @@ def test_a_store_that_stays_locked_is_an_error_that_says_so(
     monkeypatch.setattr(patient_client, "LOCK_PATIENCE", 0.5)
     with locked(tmp_path / "mlflow.db", 60), pytest.raises(StoreAwayError, match="was locked for"):
         tracker.client.set_experiment_tag(iteration.experiment_id, "a", "b")
+
+
+def test_ctrl_c_stays_ctrl_c_though_it_comes_while_a_transaction_ends(
+    store_uri: str, monkeypatch: pytest.MonkeyPatch
+):
+    """SQLAlchemy raises an error of its own then, and MLflow another one."""
+    tracker = Tracker(store_uri)
+    run = start_run(tracker, begin(tracker), 0.1)
+
+    def interrupt(transaction: RootTransaction) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RootTransaction, "_do_commit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.tag(run, {"a": "b"})
+    assert tracker.end_run(run, "KILLED").status == "KILLED"
 
 
 @pytest.fixture(scope="module")

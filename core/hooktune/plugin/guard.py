@@ -16,7 +16,7 @@ import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookimpl
-from hooktune.errors import HooktuneError, PluginError, kind_and_text
+from hooktune.errors import HooktuneError, PluginError, hides_interruption, kind_and_text
 from hooktune.plugin.checks import OBSERVER_HOOKS, Implementation, Plugin
 
 logger = logging.getLogger(__name__)
@@ -66,13 +66,15 @@ def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..
         try:
             with _in_one_process():
                 return impl(args)
-        except HooktuneError:
-            # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
-            raise
-        except KeyboardInterrupt:
-            raise
         # A plugin that calls sys.exit(), or raises some other BaseException, must end no program.
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            if hides_interruption(error):
+                raise KeyboardInterrupt from error
+            if isinstance(error, HooktuneError):
+                # Raised on purpose, by the plugin or by what it called: it says what is wrong.
+                raise
             raise failure_in(plugin, impl.hook, error) from error
 
     return call

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mlflow import MlflowClient
 
-from hooktune.errors import StoreAwayError
+from hooktune.errors import StoreAwayError, hides_interruption
 from hooktune.tracking.failures import insist, is_locked
 from hooktune.tracking.file_transfer import check_arrived, repository_at, sizes_of
 
@@ -84,12 +84,19 @@ class PatientClient(MlflowClient):
 
 
 def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
-    """Make a call; while another program has the local store for itself, wait and make it again."""
+    """Make a call; while another program has the local store for itself, wait and make it again.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted, whatever MLflow makes of that.
+        StoreAwayError: The other program had it for too long.
+    """
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
             return call(*given, **named)
         except Exception as error:
+            if hides_interruption(error):
+                raise KeyboardInterrupt from error
             if not is_locked(error):
                 raise
             if time.monotonic() > deadline:
