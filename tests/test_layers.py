@@ -27,7 +27,7 @@ ROOMS = {
         "demo",
     ),
 }  # fmt: skip
-LEAVES = ("_lazy", "_version", "errors", "naming", "plain_text", "processes", "progress")
+LEAVES = ("_lazy", "_version", "errors", "naming", "parts", "plain_text", "processes", "progress")
 ENTRANCES = ("__init__", "__main__")
 SOURCES = Path(hooktune.__file__).parent
 FILES = {

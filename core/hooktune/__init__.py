@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from hooktune.iteration.result import MethodOutcome as MethodOutcome
     from hooktune.iteration.runner import Runner as Runner
     from hooktune.naming import IterationName as IterationName
+    from hooktune.parts import in_parts as in_parts
     from hooktune.progress import PhaseProgress as PhaseProgress
     from hooktune.progress import Progress as Progress
     from hooktune.progress import StepProgress as StepProgress
@@ -279,6 +280,7 @@ _HOME: Final = {
     "gradient_step": "training.optimizer",
     "hookimpl": "contract.hooks",
     "image_text": "contract.images",
+    "in_parts": "parts",
     "interval_chart": "contract.report",
     "is_image": "contract.images",
     "join_process_group": "training.process_group",

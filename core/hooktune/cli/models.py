@@ -26,7 +26,10 @@ def export(context: Context, run_id: str, folder: Path) -> None:
     DIR is made, as a plain folder of sentence-transformers. Of RUN_ID the beginning is enough.
     """
     context.runner().export(run_id, folder)
-    click.echo(f"{folder} can be loaded with SentenceTransformer({str(folder)!r}).")
+    # sentence-transformers takes the classes of a model in parts for foreign code.
+    has_own = "hooktune.parts" in (folder / "modules.json").read_text(encoding="utf-8")
+    trust = ", trust_remote_code=True" if has_own else ""
+    click.echo(f"{folder} can be loaded with SentenceTransformer({str(folder)!r}{trust}).")
 
 
 @cli.command()

@@ -62,11 +62,11 @@ def load_named_model(name: str, device: str | None, *, option: str) -> "Sentence
     Raises:
         RequestError: It cannot be loaded.
     """
-    from sentence_transformers import SentenceTransformer
+    from hooktune.parts import load_sentence_transformer
 
     is_offline = not Path(name).exists() and not _hub_answers()
     try:
-        return SentenceTransformer(name, device=device, local_files_only=is_offline)
+        return load_sentence_transformer(name, device=device, local_files_only=is_offline)
     except Exception as error:
         if is_offline:
             raise RequestError(

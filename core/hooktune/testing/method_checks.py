@@ -264,10 +264,10 @@ def _survives(trial: Trial, sessions: Sessions, what: str, mend: str) -> None:
 
 
 def _loaded(folder: str) -> "SentenceTransformer":
-    from sentence_transformers import SentenceTransformer
+    from hooktune.parts import load_sentence_transformer
 
     try:
-        return SentenceTransformer(folder, device="cpu", local_files_only=True)
+        return load_sentence_transformer(folder, device="cpu", local_files_only=True)
     except Exception as error:
         raise Fault(
             f"the returned model is saved, but cannot be loaded again: {type(error).__name__}: "
@@ -277,7 +277,9 @@ def _loaded(folder: str) -> "SentenceTransformer":
 
 
 def _is_known(module: type) -> bool:
-    return module.__module__.partition(".")[0] == "sentence_transformers"
+    from hooktune.parts import OWN_MODULES
+
+    return module in OWN_MODULES or module.__module__.partition(".")[0] == "sentence_transformers"
 
 
 def _few(names: "list[str] | tuple[str, ...]") -> str:

@@ -42,11 +42,12 @@ class SplitModel:
     """How many numbers the states have for each token."""
 
     def states(self, features: dict[str, Any]) -> torch.Tensor:
-        """Return what the lowest layers make of texts: a tensor of texts x tokens x width."""
+        """Return what the lowest layers make of the tokens of texts: a tensor of tokens x width."""
         exactly = torch.autocast(self.lower.device.type, enabled=False)
         with _result_of(self.last) as results, torch.no_grad(), exactly:
-            self.lower[0](dict(features))
-        return results[-1]
+            # A text may be several rows to the layers, which then differ from those it is given in.
+            rows = self.lower[0](dict(features))["attention_mask"]
+        return results[-1][rows.bool()]
 
 
 def split_model(model: "SentenceTransformer", depth: int) -> SplitModel | None:
@@ -90,9 +91,11 @@ def _width_if_equal(model: "SentenceTransformer", parts: SplitModel) -> int | No
     try:
         with torch.no_grad():
             whole = model(dict(features))["sentence_embedding"]
-            states = parts.states(features)
-            given = {**tokens.constants, "attention_mask": features["attention_mask"]}
-            split = parts.upper({**given, "inputs_embeds": states})["sentence_embedding"]
+            states, mask = parts.states(features), features["attention_mask"]
+            rows = states.new_zeros(*mask.shape, states.shape[-1])
+            rows[mask.bool()] = states
+            given = {**tokens.constants, "attention_mask": mask, "inputs_embeds": rows}
+            split = parts.upper(given)["sentence_embedding"]
     finally:
         for module, mode in modes:
             module.training = mode
@@ -181,9 +184,8 @@ class LayerCache:
         return self._tokens.constants | given
 
     def _compute(self, model: SplitModel, rows: Ints) -> None:
-        _, is_token = self._tokens.places(rows)
         states = model.states(batch_to_device(self._tokens.padded(rows), model.lower.device))
-        self._states.keep(rows, states[torch.from_numpy(is_token).to(states.device)].float())
+        self._states.keep(rows, states.float())
         self._is_known[rows] = True
 
 

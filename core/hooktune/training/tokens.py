@@ -197,4 +197,5 @@ def reading(model: "SentenceTransformer") -> tuple[object, ...]:
     tokenizer = getattr(model[0], "tokenizer", None)
     size = len(tokenizer) if isinstance(tokenizer, Sized) else None
     prompts = prompt(model, "query"), prompt(model, "document")
-    return size, model.max_seq_length, prompts, image_settings(model)
+    most = getattr(model[0], "max_parts", None)
+    return size, model.max_seq_length, most, prompts, image_settings(model)

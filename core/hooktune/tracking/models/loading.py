@@ -248,7 +248,7 @@ def _refuse_damaged(owner: str, problem: str | None) -> None:
 
 
 def _load(folder: Path, owner: str, device: str | None) -> "SentenceTransformer":
-    from sentence_transformers import SentenceTransformer
+    from hooktune.parts import load_sentence_transformer
 
     # These stand above what the model's own files say.
     options = {
@@ -259,7 +259,7 @@ def _load(folder: Path, owner: str, device: str | None) -> "SentenceTransformer"
     }
     try:
         with quiet_loading(), _without_hub(), refusing_other_weights(owner):
-            return SentenceTransformer(
+            return load_sentence_transformer(
                 str(folder),
                 device=device,
                 trust_remote_code=False,

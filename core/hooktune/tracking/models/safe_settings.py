@@ -42,7 +42,7 @@ _RELATIVE: Final = re.compile(r"(?!.*\.\.)[\w-][\w .-]*(/[\w-][\w .-]*)*")
 _MODULE: Final = re.compile(
     r"sentence_transformers(\.\w+)*\.(models|modules)(\.\w+)*\.(Transformer|Pooling|Dense|Normalize"
     r"|Router|Asym|BoW|CNN|LSTM|Dropout|LayerNorm|StaticEmbedding|WeightedLayerPooling"
-    r"|WordEmbeddings|WordWeights|CLIPModel)"
+    r"|WordEmbeddings|WordWeights|CLIPModel)|hooktune\.parts\.(TransformerInParts|MaximumOfParts)"
 )
 _WORD_TOKENIZER: Final = re.compile(r"sentence_transformers(\.\w+)*\.tokenizer(\.\w+)*\.[A-Z]\w*")
 _ACTIVATION: Final = re.compile(r"[\w-]{0,50}|torch\.nn\.modules\.(activation|linear)\.[A-Z]\w*")
@@ -72,7 +72,7 @@ def problem_of_settings(name: str, stated: Any) -> str | None:
 
 
 def is_module(kind: Any) -> bool:
-    """Tell whether a text is the address of a module that sentence-transformers itself brings."""
+    """Tell whether a text names a module that sentence-transformers, or hooktune, itself brings."""
     return matches(_MODULE)(kind)
 
 
@@ -116,7 +116,7 @@ def _problem_of_modules(stated: Any) -> str | None:
             return f"names the path {path!r:.100}, which leads out of the model's folder"
         if not is_module(module["type"]):
             return f"names the module {module['type']!r:.100}, which is not one of " + (
-                "sentence-transformers' own"
+                "sentence-transformers' own, nor of hooktune's"
             )
         unknown = module.keys() - {"idx", "name", "path", "type", "kwargs"}
         if unknown or not (path == "" or _RELATIVE.fullmatch(path)) or not is_words(rest):
@@ -276,6 +276,7 @@ _PROCESSOR_ARGUMENTS: Final[Table] = {
 
 _TRANSFORMER: Final[Table] = {
     "max_seq_length": is_scalar,
+    "max_parts": is_scalar,
     "do_lower_case": is_scalar,
     "transformer_task": is_word,
     "modality_config": or_none(pairs(matches(re.compile(r"[a-z]+(\+[a-z]+)*")), _MODALITY)),
