@@ -1,29 +1,48 @@
+import pytest
 import torch
 
 from hooktune.testing import tiny_model
-from hooktune.training.held import holding_less
+from hooktune.training.held import HeldTensors
 from hooktune.training.tokens import encoded_texts
 
-TEXTS = ["apple bread", "mango " * 30, "violin piano cello"]
+TEXTS = ["apple bread", "mango " * 30, "violin piano cello"] * 40
 
 
-def test_gradients_are_the_same(monkeypatch):
-    gradients = []
-    for is_less in (False, True):
-        model = tiny_model(layers=2).eval()
-        features = encoded_texts(model, TEXTS, "document")
-        with holding_less() if is_less else torch.enable_grad():
-            loss = model(features)["sentence_embedding"].square().sum()
-        loss.backward()
-        gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other)
+def gradient_of(*, is_held: bool, scale: float = 1.0) -> torch.Tensor:
+    """The gradient of all weights, one after the other."""
+    model = tiny_model(layers=2).eval()
+    features = encoded_texts(model, TEXTS, "document")
+    with torch.no_grad():
+        model[0].model.encoder.layer[0].intermediate.dense.weight *= scale
+    with HeldTensors().holding() if is_held else torch.enable_grad():
+        loss = (model(features)["sentence_embedding"] * torch.arange(1.0, 33)).sum()
+    loss.backward()
+    gradients = (weight.grad for weight in model.parameters() if weight.grad is not None)
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e7], ids=["usual", "too large for half precision"])
+def test_the_gradient_is_the_same_to_a_thousandth(scale: float):
+    plain, held = (gradient_of(is_held=is_held, scale=scale) for is_held in (False, True))
+    assert 0 < (plain - held).norm() < 1e-3 * plain.norm()
+
+
+def test_what_is_held_in_half_precision_is_not_in_memory_as_it_was():
+    layer, held = torch.nn.Linear(1024, 1), HeldTensors()
+    first, second = (torch.nn.Linear(8, 1024)(torch.ones(2, 8, 8)) for _ in range(2))
+    with held.holding():
+        result = layer(first) + layer(second)
+    gone = first.untyped_storage()._weak_ref()
+    del first
+    assert torch.UntypedStorage._expired(gone)
+    result.sum().backward()
+    torch.testing.assert_close(layer.bias.grad, torch.tensor([32.0]))
 
 
 def test_what_is_computed_again_is_not_in_memory_meanwhile():
     up = torch.nn.Linear(8, 1024)
     down = torch.nn.Linear(1024, 1)
-    with holding_less():
+    with HeldTensors().holding():
         widened = torch.nn.functional.gelu(up(torch.ones(2, 3, 8)))
         result = down(widened)
     gone = widened.untyped_storage()._weak_ref()
@@ -34,7 +53,7 @@ def test_what_is_computed_again_is_not_in_memory_meanwhile():
 
 
 def test_what_no_backward_pass_goes_through_is_freed():
-    with holding_less():
+    with HeldTensors().holding():
         unused = torch.tanh(torch.ones(3, requires_grad=True))
     gone = unused.untyped_storage()._weak_ref()
     del unused

@@ -21,7 +21,7 @@ from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
 from hooktune.processes import giving_back_memory
 from hooktune.progress import phase, track
-from hooktune.training.held import holding_less
+from hooktune.training.held import HeldTensors
 from hooktune.training.images import ImageInputs, check_reads_images, image_tokens
 from hooktune.training.kept_embeddings import Keep, KeptEmbeddings, encode_once
 from hooktune.training.layer_cache import LayerCache, SplitModel, same_lowest_layers, split_model
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 0.1 MB a token.
-# The others are computed again then, so that long texts cost time rather than memory.
-_TOKENS_HELD: Final = {"cpu": 2_048}
-_TOKENS_HELD_ELSEWHERE: Final = 16_384
+# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 50 kB a token.
+# The others are computed again then, so that a large step costs time rather than memory.
+_TOKENS_HELD: Final = 16_384
 # What a layer makes of so many tokens stays in a processor's own cache.
 _TOKENS_AT_ONCE: Final = {"cpu": 512}
 _TOKENS_AT_ONCE_ELSEWHERE: Final = 65_536
@@ -232,7 +231,7 @@ class TextReader:
         lengths = column.lengths[rows]
         kind = with_gradient + 2 * column.is_image[rows]
         order = np.lexsort((lengths, kind))
-        embeddings, held, most_held = [], 0, self._tokens_held()
+        embeddings, tokens, most_held, held = [], 0, self._tokens_held(), HeldTensors()
         chunks = [*self._chunks(order, kind, lengths)]
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
@@ -250,9 +249,9 @@ class TextReader:
                     embeddings.append(encode())
                 keep(chunk, embeddings[-1])
                 continue
-            held += len(chunk) * int(lengths[chunk[-1]])
-            recomputed = held > most_held
-            with holding_less():
+            tokens += len(chunk) * int(lengths[chunk[-1]])
+            recomputed = tokens > most_held
+            with held.holding():
                 encoded = checkpoint(encode, use_reentrant=False) if recomputed else encode()
             embeddings.append(encoded)
         counts = [sum(map(len, share)) for share in shares]
@@ -315,10 +314,9 @@ class TextReader:
 
     def _tokens_held(self) -> float:
         """Return how many tokens may keep their activations, of which frozen layers have none."""
-        most = _TOKENS_HELD.get(self.model.device.type, _TOKENS_HELD_ELSEWHERE)
         if self.parts is None:
-            return most
-        return most * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
+            return _TOKENS_HELD
+        return _TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
 
 
 def _digest(texts: pa.LargeStringArray) -> str:

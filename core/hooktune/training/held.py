@@ -1,9 +1,9 @@
-"""What a backward pass needs of a forward pass, without what is computed again in no time."""
+"""What a backward pass needs of a forward pass, in less than half of the memory."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.autograd.graph import Node, saved_tensors_hooks
@@ -11,27 +11,86 @@ from torch.nn.functional import gelu
 
 _Held = torch.Tensor | Callable[[], torch.Tensor]
 
+# Half precision keeps 11 bits of a number up to this size.
+_LARGEST: Final = 6e4
+_BLOCK: Final = 16 * 1024**2
+"""How many numbers lie in one block: from 32 MB on, glibc gives a block back once it is free."""
+_SMALL: Final = 4_096
+"""Tensors of fewer numbers stay as they are."""
 
-def holding_less() -> AbstractContextManager[None]:
-    """Hold no result of GELU or of layer normalisation for the backward pass, but what it is of.
 
-    That is held anyway, as their own gradients need it. The results are a third of all that a
-    layer of BERT holds, and computing them again takes no time beside its matrix products.
+class HeldTensors:
+    """Holds for the backward pass what a step's forward passes make.
+
+    - The results of GELU and of layer normalisation are computed again from what they are of, which
+      is held anyway, as their own gradients need it. They are a third of all that a layer of BERT
+      holds, and computing them takes no time beside its matrix products.
+    - All else is held in half precision, by which a gradient changes by less than a thousandth of
+      itself. What is too large for that stays as it is.
+    - It lies in large blocks. Among what a layer makes and frees at once it would leave gaps that
+      nothing later fits into.
     """
-    return saved_tensors_hooks(_held, _given_back)
 
+    def __init__(self) -> None:
+        self._room = torch.empty(0, dtype=torch.half)
+        self._last: tuple[torch.Tensor, int, torch.Tensor | None] | None = None
+        """What was held last, the version of it, and the same in half precision."""
 
-def _held(tensor: torch.Tensor) -> _Held:
-    node = tensor.grad_fn
-    if node is None:
-        return tensor
-    if node.name() in _ONLY_ANOTHER_SHAPE:
-        node = node.next_functions[0][0]
-    if node is None or node.name() not in _AGAIN:
+    def holding(self) -> AbstractContextManager[None]:
+        """Hold what is made in this context."""
+        return saved_tensors_hooks(self._hold, _given_back)
+
+    def _hold(self, tensor: torch.Tensor) -> _Held:
+        node = tensor.grad_fn
+        if node is None:
+            return tensor
+        if node.name() in _ONLY_ANOTHER_SHAPE:
+            node = node.next_functions[0][0]
+        if node is not None and node.name() in _AGAIN:
+            return partial(_in_shape, _AGAIN[node.name()], node, tensor.shape)
         # What a node holds of its own result would hold the node, and both would stay for ever
         # where no backward pass goes through it, as through a pooler that nobody asks.
-        return tensor.detach()
-    return partial(_in_shape, _AGAIN[node.name()], node, tensor.shape)
+        alone = tensor.detach()
+        if tensor.dtype != torch.float32 or tensor.numel() < _SMALL or _is_of_weights(tensor):
+            return alone
+        flat = _in_order_of_memory(alone)
+        half = None if flat is None else self._halved(flat, tensor._version)
+        return alone if half is None else partial(_laid_out, half, tensor.shape, tensor.stride())
+
+    def _halved(self, flat: torch.Tensor, version: int) -> torch.Tensor | None:
+        # The same states are often held several times, in one shape or another.
+        if self._last is not None:
+            last, of_version, half = self._last
+            if (last.data_ptr(), len(last), of_version) == (flat.data_ptr(), len(flat), version):
+                return half
+        half = self._in_half_precision(flat)
+        self._last = flat, version, half
+        return half
+
+    def _in_half_precision(self, flat: torch.Tensor) -> torch.Tensor | None:
+        low, high = torch.aminmax(flat)
+        if not (low > -_LARGEST and high < _LARGEST):
+            return None
+        if len(flat) > len(self._room) or self._room.device != flat.device:
+            size = max(len(flat), _BLOCK)
+            self._room = torch.empty(size, dtype=torch.half, device=flat.device)
+        place, self._room = self._room[: len(flat)], self._room[len(flat) :]
+        return place.copy_(flat)
+
+
+def _is_of_weights(tensor: torch.Tensor) -> bool:
+    return tensor._base is not None and tensor._base.is_leaf
+
+
+def _in_order_of_memory(tensor: torch.Tensor) -> torch.Tensor | None:
+    """Return a tensor's numbers as they lie in memory; None where others lie between them."""
+    axes = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+    ordered = tensor.permute(axes)
+    return ordered.view(-1) if ordered.is_contiguous() else None
+
+
+def _laid_out(half: torch.Tensor, shape: torch.Size, strides: tuple[int, ...]) -> torch.Tensor:
+    return half.float().as_strided(shape, strides)
 
 
 def _given_back(held: _Held) -> torch.Tensor:
