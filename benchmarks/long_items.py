@@ -1,6 +1,6 @@
 """What is lost where long items are cut, and what do models in parts bring back?
 
-    python benchmarks/long_items.py DATA_FOLDER [--lengths 64 128 256]
+    python benchmarks/long_items.py DATA_FOLDER [--lengths 64 128 256] [--texts 3]
 
 DATA_FOLDER holds `items.jsonl` and `qrels.tsv`, as for `cranfield_judgements.py`. Nothing is tuned:
 the model is all-MiniLM-L6-v2, and the whole collection is ranked for each judged query. For each
@@ -12,6 +12,9 @@ embeddings are joined
 - by their mean;
 - not at all: an item is as similar as the most similar of its parts, which takes an embedding and
   a place in the index for each part.
+
+With `--texts 3` each item is made of three of the collection's, drawn at random, and as relevant as
+the most relevant of them: what a query asks for then stands anywhere in an item.
 
 Printed is NDCG@10 by the judgements, with the difference to the cut items of the same length and
 its 95 % interval over the queries.
@@ -28,7 +31,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from collections_to_judge import Floats, Ints
-from cranfield_judgements import judged_ndcg, read_grades, read_items
+from cranfield_judgements import Grades, judged_ndcg, read_grades, read_items
 from hooktune import in_parts
 from hooktune.evaluation.statistics import paired_interval
 from hooktune_loop import load_model
@@ -68,11 +71,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--lengths", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--texts", type=int, default=1, help="how many make an item")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print_machine()
-    grades = read_grades(arguments.data / "qrels.tsv")
-    items = read_items(arguments.data / "items.jsonl")
+    items, grades = joined_items(
+        read_items(arguments.data / "items.jsonl"),
+        read_grades(arguments.data / "qrels.tsv"),
+        arguments.texts,
+    )
     model, texts = load_model(None, "cpu"), [*items.values()]
     queries = model.encode_query([*grades], normalize_embeddings=True)
 
@@ -110,6 +117,21 @@ def main() -> None:
             f"and all have {len(parts.embeddings)} parts; {len(cut)} queries"
         )
         print_table(rows)
+
+
+def joined_items(
+    items: dict[str, str], grades: Grades, count: int
+) -> tuple[dict[str, str], Grades]:
+    """Make one item of so many, and return these and their grades."""
+    names = [*items]
+    drawn = names if count == 1 else np.random.default_rng(0).permutation(names).tolist()
+    groups = [drawn[start : start + count] for start in range(0, len(drawn), count)]
+    texts = {group[0]: " ".join(items[name] for name in group) for group in groups}
+    of_groups = {
+        query: {group[0]: max(given.get(name, 0.0) for name in group) for group in groups}
+        for query, given in grades.items()
+    }
+    return texts, of_groups
 
 
 def parts_of(model: SentenceTransformer, texts: list[str]) -> Parts:
