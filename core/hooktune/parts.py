@@ -220,7 +220,8 @@ def _problem_of(model: "SentenceTransformer") -> str | None:
     reader = model[0]
     if isinstance(reader, TransformerInParts):
         return "it does so already"
-    if not isinstance(reader, Transformer):
+    # What is derived from a Transformer reads in a way of its own.
+    if not isinstance(reader, Transformer) or type(reader) is not Transformer:
         return f"its texts are read by a {type(reader).__name__}, not by a Transformer"
     if reader.modalities != ["text"]:
         kinds = ", ".join(map(str, reader.modalities))
