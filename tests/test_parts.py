@@ -83,20 +83,22 @@ def test_a_long_document_is_the_maximum_of_its_parts(plain, model, prompt, side)
 
 
 def test_gradients_are_those_of_the_maximum(plain, model):
-    wanted = torch.randn(len(LONG), 32, generator=torch.manual_seed(0))
-    own = copy.deepcopy(plain)
-    (by_hand(own, LONG) * wanted).sum().backward()
-    texts = pa.array(LONG, pa.large_string())
-    rows, embeddings = (
-        TextEncoder(model)
-        .reader(model)
-        .embed(texts, np.arange(3), "document", learned=np.ones(3, dtype=bool))
-    )
-    (embeddings[torch.from_numpy(rows)] * wanted).sum().backward()
-    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    for name, weight in own.named_parameters():
-        if weight.grad is not None and weight.grad.any():
-            torch.testing.assert_close(weights[name].grad, weight.grad, atol=1e-5, rtol=1e-4)
+    def gradients(own: SentenceTransformer, embeddings: torch.Tensor) -> torch.Tensor:
+        wanted = torch.randn(len(LONG), 32, generator=torch.manual_seed(0))
+        own.zero_grad()
+        (embeddings * wanted).sum().backward()
+        of_weights = [weight.grad for weight in own.parameters() if weight.grad is not None]
+        return torch.cat([each.flatten() for each in of_weights])
+
+    expected = gradients(plain, by_hand(plain, LONG))
+    found = model(model.preprocess(LONG, task="document"))["sentence_embedding"]
+    torch.testing.assert_close(gradients(model, found), expected, atol=1e-5, rtol=1e-4)
+    texts, index = pa.array(LONG, pa.large_string()), np.arange(3)
+    reader, learned = TextEncoder(model).reader(model), np.ones(3, dtype=bool)
+    rows, found = reader.embed(texts, index, "document", learned)
+    # hooktune holds in half precision what the backward pass needs.
+    apart = gradients(model, found[torch.from_numpy(rows)]) - expected
+    assert apart.norm() < 1e-3 * expected.norm()
 
 
 def test_a_word_beyond_the_cut_decides(plain, model):
