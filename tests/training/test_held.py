@@ -39,6 +39,21 @@ def test_what_is_held_in_half_precision_is_not_in_memory_as_it_was():
     torch.testing.assert_close(layer.bias.grad, torch.tensor([32.0]))
 
 
+def test_a_step_overwrites_nothing_that_is_still_held():
+    layer, held = torch.nn.Linear(1024, 1), HeldTensors()
+    inputs = [torch.full((2, 8, 1024), float(value), requires_grad=True) * 1 for value in range(4)]
+    losses = []
+    for number, given in enumerate(inputs):
+        with held.holding():
+            losses.append(layer(given).sum())
+        if number == 1:
+            losses[0].backward()
+    for loss in losses[1:]:
+        loss.backward()
+    # 16 rows of each number from 0 to 3.
+    torch.testing.assert_close(layer.weight.grad, torch.full((1, 1024), 16.0 * 6))
+
+
 def test_what_is_computed_again_is_not_in_memory_meanwhile():
     up = torch.nn.Linear(8, 1024)
     down = torch.nn.Linear(1024, 1)

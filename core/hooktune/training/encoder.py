@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -188,6 +188,7 @@ class TextReader:
     """The model in two parts, where the results of the lower one are kept."""
     in_bfloat16: bool = False
     """Whether matrices are multiplied in bfloat16; what is kept is computed in float32 always."""
+    held: HeldTensors = field(default_factory=HeldTensors)
 
     def embed(
         self,
@@ -231,7 +232,7 @@ class TextReader:
         lengths = column.lengths[rows]
         kind = with_gradient + 2 * column.is_image[rows]
         order = np.lexsort((lengths, kind))
-        embeddings, tokens, most_held, held = [], 0, self._tokens_held(), HeldTensors()
+        embeddings, tokens, most_held = [], 0, self._tokens_held()
         chunks = [*self._chunks(order, kind, lengths)]
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
@@ -251,7 +252,7 @@ class TextReader:
                 continue
             tokens += len(chunk) * int(lengths[chunk[-1]])
             recomputed = tokens > most_held
-            with held.holding():
+            with self.held.holding():
                 encoded = checkpoint(encode, use_reentrant=False) if recomputed else encode()
             embeddings.append(encoded)
         counts = [sum(map(len, share)) for share in shares]

@@ -1,5 +1,6 @@
 """What a backward pass needs of a forward pass, in less than half of the memory."""
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -10,30 +11,43 @@ from torch.autograd.graph import Node, saved_tensors_hooks
 from torch.nn.functional import gelu
 
 _Held = torch.Tensor | Callable[[], torch.Tensor]
+_Half = tuple[torch.Tensor, "_Block"]
 
 # Half precision keeps 11 bits of a number up to this size.
 _LARGEST: Final = 6e4
 _BLOCK: Final = 16 * 1024**2
-"""How many numbers lie in one block: from 32 MB on, glibc gives a block back once it is free."""
+"""How many numbers lie in one block."""
+_BLOCKS_KEPT: Final = 6
+"""How many blocks are kept for the next step; more of them are given back."""
 _SMALL: Final = 4_096
 """Tensors of fewer numbers stay as they are."""
 
 
+class _Block:
+    """Memory that is in use as long as somebody refers to it."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        self.numbers = numbers
+        self.used = 0
+
+
 class HeldTensors:
-    """Holds for the backward pass what a step's forward passes make.
+    """Holds for the backward pass what the forward passes of a training make.
 
     - The results of GELU and of layer normalisation are computed again from what they are of, which
       is held anyway, as their own gradients need it. They are a third of all that a layer of BERT
       holds, and computing them takes no time beside its matrix products.
     - All else is held in half precision, by which a gradient changes by less than a thousandth of
       itself. What is too large for that stays as it is.
-    - It lies in large blocks. Among what a layer makes and frees at once it would leave gaps that
-      nothing later fits into.
+    - It lies in large blocks, some of which the next step uses again. Among what a layer makes and
+      frees at once it would leave gaps that nothing later fits into, and memory that is new to a
+      process takes longer to get than to fill.
     """
 
     def __init__(self) -> None:
-        self._room = torch.empty(0, dtype=torch.half)
-        self._last: tuple[torch.Tensor, int, torch.Tensor | None] | None = None
+        self._blocks: list[tuple[torch.Tensor, weakref.ref[_Block]]] = []
+        self._block = _Block(torch.empty(0, dtype=torch.half))
+        self._last: tuple[torch.Tensor, int, _Half | None] | None = None
         """What was held last, the version of it, and the same in half precision."""
 
     def holding(self) -> AbstractContextManager[None]:
@@ -57,7 +71,7 @@ class HeldTensors:
         half = None if flat is None else self._halved(flat, tensor._version)
         return alone if half is None else partial(_laid_out, half, tensor.shape, tensor.stride())
 
-    def _halved(self, flat: torch.Tensor, version: int) -> torch.Tensor | None:
+    def _halved(self, flat: torch.Tensor, version: int) -> _Half | None:
         # The same states are often held several times, in one shape or another.
         if self._last is not None:
             last, of_version, half = self._last
@@ -67,15 +81,30 @@ class HeldTensors:
         self._last = flat, version, half
         return half
 
-    def _in_half_precision(self, flat: torch.Tensor) -> torch.Tensor | None:
+    def _in_half_precision(self, flat: torch.Tensor) -> _Half | None:
         low, high = torch.aminmax(flat)
         if not (low > -_LARGEST and high < _LARGEST):
             return None
-        if len(flat) > len(self._room) or self._room.device != flat.device:
-            size = max(len(flat), _BLOCK)
-            self._room = torch.empty(size, dtype=torch.half, device=flat.device)
-        place, self._room = self._room[: len(flat)], self._room[len(flat) :]
-        return place.copy_(flat)
+        block = self._block_for(len(flat), flat.device)
+        place = block.numbers[block.used :][: len(flat)]
+        block.used += len(flat)
+        return place.copy_(flat), block
+
+    def _block_for(self, count: int, device: torch.device) -> _Block:
+        def fits(numbers: torch.Tensor, used: int) -> bool:
+            return len(numbers) - used >= count and numbers.device == device
+
+        if not fits(self._block.numbers, self._block.used):
+            free = (of for of, block in self._blocks if block() is None and fits(of, 0))
+            numbers = next(free, None)
+            self._blocks = [each for each in self._blocks if each[0] is not numbers]
+            if numbers is None:
+                size = max(count, _BLOCK)
+                numbers = torch.empty(size, dtype=torch.half, device=device)
+            self._block = _Block(numbers)
+            if len(self._blocks) < _BLOCKS_KEPT:
+                self._blocks.append((numbers, weakref.ref(self._block)))
+        return self._block
 
 
 def _is_of_weights(tensor: torch.Tensor) -> bool:
@@ -89,8 +118,8 @@ def _in_order_of_memory(tensor: torch.Tensor) -> torch.Tensor | None:
     return ordered.view(-1) if ordered.is_contiguous() else None
 
 
-def _laid_out(half: torch.Tensor, shape: torch.Size, strides: tuple[int, ...]) -> torch.Tensor:
-    return half.float().as_strided(shape, strides)
+def _laid_out(half: _Half, shape: torch.Size, strides: tuple[int, ...]) -> torch.Tensor:
+    return half[0].float().as_strided(shape, strides)
 
 
 def _given_back(held: _Held) -> torch.Tensor:
