@@ -5,7 +5,8 @@ The command line turns an error into its `exit_status`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Final
 
@@ -77,18 +78,38 @@ class PluginRequestError(RequestError):
     """The plugin that was asked for cannot be used."""
 
 
-def hides_interruption(error: BaseException | None) -> bool:
-    """Tell whether Ctrl-C is what an error came of, which hides it.
+def reasons_of(
+    error: BaseException | None, *, even_suppressed: bool = False
+) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the last one first.
 
-    A library that is interrupted while it ends a transaction, say, raises an error of its own.
+    Args:
+        error: The error.
+        even_suppressed: Whether that too which an error was raised `from None` of.
     """
     seen = set[int]()
     while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
-            return True
+        yield error
         seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
+        is_hidden = error.__suppress_context__ and not even_suppressed
+        error = error.__cause__ or (None if is_hidden else error.__context__)
+
+
+@contextmanager
+def interruption_unhidden() -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C, whatever is made of it.
+
+    A library that is interrupted while it ends a transaction, say, raises an error of its own.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reasons = reasons_of(error, even_suppressed=True)
+        if any(isinstance(reason, KeyboardInterrupt) for reason in reasons):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def one_line(text: str) -> str:

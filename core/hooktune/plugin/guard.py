@@ -16,7 +16,7 @@ import pluggy
 
 from hooktune.contract import hooks as hookspecs
 from hooktune.contract.hooks import hookimpl
-from hooktune.errors import HooktuneError, PluginError, hides_interruption, kind_and_text
+from hooktune.errors import HooktuneError, PluginError, interruption_unhidden, kind_and_text
 from hooktune.plugin.checks import OBSERVER_HOOKS, Implementation, Plugin
 
 logger = logging.getLogger(__name__)
@@ -64,17 +64,15 @@ def _guarded_implementation(plugin: Plugin, impl: Implementation) -> Callable[..
     @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> Any:
         try:
-            with _in_one_process():
+            with _in_one_process(), interruption_unhidden():
                 return impl(args)
+        except HooktuneError:
+            # Raised on purpose, by the plugin or by what it called: it says already what is wrong.
+            raise
+        except KeyboardInterrupt:
+            raise
         # A plugin that calls sys.exit(), or raises some other BaseException, must end no program.
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            if hides_interruption(error):
-                raise KeyboardInterrupt from error
-            if isinstance(error, HooktuneError):
-                # Raised on purpose, by the plugin or by what it called: it says what is wrong.
-                raise
             raise failure_in(plugin, impl.hook, error) from error
 
     return call
@@ -84,7 +82,7 @@ def _guarded_observer(plugin: Plugin, impl: Implementation, report: Report) -> C
     @wraps(getattr(hookspecs, impl.hook))
     def call(*args: Any) -> None:
         try:
-            with _in_one_process():
+            with _in_one_process(), interruption_unhidden():
                 impl(args)
         except KeyboardInterrupt:
             raise

@@ -3,11 +3,11 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from sqlite3 import Error as SQLiteError
 from typing import Final, ParamSpec, TypeVar
 
-from hooktune.errors import HooktuneError, StoreAwayError, in_words
+from hooktune.errors import HooktuneError, StoreAwayError, in_words, reasons_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def is_away(error: BaseException | None) -> bool:
     from sqlalchemy.exc import InterfaceError, OperationalError
 
     broken = (http.ConnectionError, http.Timeout, http.RetryError, http.ChunkedEncodingError)
-    for reason in _reasons(error):
+    for reason in reasons_of(error):
         if isinstance(reason, http.HTTPError) and reason.response is not None:
             return reason.response.status_code in _FOR_A_WHILE
         if isinstance(reason, (StoreAwayError, *broken)) or _is_nonsense(reason):
@@ -65,7 +65,7 @@ def is_bad_answer(error: BaseException | None) -> bool:
     from requests import exceptions as http
 
     cut = http.ChunkedEncodingError
-    return any(isinstance(reason, cut) or _is_nonsense(reason) for reason in _reasons(error))
+    return any(isinstance(reason, cut) or _is_nonsense(reason) for reason in reasons_of(error))
 
 
 def is_refused(error: BaseException | None) -> bool:
@@ -76,7 +76,7 @@ def is_refused(error: BaseException | None) -> bool:
         (isinstance(reason, HTTPError) and getattr(reason.response, "status_code", 0) in _REFUSALS)
         or getattr(reason, "error_code", None) in _REFUSED
         or (_DOWNLOAD in str(reason) and _FILE_REFUSED.search(str(reason)))
-        for reason in _reasons(error)
+        for reason in reasons_of(error)
     )
 
 
@@ -86,7 +86,7 @@ def is_locked(error: BaseException | None) -> bool:
 
     return any(
         _is_lock(reason.orig if isinstance(reason, OperationalError) else reason)
-        for reason in _reasons(error)
+        for reason in reasons_of(error)
     )
 
 
@@ -138,10 +138,3 @@ def _is_nonsense(error: BaseException) -> bool:
 def _is_lock(error: BaseException | None) -> bool:
     code = getattr(error, "sqlite_errorcode", 0)
     return isinstance(error, SQLiteError) and code & _PRIMARY_CODE in _LOCKED
-
-
-def _reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it, the last one first."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

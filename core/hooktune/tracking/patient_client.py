@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mlflow import MlflowClient
 
-from hooktune.errors import StoreAwayError, hides_interruption
+from hooktune.errors import StoreAwayError, interruption_unhidden
 from hooktune.tracking.failures import insist, is_locked
 from hooktune.tracking.file_transfer import check_arrived, repository_at, sizes_of
 
@@ -93,10 +93,9 @@ def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
-            return call(*given, **named)
+            with interruption_unhidden():
+                return call(*given, **named)
         except Exception as error:
-            if hides_interruption(error):
-                raise KeyboardInterrupt from error
             if not is_locked(error):
                 raise
             if time.monotonic() > deadline:
