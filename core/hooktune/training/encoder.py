@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 50 kB a token.
-# The others are computed again then, so that a large step costs time rather than memory.
+# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 50 kB a token
+# on a CPU and twice that elsewhere. The others are computed again then, so that a large step costs
+# time rather than memory.
 _TOKENS_HELD: Final = 16_384
 # What a layer makes of so many tokens stays in a processor's own cache.
 _TOKENS_AT_ONCE: Final = {"cpu": 512}

@@ -37,8 +37,8 @@ class HeldTensors:
     - The results of GELU and of layer normalisation are computed again from what they are of, which
       is held anyway, as their own gradients need it. They are a third of all that a layer of BERT
       holds, and computing them takes no time beside its matrix products.
-    - All else is held in half precision, by which a gradient changes by less than a thousandth of
-      itself. What is too large for that stays as it is.
+    - All else is held in half precision on a CPU, by which a gradient changes by about a thousandth
+      of itself at most. What is too large for that stays as it is.
     - It lies in large blocks, some of which the next step uses again. Among what a layer makes and
       frees at once it would leave gaps that nothing later fits into, and memory that is new to a
       process takes longer to get than to fill.
@@ -65,7 +65,9 @@ class HeldTensors:
         # What a node holds of its own result would hold the node, and both would stay for ever
         # where no backward pass goes through it, as through a pooler that nobody asks.
         alone = tensor.detach()
-        if tensor.dtype != torch.float32 or tensor.numel() < _SMALL or _is_of_weights(tensor):
+        # To look at its numbers, an accelerator would have to be waited for.
+        is_wide = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+        if not is_wide or tensor.numel() < _SMALL or _is_of_weights(tensor):
             return alone
         flat = _in_order_of_memory(alone)
         half = None if flat is None else self._halved(flat, tensor._version)
@@ -85,22 +87,18 @@ class HeldTensors:
         low, high = torch.aminmax(flat)
         if not (low > -_LARGEST and high < _LARGEST):
             return None
-        block = self._block_for(len(flat), flat.device)
+        block = self._block_for(len(flat))
         place = block.numbers[block.used :][: len(flat)]
         block.used += len(flat)
         return place.copy_(flat), block
 
-    def _block_for(self, count: int, device: torch.device) -> _Block:
-        def fits(numbers: torch.Tensor, used: int) -> bool:
-            return len(numbers) - used >= count and numbers.device == device
-
-        if not fits(self._block.numbers, self._block.used):
-            free = (of for of, block in self._blocks if block() is None and fits(of, 0))
+    def _block_for(self, count: int) -> _Block:
+        if len(self._block.numbers) - self._block.used < count:
+            free = (of for of, block in self._blocks if block() is None and len(of) >= count)
             numbers = next(free, None)
             self._blocks = [each for each in self._blocks if each[0] is not numbers]
             if numbers is None:
-                size = max(count, _BLOCK)
-                numbers = torch.empty(size, dtype=torch.half, device=device)
+                numbers = torch.empty(max(count, _BLOCK), dtype=torch.half)
             self._block = _Block(numbers)
             if len(self._blocks) < _BLOCKS_KEPT:
                 self._blocks.append((numbers, weakref.ref(self._block)))
