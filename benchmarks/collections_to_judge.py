@@ -24,6 +24,7 @@ from hooktune.data.release import open_batch
 from hooktune.iteration.log_release import release_batch
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
+from measuring import now
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -86,8 +87,16 @@ class Judged:
             "document": dict(zip(self.texts, self.items, strict=True)),
         }
 
+    def learn_of(self, texts: Sequence[str], task: "Task", model: "SentenceTransformer") -> float:
+        """Encode what is not known yet by the starting model, and return the CPU seconds of it."""
+        known, before = self._known[task], now()
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            encode = model.encode_query if task == "query" else model.encode_document
+            known.update(zip(new, encode(new, normalize_embeddings=True), strict=True))
+        return (now() - before).cpu
+
     def look_up(self, texts: Sequence[str], task: "Task") -> Floats:
-        """Return the starting model's embeddings of some of the texts."""
+        """Return the starting model's embeddings of texts that are known."""
         return np.stack([self._known[task][text] for text in texts])
 
     def encoder(self, model: "SentenceTransformer", frozen_layers: int) -> "EncoderOfKnownTexts":
@@ -122,6 +131,8 @@ class EncoderOfKnownTexts:
 
     judged: Judged
     encoder: TextEncoder
+    encoding: list[float] = field(default_factory=list)
+    """The CPU seconds of what the starting model had to encode for a method."""
 
     def reader(
         self,
@@ -132,7 +143,7 @@ class EncoderOfKnownTexts:
     ) -> "ReaderOfKnownTexts":
         """See `hooktune.Encoder`."""
         reader = self.encoder.reader(model, frozen_layers, in_bfloat16=in_bfloat16)
-        return ReaderOfKnownTexts(self.judged, self.encoder.model, model, reader)
+        return ReaderOfKnownTexts(self.judged, self.encoder.model, model, reader, self.encoding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +154,7 @@ class ReaderOfKnownTexts:
     start: "SentenceTransformer"
     model: "SentenceTransformer"
     reader: Reader
+    encoding: list[float]
 
     def embed(
         self,
@@ -156,7 +168,9 @@ class ReaderOfKnownTexts:
         if learned is not None or not _is_equal(self.model, self.start):
             return self.reader.embed(texts, index, task, learned, title)
         entries, rows = np.unique(index, return_inverse=True)
-        vectors = self.judged.look_up(texts.take(pa.array(entries)).to_pylist(), task)
+        wanted = texts.take(pa.array(entries)).to_pylist()
+        self.encoding.append(self.judged.learn_of(wanted, task, self.start))
+        vectors = self.judged.look_up(wanted, task)
         return rows, torch.from_numpy(vectors).to(self.model.device)
 
 

@@ -17,8 +17,9 @@ import torch
 from torch.nn.functional import normalize
 
 from hooktune import Sessions
-from hooktune_default.targets import click_targets
-from hooktune_query_map.losses import Evidence
+from hooktune_default.targets import ClickTargets, click_targets
+from hooktune_query_map.losses import Evidence, Sought
+from hooktune_query_map.openings import MOST
 from hooktune_query_map.params import Params
 from hooktune_query_map.tuning import learn_map
 from measuring import now, print_machine, print_table
@@ -38,7 +39,8 @@ def main() -> None:
         vectors = [random_vectors(count, seed) for seed, count in enumerate((queries, items))]
         sessions = made_sessions(*vectors, random)
         before = now()
-        evidence = Evidence(vectors[0], vectors[1], click_targets(sessions), sessions)
+        targets = click_targets(sessions)
+        evidence = Evidence(*vectors, targets, sessions, made_openings(vectors[1]))
         run = SilentRun()
         learned = learn_map(run, evidence, torch.zeros(DIMENSIONS, DIMENSIONS), Params())
         spent = now() - before
@@ -58,6 +60,15 @@ def random_vectors(count: int, seed: int) -> torch.Tensor:
     """Return normalised embeddings in random directions."""
     generator = torch.Generator().manual_seed(seed)
     return normalize(torch.randn(count, DIMENSIONS, generator=generator), dim=1)
+
+
+def made_openings(items: torch.Tensor) -> Sought:
+    """Return what stands for the first sentences of items: these themselves, moved some way."""
+    count = min(MOST, len(items))
+    queries = normalize(items[:count] + random_vectors(count, 2), dim=1)
+    each = np.arange(count)
+    shares = np.ones(count, dtype=np.float32)
+    return Sought(queries, items, ClickTargets(each, np.arange(count + 1), each, shares))
 
 
 def made_sessions(

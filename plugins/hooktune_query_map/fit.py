@@ -23,8 +23,10 @@ MOST_STEPS: Final = 300
 
 _AT_ONCE: Final = 64
 _PAIR_EPOCHS: Final = 4
-_PAIR_L2: Final = 0.1
-"""The part of the l2 that the pair loss has, whose gradient is about a tenth of the others'."""
+_OF_PAIRS: Final = 0.1
+"""The part of the restraint that the pair loss has, whose gradient is a tenth of the others'."""
+_OPENINGS_AT_ONCE: Final = 32
+_OF_OPENINGS: Final = 0.5
 _LEARNING_RATE: Final = 1e-3
 _WARMUP_RATIO: Final = 0.1
 
@@ -48,7 +50,8 @@ class Part:
     count: int
     """How many queries or sessions there are."""
     epochs: int
-    l2: float
+    restraint: Callable[[torch.Tensor], torch.Tensor]
+    """Takes W; what it is held back by, whatever the step."""
 
     @property
     def steps(self) -> int:
@@ -59,9 +62,12 @@ class Part:
 def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Part, ...]:
     """Return the three parts.
 
+    Each is held back by l2, and by the first sentences of items, which stand for queries: under
+    the map too each is to find its item among all.
+
     Args:
         evidence: What was clicked.
-        l2: How strongly the maps of the two softmaxes are held near the identity.
+        l2: How strongly the maps of the two softmaxes are held near the identity by l2.
         epochs: How often those go through the queries.
         seed: The seed of what the losses draw.
     """
@@ -79,10 +85,24 @@ def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Par
     def over_pairs(weight: torch.Tensor, places: Ints) -> torch.Tensor:
         return pair_loss(evidence, places, weight)
 
+    def restraint(weight: torch.Tensor) -> torch.Tensor:
+        near, openings = l2 * weight.square().sum(), evidence.openings
+        if openings is None:
+            return near
+        places = random.permutation(len(openings))[:_OPENINGS_AT_ONCE]
+        plain = openings.queries[torch.from_numpy(places).to(weight.device)]
+        return near + _OF_OPENINGS * collection_loss(
+            openings, places, mapped(plain, weight), random
+        )
+
+    def of_pairs(weight: torch.Tensor) -> torch.Tensor:
+        return _OF_PAIRS * restraint(weight)
+
+    queries, sessions = len(evidence), len(evidence.sessions)
     return (
-        Part("train_loss", over_all, len(evidence), epochs, l2),
-        Part("train_shown_loss", over_shown, len(evidence), epochs, l2),
-        Part("train_pair_loss", over_pairs, len(evidence.sessions), _PAIR_EPOCHS, _PAIR_L2 * l2),
+        Part("train_loss", over_all, queries, epochs, restraint),
+        Part("train_shown_loss", over_shown, queries, epochs, restraint),
+        Part("train_pair_loss", over_pairs, sessions, _PAIR_EPOCHS, of_pairs),
     )
 
 
@@ -126,7 +146,7 @@ def _trained(
             optimizer.param_groups[0]["lr"] = _LEARNING_RATE * rate
             value = part.loss(weight, places)
             losses.append(value.item())
-            (value + part.l2 * weight.square().sum()).backward()  # type: ignore[no-untyped-call]
+            (value + part.restraint(weight)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
             step += 1

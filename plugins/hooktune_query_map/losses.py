@@ -25,22 +25,27 @@ _MOST_OF_AN_ITEM: Final = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a map is learned from: embeddings without a map, and what was clicked.
-
-    With n queries that have a click, N items and embeddings of D numbers.
-    """
+class Sought:
+    """Embeddings without a map of n queries and N items, and which items each query is to find."""
 
     queries: torch.Tensor
     """n x D, normalised; row i is the i-th query of `targets`."""
     items: torch.Tensor
     """N x D, normalised; row i is the i-th text of `Sessions.items`."""
     targets: ClickTargets
-    sessions: Sessions
-    """The sessions of these queries that have a click."""
 
     def __len__(self) -> int:
         return len(self.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence(Sought):
+    """What a map is learned from: the queries that have a click, and what was clicked."""
+
+    sessions: Sessions
+    """The sessions of these queries that have a click."""
+    openings: Sought | None = None
+    """The first sentences of items, which are to find their items; None where there are none."""
 
     @cached_property
     def query_of_session(self) -> Ints:
@@ -55,7 +60,8 @@ class Evidence:
         targets = self.targets.take(queries)
         kept = np.isin(self.sessions.query_index, targets.query_index)
         rows = torch.from_numpy(queries).to(self.queries.device)
-        return Evidence(self.queries[rows], self.items, targets, self.sessions.take(kept))
+        known = self.queries[rows], self.items, targets, self.sessions.take(kept)
+        return Evidence(*known, self.openings)
 
 
 def mapped(queries: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -83,7 +89,7 @@ def enriched(evidence: Evidence, queries: Ints, random: np.random.Generator) -> 
 
 
 def collection_loss(
-    evidence: Evidence, queries: Ints, tuned: torch.Tensor, random: np.random.Generator
+    sought: Sought, queries: Ints, tuned: torch.Tensor, random: np.random.Generator
 ) -> torch.Tensor:
     """Return the cross-entropy of the targets under a softmax over all items, and the attraction.
 
@@ -94,17 +100,17 @@ def collection_loss(
     using very large target vocabulary for neural machine translation").
 
     Args:
-        evidence: What was clicked.
+        sought: What the queries are to find.
         queries: The rows of the queries of this step.
         tuned: The q' of each of them, a row.
         random: Draws the candidates.
     """
-    targets, device = evidence.targets, tuned.device
+    targets, device = sought.targets, tuned.device
     entries = targets.entries(queries)
     row = np.repeat(np.arange(len(queries)), np.diff(targets.offsets)[queries])
     is_target = targets.shares[entries] > 0
     entries, row = entries[is_target], row[is_target]
-    items, column, log_stands_for = evidence.items, targets.item_index[entries], None
+    items, column, log_stands_for = sought.items, targets.item_index[entries], None
     if len(items) > CANDIDATES:
         wanted, column = np.unique(column, return_inverse=True)
         candidates, log_stands_for = _drawn_candidates(len(items), wanted, random)

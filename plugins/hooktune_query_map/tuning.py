@@ -12,6 +12,7 @@ from hooktune import ActiveRun, Ints, PluginError, Reader, Sessions
 from hooktune_default.targets import click_targets
 from hooktune_query_map.fit import OnEpoch, Part, Stopped, fit_map, parts_of
 from hooktune_query_map.losses import Evidence
+from hooktune_query_map.openings import gather_openings
 from hooktune_query_map.params import Params
 from hooktune_query_map.router import map_of, put_map, without_map
 from hooktune_query_map.validation import FIXED_STEP, Fit, cross_validate
@@ -56,7 +57,7 @@ def tune(
 
 
 def gather_evidence(reader: Reader, sessions: Sessions) -> Evidence:
-    """Encode each query with a click, and each item, once.
+    """Encode each query with a click, each item and some items' first sentences, once.
 
     Args:
         reader: A model without a map.
@@ -74,7 +75,9 @@ def gather_evidence(reader: Reader, sessions: Sessions) -> Evidence:
             "A query map needs a model whose queries and items have embeddings of one length; "
             f"those of this one have {of_queries.shape[1]} and {of_items.shape[1]} numbers."
         )
-    return Evidence(of_queries, of_items, targets, sessions.take(sessions.not_irrelevant))
+    openings = gather_openings(reader, sessions, of_items)
+    clicked = sessions.take(sessions.not_irrelevant)
+    return Evidence(of_queries, of_items, targets, clicked, openings)
 
 
 def _embeddings(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,10 +11,11 @@ from torch.nn.functional import normalize
 
 from hooktune.contract.sessions import Sessions
 from hooktune.testing import made_up_sessions
-from hooktune_default.targets import click_targets
+from hooktune_default.targets import ClickTargets, click_targets
 from hooktune_query_map.losses import (
     CANDIDATES,
     Evidence,
+    Sought,
     collection_loss,
     enriched,
     mapped,
@@ -133,13 +136,18 @@ def test_targets_of_some_queries_are_the_same_as_among_all(log, data):
         assert np.array_equal(some.shares[one], targets.shares[two])
 
 
+def turning(dimensions, angle=0.6):
+    rotation = torch.eye(dimensions)
+    for place in range(0, dimensions, 2):
+        cos, sin = np.cos(angle), np.sin(angle)
+        rotation[place : place + 2, place : place + 2] = torch.tensor([[cos, sin], [-sin, cos]])
+    return rotation
+
+
 def made_evidence(queries=200, items=300, dimensions=16, sessions=2, seed=0, turned=0.6):
     """What people click is what their query, turned in each plane by an angle, is most like."""
     random = np.random.default_rng(seed)
-    rotation = torch.eye(dimensions)
-    for place in range(0, dimensions, 2):
-        cos, sin = np.cos(turned), np.sin(turned)
-        rotation[place : place + 2, place : place + 2] = torch.tensor([[cos, sin], [-sin, cos]])
+    rotation = turning(dimensions, turned)
     q, d = (
         normalize(torch.from_numpy(random.standard_normal((n, dimensions))).float(), dim=1)
         for n in (queries, items)
@@ -248,6 +256,23 @@ def test_enriched_queries_lean_towards_what_was_clicked_for_them():
             cosines = normalize(across, dim=1) @ normalize(leaning, dim=0)
             assert float(cosines.max()) > 0.99
             assert float(rich[row] @ plain) > 0.5
+
+
+def test_first_sentences_find_their_items_sooner_under_a_map_that_learned_from_them_too():
+    evidence, _ = made_evidence(queries=150, dimensions=32)
+    noise = torch.from_numpy(np.random.default_rng(1).standard_normal((300, 32))).float()
+    # The items, turned as the queries are, and as much of something else.
+    begin = normalize(evidence.items @ turning(32).T + normalize(noise, dim=1), dim=1)
+    each, shares = np.arange(300), np.ones(300, dtype=np.float32)
+    openings = Sought(begin, evidence.items, ClickTargets(each, np.arange(301), each, shares))
+    ranks = []
+    for known in (None, openings):
+        learned = learn_map(
+            silent(), replace(evidence, openings=known), torch.zeros(32, 32), Params(step=1)
+        )
+        similarities = mapped(begin, learned.weight) @ evidence.items.T
+        ranks.append(float((similarities > similarities.diagonal()[:, None]).sum(dim=1).sum()))
+    assert ranks[1] < 0.9 * ranks[0]
 
 
 def test_few_queries_are_enough_where_held_out_ones_gain_clearly():

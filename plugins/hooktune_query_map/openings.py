@@ -1,0 +1,63 @@
+"""The first sentences of items, which stand for queries that nobody has asked."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from hooktune import Reader, Sessions
+from hooktune_default.targets import ClickTargets
+from hooktune_query_map.losses import Sought
+
+if TYPE_CHECKING:
+    from re import Pattern
+
+MOST: Final = 2_000
+"""The first sentences of so many items stand for those of a larger collection."""
+
+_SENTENCE_END: "Final[Pattern[str]]" = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
+_LEAST_CHARACTERS: Final = 10
+"""What is shorter says too little of an item, or is an abbreviation."""
+
+
+def opening_of(text: str) -> str | None:
+    """Return an item's title, or its first sentence; None where nothing comes after it."""
+    for end in _SENTENCE_END.finditer(text):
+        opening = text[: end.start()].strip()
+        if len(opening) >= _LEAST_CHARACTERS:
+            return opening if text[end.end() :].strip() else None
+    return None
+
+
+def gather_openings(reader: Reader, sessions: Sessions, items: torch.Tensor) -> Sought | None:
+    """Encode the first sentences of items as queries, each of which is to find its item.
+
+    Args:
+        reader: A model without a map.
+        sessions: The training sessions; up to `MOST` of the batch's items are drawn.
+        items: N x D, the embeddings of the batch's items.
+
+    Returns:
+        What they are to find, all items that begin by it alike; None where no item has more than
+        one sentence.
+    """
+    drawn = np.sort(np.random.default_rng(0).permutation(len(sessions.items))[:MOST])
+    texts = [opening_of(text) for text in sessions.items.take(pa.array(drawn)).to_pylist()]
+    has_one = np.array([text is not None for text in texts], dtype=np.bool_)
+    if not has_one.any():
+        return None
+    found = pa.array([text for text in texts if text is not None], pa.large_string())
+    encoded = found.dictionary_encode()
+    opening, item = encoded.indices.to_numpy(), drawn[has_one]
+    order = np.lexsort((item, opening))
+    every = np.arange(len(encoded.dictionary))
+    offsets = np.searchsorted(opening[order], np.arange(len(every) + 1))
+    shares = (1 / np.bincount(opening))[opening[order]].astype(np.float32)
+    with torch.no_grad():
+        rows, vectors = reader.embed(
+            encoded.dictionary, every, "query", title="encoding the first sentences of items"
+        )
+    queries = vectors[torch.from_numpy(rows).to(vectors.device)].float()
+    return Sought(queries, items, ClickTargets(every, offsets, item[order], shares))
