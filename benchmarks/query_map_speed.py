@@ -68,7 +68,7 @@ def made_openings(items: torch.Tensor) -> Sought:
     queries = normalize(items[:count] + random_vectors(count, 2), dim=1)
     each = np.arange(count)
     shares = np.ones(count, dtype=np.float32)
-    return Sought(queries, items, ClickTargets(each, np.arange(count + 1), each, shares))
+    return Sought(queries, items[:count], ClickTargets(each, np.arange(count + 1), each, shares))
 
 
 def made_sessions(

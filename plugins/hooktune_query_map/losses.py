@@ -31,7 +31,7 @@ class Sought:
     queries: torch.Tensor
     """n x D, normalised; row i is the i-th query of `targets`."""
     items: torch.Tensor
-    """N x D, normalised; row i is the i-th text of `Sessions.items`."""
+    """N x D, normalised; row i is the item that `targets` calls i."""
     targets: ClickTargets
 
     def __len__(self) -> int:
