@@ -54,6 +54,24 @@ def test_a_step_overwrites_nothing_that_is_still_held():
     torch.testing.assert_close(layer.weight.grad, torch.full((1, 1024), 16.0 * 6))
 
 
+def test_what_autocast_makes_of_a_weight_is_held_once_for_all_texts_of_a_step():
+    layer, held, copies = torch.nn.Linear(8, 1024), HeldTensors(), []
+    torch.nn.init.ones_(layer.weight)
+    for value in (1.0, 2.0):
+        losses = []
+        for _ in range(3):
+            given = torch.ones(4, 8, requires_grad=True)
+            with torch.autocast("cpu", torch.bfloat16), held.holding():
+                losses.append(layer(given).sum())
+            copies.append(losses[-1].grad_fn.next_functions[0][0]._saved_mat2.data_ptr())
+            losses[-1].backward(retain_graph=True)
+            torch.testing.assert_close(given.grad, torch.full((4, 8), 1024 * value))
+        # As an optimizer's step does; what was made of the weights before counts no longer.
+        with torch.no_grad():
+            layer.weight += 1
+    assert len(set(copies[:3])) == len(set(copies[3:])) == 1
+
+
 def test_what_is_computed_again_is_not_in_memory_meanwhile():
     up = torch.nn.Linear(8, 1024)
     down = torch.nn.Linear(1024, 1)

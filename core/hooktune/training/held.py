@@ -15,6 +15,8 @@ _Half = tuple[torch.Tensor, "_Block"]
 
 # Half precision keeps 11 bits of a number up to this size.
 _LARGEST: Final = 6e4
+_HELD: Final = {torch.float32: torch.half, torch.bfloat16: torch.bfloat16}
+"""What is held on a CPU, and as what."""
 _BLOCK: Final = 16 * 1024**2
 """How many numbers lie in one block."""
 _BLOCKS_KEPT: Final = 6
@@ -37,6 +39,7 @@ class HeldTensors:
     - The results of GELU and of layer normalisation are computed again from what they are of, which
       is held anyway, as their own gradients need it. They are a third of all that a layer of BERT
       holds, and computing them takes no time beside its matrix products.
+    - What autocast makes of a weight is held once, and not for each group of texts.
     - All else is held in half precision on a CPU, by which a gradient changes by about a thousandth
       of itself at most. What is too large for that stays as it is.
     - It lies in large blocks, some of which the next step uses again. Among what a layer makes and
@@ -49,6 +52,8 @@ class HeldTensors:
         self._block = _Block(torch.empty(0, dtype=torch.half))
         self._last: tuple[torch.Tensor, int, _Half | None] | None = None
         """What was held last, the version of it, and the same in half precision."""
+        self._weights: dict[tuple[int, torch.Size], tuple[int, torch.Tensor]] = {}
+        """For each weight, and its transpose, the version of it and what autocast made of that."""
 
     def holding(self) -> AbstractContextManager[None]:
         """Hold what is made in this context."""
@@ -65,13 +70,26 @@ class HeldTensors:
         # What a node holds of its own result would hold the node, and both would stay for ever
         # where no backward pass goes through it, as through a pooler that nobody asks.
         alone = tensor.detach()
+        if (weight := _weight_of(node)) is not None:
+            return self._of_weight(weight, alone)
         # To look at its numbers, an accelerator would have to be waited for.
-        is_wide = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-        if not is_wide or tensor.numel() < _SMALL or _is_of_weights(tensor):
+        is_held = tensor.dtype in _HELD and tensor.device.type == "cpu"
+        if not is_held or tensor.numel() < _SMALL:
             return alone
         flat = _in_order_of_memory(alone)
         half = None if flat is None else self._halved(flat, tensor._version)
-        return alone if half is None else partial(_laid_out, half, tensor.shape, tensor.stride())
+        if half is None:
+            return alone
+        return partial(_laid_out, half, tensor.shape, tensor.stride(), tensor.dtype)
+
+    def _of_weight(self, weight: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        if made.data_ptr() == weight.data_ptr():
+            return made
+        version, held = self._weights.get((id(weight), made.shape), (None, made))
+        if version != weight._version:
+            self._weights[id(weight), made.shape] = weight._version, made
+            return made
+        return held
 
     def _halved(self, flat: torch.Tensor, version: int) -> _Half | None:
         # The same states are often held several times, in one shape or another.
@@ -84,11 +102,12 @@ class HeldTensors:
         return half
 
     def _in_half_precision(self, flat: torch.Tensor) -> _Half | None:
-        low, high = torch.aminmax(flat)
-        if not (low > -_LARGEST and high < _LARGEST):
-            return None
+        if flat.dtype == torch.float32:
+            low, high = torch.aminmax(flat)
+            if not (low > -_LARGEST and high < _LARGEST):
+                return None
         block = self._block_for(len(flat))
-        place = block.numbers[block.used :][: len(flat)]
+        place = block.numbers[block.used :][: len(flat)].view(_HELD[flat.dtype])
         block.used += len(flat)
         return place.copy_(flat), block
 
@@ -105,8 +124,12 @@ class HeldTensors:
         return self._block
 
 
-def _is_of_weights(tensor: torch.Tensor) -> bool:
-    return tensor._base is not None and tensor._base.is_leaf
+def _weight_of(node: Any) -> torch.Tensor | None:
+    """Return the weight that a tensor is, or is made of by transposing and by autocast."""
+    for step in _OF_WEIGHTS:
+        if node is not None and node.name() == step:
+            node = node.next_functions[0][0]
+    return getattr(node, "variable", None)
 
 
 def _in_order_of_memory(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -116,8 +139,10 @@ def _in_order_of_memory(tensor: torch.Tensor) -> torch.Tensor | None:
     return ordered.view(-1) if ordered.is_contiguous() else None
 
 
-def _laid_out(half: _Half, shape: torch.Size, strides: tuple[int, ...]) -> torch.Tensor:
-    return half[0].float().as_strided(shape, strides)
+def _laid_out(
+    half: _Half, shape: torch.Size, strides: tuple[int, ...], dtype: torch.dtype
+) -> torch.Tensor:
+    return half[0].to(dtype).as_strided(shape, strides)
 
 
 def _given_back(held: _Held) -> torch.Tensor:
@@ -137,6 +162,7 @@ def _layer_norm(node: Any) -> torch.Tensor:
     return torch.addcmul(node._saved_bias, normalised, node._saved_weight)
 
 
+_OF_WEIGHTS = "TBackward0", "ToCopyBackward0"
 _ONLY_ANOTHER_SHAPE = {"ViewBackward0", "UnsafeViewBackward0"}
 _AGAIN: dict[str, Callable[[Any], torch.Tensor]] = {
     "GeluBackward0": _gelu,
