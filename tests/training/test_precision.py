@@ -3,18 +3,37 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from hooktune.training.precision import bfloat16_matrices, gains_from_bfloat16
+from hooktune.training.precision import (
+    bfloat16_matrices,
+    gains_from_bfloat16,
+    share_of_bfloat16,
+)
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "gains"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_f": True}, False)],
+    ("capabilities", "share", "gains"),
+    [
+        ({"avx512_bf16": True}, 0.5, True),
+        ({"amx_bf16": True}, 0.2, True),
+        # As of a virtual processor whose host withholds the units for matrices.
+        ({"avx512_bf16": True, "amx_bf16": False}, 1.9, False),
+        ({"avx512_f": True}, 0.5, False),
+    ],
 )
-def test_a_processor_gains_where_it_has_instructions_for_it(monkeypatch, capabilities, gains):
+def test_a_processor_gains_where_it_has_instructions_that_are_quicker(
+    monkeypatch, capabilities, share, gains
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr("hooktune.training.precision.share_of_bfloat16", lambda: share)
     assert gains_from_bfloat16(CPU) is gains
+
+
+def test_how_quick_bfloat16_is_is_tried_once():
+    first = share_of_bfloat16()
+    assert first > 0
+    assert share_of_bfloat16() == first
 
 
 def test_an_older_torch_that_cannot_tell_stays_with_float32(monkeypatch):

@@ -110,8 +110,8 @@ class TrainingParams(BaseModel):
         default="auto",
         description="In which numbers a step multiplies matrices. 'bfloat16' takes two thirds of "
         "the time or less on accelerators and processors that have it, and gives each similarity "
-        "in training an error of some thousandths. 'auto' takes it where the hardware has it, and "
-        "else float32. Test metrics always use float32.",
+        "in training an error of some thousandths. 'auto' takes it where the hardware has it and "
+        "is quicker by it, and else float32. Test metrics always use float32.",
     )
     negatives_per_session: int | None = Field(
         default=None,
