@@ -1,6 +1,5 @@
 """The embeddings of a batch's texts: each is tokenised once, and encoded once for each purpose."""
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from hooktune.contract.encoding import Task
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
-from hooktune.processes import giving_back_memory
+from hooktune.processes import give_back_memory, giving_back_memory
 from hooktune.progress import phase, track
 from hooktune.training.held import HeldTensors
 from hooktune.training.images import ImageInputs, check_reads_images, image_tokens
@@ -36,9 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many tokens of a step keep what the backward pass needs, in MiniLM's six layers 50 kB a token
-# on a CPU and twice that elsewhere. The others are computed again then, so that a large step costs
-# time rather than memory.
+# So many tokens of a step keep what the backward pass needs as it is, in MiniLM's six layers 100 kB
+# a token in float32. Of a larger step it is made smaller on a CPU, by half and more, which takes a
+# tenth of the time; and beyond the second number it is computed again, so that what a step costs
+# then is time rather than memory.
+_TOKENS_PLAIN: Final = 4_096
 _TOKENS_HELD: Final = 16_384
 # What a layer makes of so many tokens stays in a processor's own cache.
 _TOKENS_AT_ONCE: Final = {"cpu": 512}
@@ -145,8 +146,7 @@ class TextEncoder:
     def _tokenise(self, texts: pa.LargeStringArray, task: Task) -> Tokens | None:
         if self.shelf is None:
             return tokenise(self.model, texts.to_pylist(), task)
-        name = f"{task}-tokens-{_digest(texts)}"
-        return shared_tokens(self.shelf, name, self.model, texts, task)
+        return shared_tokens(self.shelf, self.model, texts, task)
 
     def _cache(self, tokens: Tokens, task: Task) -> LayerCache | None:
         if self._parts is None:
@@ -233,15 +233,19 @@ class TextReader:
         lengths = column.lengths[rows]
         kind = with_gradient + 2 * column.is_image[rows]
         order = np.lexsort((lengths, kind))
-        embeddings, tokens, most_held = [], 0, self._tokens_held()
+        embeddings, tokens = [], 0
         chunks = [*self._chunks(order, kind, lengths)]
         group = self.encoder.group
         shares = [chunks[rank :: group.size] for rank in range(group.size)]
         own = shares[group.rank]
+        learned = sum(_padded(lengths, chunk) for chunk in own if with_gradient[chunk[0]])
+        is_small, most = learned <= self._tokens(_TOKENS_PLAIN), self._tokens(_TOKENS_HELD)
         table = self._token_table(column, rows[with_gradient])
         # One process reports for all.
         told = title if group.leads else None
         work = own if told is None else track(own, [*map(len, own)], told)
+        if not is_small:
+            give_back_memory()  # in which the step before has left gaps
         for chunk in giving_back_memory(work):
             encode = partial(
                 self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None
@@ -251,10 +255,9 @@ class TextReader:
                     embeddings.append(encode())
                 keep(chunk, embeddings[-1])
                 continue
-            tokens += len(chunk) * int(lengths[chunk[-1]])
-            recomputed = tokens > most_held
-            with self.held.holding():
-                encoded = checkpoint(encode, use_reentrant=False) if recomputed else encode()
+            tokens += _padded(lengths, chunk)
+            with nullcontext() if is_small else self.held.holding():
+                encoded = checkpoint(encode, use_reentrant=False) if tokens > most else encode()
             embeddings.append(encoded)
         counts = [sum(map(len, share)) for share in shares]
         joined = group.gather_rows(torch.cat(embeddings) if embeddings else None, counts)
@@ -314,15 +317,13 @@ class TextReader:
                 yield order[start:end]
                 start = end
 
-    def _tokens_held(self) -> float:
-        """Return how many tokens may keep their activations, of which frozen layers have none."""
+    def _tokens(self, count: int) -> float:
+        """Return how many tokens hold as much as so many do with no layer frozen."""
         if self.parts is None:
-            return _TOKENS_HELD
-        return _TOKENS_HELD * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
+            return count
+        return count * self.parts.layers / max(self.parts.layers - self.encoder.depth, 1)
 
 
-def _digest(texts: pa.LargeStringArray) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for buffer in texts.buffers():
-        digest.update(buffer or b"")
-    return digest.hexdigest()
+def _padded(lengths: Ints, chunk: Ints) -> int:
+    """Return how many tokens a chunk has, whose last text is its longest."""
+    return len(chunk) * int(lengths[chunk[-1]])

@@ -18,7 +18,6 @@ from hooktune.contract.params import TrainingParams
 from hooktune.contract.seeding import seeded
 from hooktune.contract.sessions import Floats, Sessions, TrainingBatch
 from hooktune.errors import PluginError
-from hooktune.processes import giving_back_memory
 from hooktune.training.best_weights import BestWeights
 from hooktune.training.losses import Loss, learned_loss, loss_of_scores
 from hooktune.training.mini_batches import MiniBatch, MiniBatchLoader
@@ -129,7 +128,7 @@ def train_steps(
         start = StartingWeights(model, params.weights_kept)
         done = restore_state(run.resumed(), model, optimizer, best)
         reader = make_reader(run, model, params)
-        for step, mini_batch in giving_back_memory(loader.steps(after=done)):
+        for step, mini_batch in loader.steps(after=done):
             if run.should_stop():
                 break
             learned = step_loss(reader, mini_batch)

@@ -96,7 +96,6 @@ class Tokens:
 
 def shared_tokens(
     shelf: Shelf,
-    name: str,
     model: "SentenceTransformer",
     texts: pa.LargeStringArray,
     task: Task,
@@ -105,7 +104,6 @@ def shared_tokens(
 
     Args:
         shelf: Where the tokens are kept.
-        name: Tells the texts.
         model: The model.
         texts: The texts.
         task: By which prompt they are read.
@@ -118,9 +116,16 @@ def shared_tokens(
         made = tokenise(model, texts.to_pylist(), task)
         return {} if made is None else {**made.columns, _OFFSETS: made.offsets}
 
-    columns = {**shelf.arrays(name, make)}
+    columns = {**shelf.arrays(f"{task}-tokens-{_digest(texts)}", make)}
     offsets = columns.pop(_OFFSETS, None)
     return None if offsets is None else replace(empty, columns=columns, offsets=offsets)
+
+
+def _digest(texts: pa.LargeStringArray) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for buffer in texts.buffers():
+        digest.update(buffer or b"")
+    return digest.hexdigest()
 
 
 def tokenise(model: "SentenceTransformer", texts: list[str], task: Task) -> Tokens | None:
