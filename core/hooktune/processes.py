@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
-_GIVE_BACK_AFTER: Final = 2.0  # seconds: it takes 0.01 to 0.05, and as long to get it again
+_GIVE_BACK_EVERY: Final = 2.0  # seconds: it takes 0.01 to 0.05, and as long to get it again
 
 WORKER_VARIABLE: Final = "HOOKTUNE_WORKER"
 """Holds the number of a worker that somebody launched."""
@@ -217,14 +217,16 @@ def _boot() -> str | None:
 
 
 def giving_back_memory(work: Iterable[Part]) -> Iterator[Part]:
-    """Yield what is to be done, and give memory back after it where it took over two seconds.
+    """Yield what is to be done, and give memory back every two seconds of it.
 
     Work on texts of many lengths leaves gaps that nothing later fits into.
     """
-    began = time.monotonic()
-    yield from work
-    if time.monotonic() > began + _GIVE_BACK_AFTER:
-        give_back_memory()
+    given_back = time.monotonic()
+    for each in work:
+        yield each
+        if time.monotonic() > given_back + _GIVE_BACK_EVERY:
+            give_back_memory()
+            given_back = time.monotonic()
 
 
 def give_back_memory(*, collected: bool = False) -> None:

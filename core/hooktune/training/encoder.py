@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from hooktune.contract.encoding import Task
 from hooktune.contract.images import are_images
 from hooktune.contract.sessions import Ints, Mask
-from hooktune.processes import give_back_memory, giving_back_memory
+from hooktune.processes import giving_back_memory
 from hooktune.progress import phase, track
 from hooktune.training.held import HeldTensors
 from hooktune.training.images import ImageInputs, check_reads_images, image_tokens
@@ -244,8 +244,6 @@ class TextReader:
         # One process reports for all.
         told = title if group.leads else None
         work = own if told is None else track(own, [*map(len, own)], told)
-        if not is_small:
-            give_back_memory()  # in which the step before has left gaps
         for chunk in giving_back_memory(work):
             encode = partial(
                 self._encode, column, rows[chunk], task, table if with_gradient[chunk[0]] else None

@@ -1,5 +1,6 @@
 """What a backward pass needs of a forward pass, in less than half of the memory."""
 
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,6 +10,8 @@ from typing import Any, Final
 import torch
 from torch.autograd.graph import Node, saved_tensors_hooks
 from torch.nn.functional import gelu
+
+from hooktune.processes import give_back_memory
 
 _Held = torch.Tensor | Callable[[], torch.Tensor]
 _Half = tuple[torch.Tensor, "_Block"]
@@ -21,6 +24,7 @@ _BLOCK: Final = 16 * 1024**2
 """How many numbers lie in one block."""
 _BLOCKS_KEPT: Final = 6
 """How many blocks are kept for the next step; more of them are given back."""
+_CLOSE_GAPS_EVERY: Final = 0.5  # seconds
 _SMALL: Final = 4_096
 """Tensors of fewer numbers stay as they are."""
 
@@ -44,7 +48,8 @@ class HeldTensors:
       of itself at most. What is too large for that stays as it is.
     - It lies in large blocks, some of which the next step uses again. Among what a layer makes and
       frees at once it would leave gaps that nothing later fits into, and memory that is new to a
-      process takes longer to get than to fill.
+      process takes longer to get than to fill. The gaps that are left, as groups of texts are of
+      many lengths, are given back every half second.
     """
 
     def __init__(self) -> None:
@@ -52,6 +57,8 @@ class HeldTensors:
         self._block = _Block(torch.empty(0, dtype=torch.half))
         self._last: tuple[torch.Tensor, int, _Half | None] | None = None
         """What was held last, the version of it, and the same in half precision."""
+        self._closed = 0.0
+        """When the gaps were given back that layers leave."""
         self._weights: dict[tuple[int, torch.Size], tuple[int, torch.Tensor]] = {}
         """For each weight, and its transpose, the version of it and what autocast made of that."""
 
@@ -61,9 +68,9 @@ class HeldTensors:
 
     def _hold(self, tensor: torch.Tensor) -> _Held:
         node = tensor.grad_fn
-        if node is None:
+        if node is None and tensor.requires_grad:
             return tensor
-        if node.name() in _ONLY_ANOTHER_SHAPE:
+        if node is not None and node.name() in _ONLY_ANOTHER_SHAPE:
             node = node.next_functions[0][0]
         if node is not None and node.name() in _AGAIN:
             return partial(_in_shape, _AGAIN[node.name()], node, tensor.shape)
@@ -80,7 +87,7 @@ class HeldTensors:
         half = None if flat is None else self._halved(flat, tensor._version)
         if half is None:
             return alone
-        return partial(_laid_out, half, tensor.shape, tensor.stride(), tensor.dtype)
+        return partial(self._laid_out, half, tensor.shape, tensor.stride(), tensor.dtype)
 
     def _of_weight(self, weight: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         if made.data_ptr() == weight.data_ptr():
@@ -106,10 +113,22 @@ class HeldTensors:
             low, high = torch.aminmax(flat)
             if not (low > -_LARGEST and high < _LARGEST):
                 return None
+        self._close_gaps()
         block = self._block_for(len(flat))
         place = block.numbers[block.used :][: len(flat)].view(_HELD[flat.dtype])
         block.used += len(flat)
         return place.copy_(flat), block
+
+    def _laid_out(
+        self, half: _Half, shape: torch.Size, strides: tuple[int, ...], dtype: torch.dtype
+    ) -> torch.Tensor:
+        self._close_gaps()
+        return half[0].to(dtype).as_strided(shape, strides)
+
+    def _close_gaps(self) -> None:
+        if time.monotonic() > self._closed + _CLOSE_GAPS_EVERY:
+            give_back_memory()
+            self._closed = time.monotonic()
 
     def _block_for(self, count: int) -> _Block:
         if len(self._block.numbers) - self._block.used < count:
@@ -137,12 +156,6 @@ def _in_order_of_memory(tensor: torch.Tensor) -> torch.Tensor | None:
     axes = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
     ordered = tensor.permute(axes)
     return ordered.view(-1) if ordered.is_contiguous() else None
-
-
-def _laid_out(
-    half: _Half, shape: torch.Size, strides: tuple[int, ...], dtype: torch.dtype
-) -> torch.Tensor:
-    return half[0].to(dtype).as_strided(shape, strides)
 
 
 def _given_back(held: _Held) -> torch.Tensor:
