@@ -72,6 +72,17 @@ def test_what_autocast_makes_of_a_weight_is_held_once_for_all_texts_of_a_step():
     assert len(set(copies[:3])) == len(set(copies[3:])) == 1
 
 
+def test_a_weight_and_its_transpose_are_told_apart():
+    weight = torch.randn(64, 64, requires_grad=True)
+    gradients = []
+    for context in (torch.enable_grad(), HeldTensors().holding()):
+        given = torch.ones(4, 64, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16), context:
+            (given @ weight + given @ weight.T).square().sum().backward()
+        gradients.append(given.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-2)
+
+
 def test_what_is_computed_again_is_not_in_memory_meanwhile():
     up = torch.nn.Linear(8, 1024)
     down = torch.nn.Linear(1024, 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import torch
 from torch.autograd.graph import Node, saved_tensors_hooks
@@ -59,8 +60,8 @@ class HeldTensors:
         """What was held last, the version of it, and the same in half precision."""
         self._closed = 0.0
         """When the gaps were given back that layers leave."""
-        self._weights: dict[tuple[int, torch.Size], tuple[int, torch.Tensor]] = {}
-        """For each weight, and its transpose, the version of it and what autocast made of that."""
+        self._weights: WeakValueDictionary[tuple[object, ...], torch.Tensor] = WeakValueDictionary()
+        """What autocast made of each weight, as long as a backward pass needs it."""
 
     def holding(self) -> AbstractContextManager[None]:
         """Hold what is made in this context."""
@@ -92,11 +93,8 @@ class HeldTensors:
     def _of_weight(self, weight: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
         if made.data_ptr() == weight.data_ptr():
             return made
-        version, held = self._weights.get((id(weight), made.shape), (None, made))
-        if version != weight._version:
-            self._weights[id(weight), made.shape] = weight._version, made
-            return made
-        return held
+        key = id(weight), weight._version, made.dtype, made.shape, made.stride()
+        return self._weights.setdefault(key, made)
 
     def _halved(self, flat: torch.Tensor, version: int) -> _Half | None:
         # The same states are often held several times, in one shape or another.
