@@ -25,7 +25,7 @@ _BLOCK: Final = 16 * 1024**2
 """How many numbers lie in one block."""
 _BLOCKS_KEPT: Final = 6
 """How many blocks are kept for the next step; more of them are given back."""
-_CLOSE_GAPS_EVERY: Final = 0.5  # seconds
+_CLOSE_GAPS_EVERY: Final = 0.25  # seconds
 _SMALL: Final = 4_096
 """Tensors of fewer numbers stay as they are."""
 
@@ -50,7 +50,7 @@ class HeldTensors:
     - It lies in large blocks, some of which the next step uses again. Among what a layer makes and
       frees at once it would leave gaps that nothing later fits into, and memory that is new to a
       process takes longer to get than to fill. The gaps that are left, as groups of texts are of
-      many lengths, are given back every half second.
+      many lengths, are given back four times a second.
     """
 
     def __init__(self) -> None:
