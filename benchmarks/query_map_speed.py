@@ -18,8 +18,8 @@ from torch.nn.functional import normalize
 
 from hooktune import Sessions
 from hooktune_default.targets import ClickTargets, click_targets
+from hooktune_query_map.evidence import MOST_OPENINGS
 from hooktune_query_map.losses import Evidence, Sought
-from hooktune_query_map.openings import MOST
 from hooktune_query_map.params import Params
 from hooktune_query_map.tuning import learn_map
 from measuring import now, print_machine, print_table
@@ -64,7 +64,7 @@ def random_vectors(count: int, seed: int) -> torch.Tensor:
 
 def made_openings(items: torch.Tensor) -> Sought:
     """Return what stands for the first sentences of items: these themselves, moved some way."""
-    count = min(MOST, len(items))
+    count = min(MOST_OPENINGS, len(items))
     queries = normalize(items[:count] + random_vectors(count, 2), dim=1)
     each = np.arange(count)
     shares = np.ones(count, dtype=np.float32)

@@ -2,17 +2,14 @@
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import pyarrow as pa
 import torch
 
-from hooktune import ActiveRun, Ints, PluginError, Reader, Sessions
-from hooktune_default.targets import click_targets
+from hooktune import ActiveRun, Sessions
+from hooktune_query_map.evidence import gather_evidence
 from hooktune_query_map.fit import OnEpoch, Part, Stopped, fit_map, parts_of
 from hooktune_query_map.losses import Evidence
-from hooktune_query_map.openings import gather_openings
 from hooktune_query_map.params import Params
 from hooktune_query_map.router import map_of, put_map, without_map
 from hooktune_query_map.validation import FIXED_STEP, Fit, cross_validate
@@ -54,38 +51,6 @@ def tune(
         put_map(model, identity + learned.weight)
     run.evaluate(model, learned.steps)
     return model
-
-
-def gather_evidence(reader: Reader, sessions: Sessions) -> Evidence:
-    """Encode each query with a click, each item and some items' first sentences, once.
-
-    Args:
-        reader: A model without a map.
-        sessions: The training sessions.
-
-    Raises:
-        PluginError: The embeddings of queries and items are of different lengths.
-    """
-    targets = click_targets(sessions)
-    every_item = np.arange(len(sessions.items))
-    of_queries = _embeddings(reader, sessions.queries, targets.query_index, "query")
-    of_items = _embeddings(reader, sessions.items, every_item, "document")
-    if of_queries.shape[1] != of_items.shape[1]:
-        raise PluginError(
-            "A query map needs a model whose queries and items have embeddings of one length; "
-            f"those of this one have {of_queries.shape[1]} and {of_items.shape[1]} numbers."
-        )
-    openings = gather_openings(reader, sessions, of_items)
-    clicked = sessions.take(sessions.not_irrelevant)
-    return Evidence(of_queries, of_items, targets, clicked, openings)
-
-
-def _embeddings(
-    reader: Reader, texts: pa.LargeStringArray, index: Ints, task: Literal["query", "document"]
-) -> torch.Tensor:
-    with torch.no_grad():
-        rows, vectors = reader.embed(texts, index, task)
-    return vectors[torch.from_numpy(rows).to(vectors.device)].float()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from hooktune.tracking.models.loading import load_folder
 from hooktune.tracking.models.safe_files import problem_of_folder
 from hooktune.training.encoder import TextEncoder
 from hooktune.training.scoring import score_results
+from hooktune_query_map.evidence import gather_evidence
 from hooktune_query_map.router import put_map
-from hooktune_query_map.tuning import gather_evidence
 
 KINDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
 PARAMS = {"loss": "softmax", "epochs": 10, "frozen_layers": 0, "learning_rate": 0.003}

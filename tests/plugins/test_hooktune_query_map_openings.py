@@ -3,15 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hooktune import image_text
 from hooktune.testing import made_up_sessions, tiny_model
 from hooktune.training.encoder import TextEncoder
-from hooktune_query_map.openings import MOST, gather_openings, opening_of
-from hooktune_query_map.tuning import gather_evidence
+from hooktune_query_map.evidence import MOST_OPENINGS, gather_evidence, opening_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def test_each_first_sentence_is_to_find_the_items_that_begin_by_it():
         "Trail shoes. Light.", "no sentence", "Hiking boots! Warm.", "Trail shoes. Heavy."
     )
     reader = TextEncoder(model := tiny_model()).reader(model)
-    found = gather_openings(reader, sessions, torch.eye(4))
+    found = gather_evidence(reader, sessions).openings
     expected = model.encode_query(["Trail shoes.", "Hiking boots!"], normalize_embeddings=True)
     assert np.allclose(found.queries, expected, atol=1e-5)
     assert found.targets.offsets.tolist() == [0, 2, 3]
@@ -75,8 +73,10 @@ def test_where_no_item_has_two_sentences_there_are_none():
 
 
 def test_of_a_large_collection_some_items_are_drawn():
-    sessions = sessions_with(*(f"Trail shoes {place}. Light." for place in range(3 * MOST)))
+    sessions = sessions_with(
+        *(f"Trail shoes {place}. Light." for place in range(3 * MOST_OPENINGS))
+    )
     reader = TextEncoder(model := tiny_model()).reader(model)
     found = gather_evidence(reader, sessions).openings
-    assert len(found) == MOST
-    assert len(np.unique(found.targets.item_index)) == MOST
+    assert len(found) == MOST_OPENINGS
+    assert len(np.unique(found.targets.item_index)) == MOST_OPENINGS

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 # So many tokens of a step keep what the backward pass needs as it is, in MiniLM's six layers 100 kB
 # a token in float32. Of a larger step it is made smaller on a CPU, by half and more, which takes a
-# tenth of the time; and beyond the second number it is computed again, so that what a step costs
-# then is time rather than memory.
+# tenth to a fifth of the time; and beyond the second number it is computed again, so that what a
+# step costs then is time rather than memory.
 _TOKENS_PLAIN: Final = 4_096
 _TOKENS_HELD: Final = 16_384
 # What a layer makes of so many tokens stays in a processor's own cache.

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import torch
 from torch.autograd.graph import Node, saved_tensors_hooks
@@ -60,7 +59,7 @@ class HeldTensors:
         """What was held last, the version of it, and the same in half precision."""
         self._closed = 0.0
         """When the gaps were given back that layers leave."""
-        self._weights: WeakValueDictionary[tuple[object, ...], torch.Tensor] = WeakValueDictionary()
+        self._weights = weakref.WeakValueDictionary[tuple[object, ...], torch.Tensor]()
         """What autocast made of each weight, as long as a backward pass needs it."""
 
     def holding(self) -> AbstractContextManager[None]:
