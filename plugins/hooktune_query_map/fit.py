@@ -59,7 +59,9 @@ class Part:
         return min(self.epochs * -(-self.count // _AT_ONCE), MOST_STEPS)
 
 
-def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Part, ...]:
+def parts_of(
+    evidence: Evidence, l2: float, attraction: float, epochs: int, seed: int
+) -> tuple[Part, ...]:
     """Return the three parts.
 
     Each is held back by l2, and by the first sentences of items, which stand for queries: under
@@ -68,6 +70,7 @@ def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Par
     Args:
         evidence: What was clicked.
         l2: How strongly the maps of the two softmaxes are held near the identity by l2.
+        attraction: How strongly the first of them draws queries to what was clicked for them.
         epochs: How often those go through the queries.
         seed: The seed of what the losses draw.
     """
@@ -77,7 +80,7 @@ def parts_of(evidence: Evidence, l2: float, epochs: int, seed: int) -> tuple[Par
         return mapped(enriched(evidence, places, random), weight)
 
     def over_all(weight: torch.Tensor, places: Ints) -> torch.Tensor:
-        return collection_loss(evidence, places, tuned(weight, places), random)
+        return collection_loss(evidence, places, tuned(weight, places), random, attraction)
 
     def over_shown(weight: torch.Tensor, places: Ints) -> torch.Tensor:
         return shown_loss(evidence, places, tuned(weight, places))

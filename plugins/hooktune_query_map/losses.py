@@ -19,7 +19,6 @@ CANDIDATES: Final = 10_000
 
 _COLLECTION_TEMPERATURE: Final = 0.1
 _SHOWN_TEMPERATURE: Final = 0.05
-_ATTRACTION: Final = 1.0
 _PAIRS: Final = PairParams()
 _MOST_OF_AN_ITEM: Final = 0.5
 
@@ -89,11 +88,15 @@ def enriched(evidence: Evidence, queries: Ints, random: np.random.Generator) -> 
 
 
 def collection_loss(
-    sought: Sought, queries: Ints, tuned: torch.Tensor, random: np.random.Generator
+    sought: Sought,
+    queries: Ints,
+    tuned: torch.Tensor,
+    random: np.random.Generator,
+    attraction: float = 1.0,
 ) -> torch.Tensor:
     """Return the cross-entropy of the targets under a softmax over all items, and the attraction.
 
-        mean over queries of  - sum t log softmax(q'.D / T) + (1 - sum t q'.d)
+        mean over queries of  - sum t log softmax(q'.D / T) + attraction (1 - sum t q'.d)
 
     Of a collection that is larger than `CANDIDATES`, the targets' items and as many drawn ones take
     part; each drawn one stands for its share of the others (sampled softmax: Jean et al. 2015, "On
@@ -104,6 +107,7 @@ def collection_loss(
         queries: The rows of the queries of this step.
         tuned: The q' of each of them, a row.
         random: Draws the candidates.
+        attraction: The weight of what draws each query to what it is to find.
     """
     targets, device = sought.targets, tuned.device
     entries = targets.entries(queries)
@@ -123,7 +127,7 @@ def collection_loss(
         logits = logits + torch.from_numpy(log_stands_for).to(device)
     reached = (shares * of_targets).sum() / len(queries)
     cross_entropy = logits.logsumexp(dim=1).mean() - reached / _COLLECTION_TEMPERATURE
-    return cross_entropy + _ATTRACTION * (1 - reached)
+    return cross_entropy + attraction * (1 - reached)
 
 
 def _drawn_candidates(count: int, wanted: Ints, random: np.random.Generator) -> tuple[Ints, Floats]:

@@ -26,6 +26,13 @@ class Params(BaseModel):
         description="How strongly the map is held near the identity. It is at least 5 divided by "
         "the number of training queries with a click, as few queries say little of others.",
     )
+    attraction: float = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="How strongly queries are drawn to what was clicked for them, beside finding "
+        "it among all items. More raises not_irrelevant_dist_shift and lowers dist_shift_gap.",
+    )
     epochs: int = Field(
         default=80,
         ge=1,

@@ -1,6 +1,8 @@
 """The map within a model: its last module, a Router that leaves documents as they are."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 import torch
@@ -44,6 +46,20 @@ def without_map(model: "SentenceTransformer") -> "SentenceTransformer":
     base._modules = dict(model._modules)
     _take_map_off(base)
     return base
+
+
+@contextmanager
+def held_map(model: "SentenceTransformer") -> Iterator[None]:
+    """Keep the map that a model has, if any, from being trained with the rest of it."""
+    router = _map_router(model)
+    weights = [] if router is None else [*_dense(router).parameters()]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def put_map(model: "SentenceTransformer", matrix: torch.Tensor) -> None:

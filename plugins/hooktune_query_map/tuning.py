@@ -37,20 +37,46 @@ def tune(
     Returns:
         The model; as it was where the user has asked to stop, or a map would do it no good.
     """
-    evidence = gather_evidence(run.encoder.reader(without_map(model).eval()), sessions)
-    identity = torch.eye(evidence.items.shape[1], device=evidence.items.device)
-    before = map_of(model)
-    start = torch.zeros_like(identity)
-    if before is not None:
-        start = before.to(identity)[: len(identity), : len(identity)] - identity
+
+    def watch(metric: str, loss: float, step: int) -> None:
+        run.log({metric: loss}, step)
+
+    evidence, start = evidence_of(run, model, sessions)
+    run.expect_steps(step_count(evidence, params))
     try:
-        learned = learn_map(run, evidence, start, params)
+        learned = learn_map(run, evidence, start, params, watch)
     except Stopped:
         return model
     if learned.weight is not None:
-        put_map(model, identity + learned.weight)
+        run.log({"step_taken": learned.taken}, learned.steps, accumulate=())
+        give_map(model, learned.weight)
     run.evaluate(model, learned.steps)
     return model
+
+
+def evidence_of(
+    run: ActiveRun, model: "SentenceTransformer", sessions: Sessions
+) -> tuple[Evidence, torch.Tensor]:
+    """Return what a map for a model is learned from, and W of the map that it has, D x D.
+
+    Raises:
+        PluginError: The embeddings of queries and items are of different lengths.
+    """
+    evidence = gather_evidence(run.encoder.reader(without_map(model).eval()), sessions)
+    identity = torch.eye(evidence.items.shape[1], device=evidence.items.device)
+    before = map_of(model)
+    if before is None:
+        return evidence, torch.zeros_like(identity)
+    return evidence, before.to(identity)[: len(identity), : len(identity)] - identity
+
+
+def give_map(model: "SentenceTransformer", weight: torch.Tensor) -> None:
+    """Give a model the map `q' = norm(q + q W)`, in the place of the one that it has.
+
+    Raises:
+        PluginError: The model makes embeddings of fewer numbers, or does not tell of how many.
+    """
+    put_map(model, torch.eye(len(weight), device=weight.device) + weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +85,30 @@ class Learned:
 
     weight: torch.Tensor | None
     """W, D x D; None to keep the map that the model has, or to give it none."""
+    taken: float = 0.0
+    """How far W goes from the map that the model has to the one that was learned."""
     steps: int = 0
     """How many steps the training took."""
 
 
-def learn_map(run: ActiveRun, evidence: Evidence, start: torch.Tensor, params: Params) -> Learned:
+def learn_map(
+    run: ActiveRun,
+    evidence: Evidence,
+    start: torch.Tensor,
+    params: Params,
+    on_epoch: OnEpoch = lambda *_: None,
+) -> Learned:
     """Choose how far to go from the map that the model has to one learned now, and learn that.
 
     The two are averaged, so that the whole stays as near to the identity as each of them, however
     often a model is tuned.
 
     Args:
-        run: Takes the losses of each epoch and the step that was chosen.
+        run: Its seed and the wish to stop are followed.
         evidence: What was clicked.
         start: W of the map that the model has, D x D.
         params: How far the map may go.
+        on_epoch: Is told how each epoch went.
 
     Raises:
         Stopped: The user has asked to stop.
@@ -85,26 +120,27 @@ def learn_map(run: ActiveRun, evidence: Evidence, start: torch.Tensor, params: P
 
     def watch(metric: str, loss: float, step: int) -> None:
         ask()
-        run.log({metric: loss}, step)
+        on_epoch(metric, loss, step)
 
     def fit(known: Evidence, on_epoch: OnEpoch) -> torch.Tensor:
         return fit_map(known, _parts(known, params, run.seed), run.seed, on_epoch)
 
     ask()
-    step = _chosen_step(evidence, start, lambda known: fit(known, ask), run.seed, params)
-    if step == 0:
+    taken = _chosen_step(evidence, start, lambda known: fit(known, ask), run.seed, params)
+    if taken == 0:
         return Learned(None)
-    parts = _parts(evidence, params, run.seed)
-    steps = sum(part.steps for part in parts)
-    run.expect_steps(steps)
-    weight = start + step * (fit(evidence, watch) - start)
-    run.log({"step_taken": step}, steps, accumulate=())
-    return Learned(weight, steps)
+    weight = start + taken * (fit(evidence, watch) - start)
+    return Learned(weight, taken, step_count(evidence, params))
+
+
+def step_count(evidence: Evidence, params: Params) -> int:
+    """Return how many steps it takes to learn a map."""
+    return sum(part.steps for part in _parts(evidence, params, seed=0))
 
 
 def _parts(evidence: Evidence, params: Params, seed: int) -> tuple[Part, ...]:
     l2 = max(params.l2, _L2_OF_A_QUERY / len(evidence))
-    return parts_of(evidence, l2, params.epochs, seed)
+    return parts_of(evidence, l2, params.attraction, params.epochs, seed)
 
 
 def _chosen_step(
