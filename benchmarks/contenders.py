@@ -19,7 +19,7 @@ click, of which `few` has some; hooktune measures a few of them in each step.
 | plain-frozen | the plain loop, the lower 4 layers frozen and their outputs kept, several epochs |
 | hooktune-frozen | the method, the lower 4 layers frozen, several epochs |
 | hooktune-frozen-float32 | the same in float32 |
-| hooktune-default | the method by its defaults with loss `pairs`, not measured meanwhile |
+| hooktune-default | the method by pairs alone, else by its defaults, not measured meanwhile |
 | hooktune-tracked | `hooktune`, as a whole run: released batch, SQLite store, best model kept |
 | st-trainer | sentence-transformers' Trainer on the triplets of the sessions (`st_trainer.py`) |
 

@@ -79,6 +79,8 @@ FITS: Mapping[str, Fit] = {
     "hooktune-frozen-float32": _hooktune(
         {**ALL_LAYERS, "frozen_layers": 4, "precision": "float32"}
     ),
-    "hooktune-default": _hooktune({"loss": "pairs", "evaluations_per_epoch": 0}),
+    "hooktune-default": _hooktune(
+        {"loss": "pairs", "query_map": 0, "weights_kept": 1, "evaluations_per_epoch": 0}
+    ),
     "st-trainer": _st_trainer,
 }

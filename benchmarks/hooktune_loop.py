@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 METHOD = "Default Fine Tuning Method"
 ALL_LAYERS: Mapping[str, Any] = {
     "loss": "pairs",
+    "query_map": 0,
+    "weights_kept": 1,
     "frozen_layers": 0,
     "negatives_per_session": None,
     "evaluations_per_epoch": 0,

@@ -4,7 +4,7 @@
     python benchmarks/overhead.py --quick            a look at it, with a tiny model
     python benchmarks/overhead.py --part tracking    or host
 
-- `tracking`: the Default Fine Tuning Method by its defaults, whose steps are short, with a run that
+- `tracking`: the Default Fine Tuning Method by pairs, whose steps are short, with a run that
   drops all metrics and with one that writes a point of every metric at every step to an SQLite
   store; in turn, in one process. The two totals differ by chance by more than tracking takes, so
   that the seconds inside `run.log`, `run.log_scores` and the thread that writes are measured too:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hooktune.evaluation.evaluator import Evaluator
     from hooktune.training.embeddings import Embeddings
 
-DEFAULTS: Mapping[str, Any] = {"evaluations_per_epoch": 0}
+DEFAULTS: Mapping[str, Any] = {"loss": "pairs", "query_map": 0, "evaluations_per_epoch": 0}
 
 
 @dataclass

@@ -19,9 +19,8 @@ def hyper_parameters() -> type[Params]:
 def fit_batch(
     run: ActiveRun, model: "SentenceTransformer", batch: TrainingBatch, params: Params
 ) -> "SentenceTransformer":
-    """Train the model with the loss that `params` names."""
+    """Train the model, and give its queries a map on top."""
     # Imported here, as torch is, so that importing the plugin stays quick.
-    from hooktune_default.tuning import tune_by_pairs, tune_by_softmax
+    from hooktune_default.tuning import tune
 
-    tune = tune_by_pairs if params.loss == "pairs" else tune_by_softmax
     return tune(run, model, batch, params)

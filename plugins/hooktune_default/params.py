@@ -1,6 +1,6 @@
 """The hyper-parameters of the Default Fine Tuning Method."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,17 +12,24 @@ LossName = Literal["softmax", "pairs"]
 
 class Params(
     TrainingParams,
-    defaults={"negatives_per_session": 5},
+    defaults={"negatives_per_session": 5, "weights_kept": 0.5},
     search={"negatives_per_session": SearchChoices((3, 5, 10))},
 ):
-    """The parameters of the training loop and those of the loss."""
+    """The parameters of the training loop, of the loss, and of the map that queries are given."""
 
     loss: LossName = Field(
-        default="pairs",
+        default="softmax",
         description="What is learned. 'softmax': each query is to find what its searchers clicked, "
         "by all of its sessions, among all items of a step and among those that it showed. "
         "'pairs': in each session the clicked results are to be ranked above the others; margin, "
         "scale, the confidence of a pair and what bounds it act here alone.",
+    )
+    query_map: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
+        default="auto",
+        description="How far queries are turned by a linear map that is learned from the same "
+        "clicks after training, as the Query Map Method does: 0 leaves it out, 1 is all the way. "
+        "'auto' is 0.75, unless the clicks of held-out training queries, 100 of them at least, are "
+        "ranked clearly better by another step or by none. It takes 30 queries with a click.",
     )
     temperature: float = Field(
         default=0.1,
@@ -61,7 +68,7 @@ class Params(
         description="The weight of the term that draws clicked results to their query. Ranking "
         "alone sees differences of similarities, and lets all of them sink. More raises "
         "not_irrelevant_dist_shift, whether or not anything is ranked better. With loss 'softmax', "
-        "whose own gradient is larger, it takes a larger one to raise it as much.",
+        "whose own gradient is larger, it counts three times.",
     )
     irrelevant_weight: float = Field(
         default=0.1,

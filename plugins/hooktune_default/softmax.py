@@ -14,6 +14,9 @@ from hooktune_default.targets import ClickTargets
 _NOT_THERE: Final = -100.0
 """Stands for the similarity of nothing: so low that a softmax gives it no share."""
 
+_ATTRACTION: Final = 3.0
+"""By how much the attraction counts more than in `ranking_loss`, as the rest of the loss does."""
+
 _SHARPER: Final = 2.0
 """By how much the softmax over what a query showed is sharper: those items are near each other."""
 
@@ -26,11 +29,11 @@ def softmax_loss(
     With t the shares of a query, s its similarities and T the temperature, it is the mean over
     queries of
 
-        - T sum t (log softmax(s / T) + log softmax_shown(2 s / T)) + attraction (1 - sum t s),
+        - T sum t (log softmax(s / T) + log softmax_shown(2 s / T)) + 3 attraction (1 - sum t s),
 
     the first softmax being over all items and the second over those that the query showed. The
     factor T lets the size of its gradient, and so the weight of `attraction` beside it, be the same
-    at any temperature. That gradient is some times as large as that of `ranking_loss`.
+    at any temperature.
 
     Args:
         params: The temperature and the attraction.
@@ -40,7 +43,7 @@ def softmax_loss(
     """
     reached = (shares * similarities).sum(dim=1)
     own = torch.where(shown, similarities, _NOT_THERE)
-    losses = params.attraction * (1 - reached)
+    losses = _ATTRACTION * params.attraction * (1 - reached)
     for candidates, sharper in ((similarities, 1.0), (own, _SHARPER)):
         temperature = params.temperature / sharper
         log_sums = (candidates / temperature).logsumexp(dim=1)

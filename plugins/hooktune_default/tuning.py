@@ -1,4 +1,4 @@
-"""The two ways in which the method trains a model, each by a loss of its own."""
+"""From a batch to a tuned model: the two losses by which it may be trained, and the map on top."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,21 +18,38 @@ from hooktune import (
 )
 from hooktune_default.loss import ranking_loss
 from hooktune_default.params import Params
+from hooktune_default.query_map import turn_queries
 from hooktune_default.softmax import InBatchSoftmax, softmax_loss_of_sessions
 from hooktune_default.targets import click_targets
+from hooktune_query_map.router import held_map
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def tune_by_pairs(
+def tune(
     run: ActiveRun, model: "SentenceTransformer", batch: TrainingBatch, params: Params
 ) -> "SentenceTransformer":
-    """Train the model with `ranking_loss`, session by session.
+    """Train a model with the loss that `params` names, and then give its queries a map.
+
+    A map that it has of an earlier iteration is held while it is trained.
 
     Raises:
-        RequestError: No training session has both a clicked and a not clicked result.
+        RequestError: There is nothing to learn from, or a parameter does not fit the model.
+        PluginError: The loss became NaN or infinite.
     """
+    train_by = _train_by_pairs if params.loss == "pairs" else _train_by_softmax
+    with held_map(model):
+        steps = train_by(run, model, batch, params)
+    if params.query_map != 0 and not run.should_stop():
+        turn_queries(run, model, batch.train, params, steps + 1)
+    return model
+
+
+def _train_by_pairs(
+    run: ActiveRun, model: "SentenceTransformer", batch: TrainingBatch, params: Params
+) -> int:
+    """Train a model with `ranking_loss`, session by session, and return in how many steps."""
     sessions = batch.train
     clicks = sessions.sum_per_session(sessions.clicked)
     if not ((clicks > 0) & (clicks < sessions.lengths)).any():
@@ -41,23 +58,24 @@ def tune_by_pairs(
             "result, so that there is nothing to rank. Release a log with all results that were "
             "shown."
         )
-    return train(run, model, batch, partial(ranking_loss, params), params)
+    train(run, model, batch, partial(ranking_loss, params), params)
+    return len(MiniBatchLoader(batch, params, run.seed))
 
 
-def tune_by_softmax(
+def _train_by_softmax(
     run: ActiveRun, model: "SentenceTransformer", batch: TrainingBatch, params: Params
-) -> "SentenceTransformer":
-    """Train the model with `InBatchSoftmax`, a few sessions of each query standing for all of it.
+) -> int:
+    """Train a model with `InBatchSoftmax`, and return in how many steps.
 
-    Raises:
-        RequestError: No training session has a click.
+    A few sessions of each query stand for all of it.
     """
     drawn = draw_sessions(batch.train, params.sessions_per_query, run.seed)
     sessions, (baseline,) = batch.train.take_with(drawn, batch.baseline)
     loader = MiniBatchLoader(TrainingBatch(batch.batch_id, sessions, baseline), params, run.seed)
     run.use_loss(loss_of_scores(partial(softmax_loss_of_sessions, params), params))
     loss = InBatchSoftmax(params, click_targets(batch.train))
-    return train_steps(run, model, loader, loss, params)
+    train_steps(run, model, loader, loss, params)
+    return len(loader)
 
 
 def draw_sessions(sessions: Sessions, most: int, seed: int) -> Mask:

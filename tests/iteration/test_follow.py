@@ -108,7 +108,7 @@ def test_an_iteration_goes_on_after_a_run_that_fails_in_the_leading_process_alon
         runner = Runner(store_uri, group=group, plugins=[Fails(group.leads)])
         result = runner.run(
             "Default Fine Tuning Method", batch, max_runs=2, seed=1,
-            initial_model=str(tiny_model_folder),
+            params={"mini_batch_size": 4}, initial_model=str(tiny_model_folder),
         )  # fmt: skip
         return [run.status for run in result.runs], result.attempted
 

@@ -37,22 +37,23 @@ def histories(uri: str) -> dict[str, list[tuple[int, float]]]:
 def test_two_processes_track_one_run_with_the_metrics_of_one_process(
     store_uri: str, tmp_path: Path, empty_store: Path, make_batch, tiny_model_folder: Path
 ):
-    batch = make_batch()
+    batch = make_batch(sessions=80, queries=50)
     Runner(store_uri).run(
         METHOD, batch, max_runs=1, device="cpu", initial_model=str(tiny_model_folder),
-        params={"mini_batch_size": 4, "precision": "float32"},
+        params={"mini_batch_size": 8, "precision": "float32", "attraction": 0.3},
     )  # fmt: skip
     other = shutil.copy(empty_store, tmp_path / "other.db")
     done = hooktune(
         "--tracking-uri", f"sqlite:///{other}", "run", METHOD, batch, "--max-runs", 1,
-        "--device", "cpu", "--devices", 2, "--param", "mini_batch_size=4",
-        "--param", "precision=float32",
+        "--device", "cpu", "--devices", 2, "--param", "mini_batch_size=8",
+        "--param", "precision=float32", "--param", "attraction=0.3",
         "--initial-model", tiny_model_folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("FINISHED") == 1
     alone, together = histories(store_uri), histories(f"sqlite:///{other}")
     assert len(alone["train_loss"]) > 5
+    assert "query_map_step" in alone
     assert alone.keys() == together.keys()
     for name, points in alone.items():
         assert together[name] == [(step, pytest.approx(value, abs=1e-4)) for step, value in points]

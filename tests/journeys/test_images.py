@@ -22,7 +22,9 @@ from hooktune_query_map.evidence import gather_evidence
 from hooktune_query_map.router import put_map
 
 KINDS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
-PARAMS = {"loss": "softmax", "epochs": 10, "frozen_layers": 0, "learning_rate": 0.003}
+PARAMS = {
+    "epochs": 10, "frozen_layers": 0, "learning_rate": 0.003, "weights_kept": 1, "attraction": 0.02,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

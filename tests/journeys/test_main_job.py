@@ -69,7 +69,7 @@ def test_an_iteration_is_in_the_store_as_stock_mlflow_sees_it(
             continue
         assert run.data.metrics.keys() >= TRACKED
         steps = {point.step for point in client.get_metric_history(run.info.run_id, "train_loss")}
-        assert len(steps) > 10
+        assert len(steps) > 5
         assert run.data.params["learning_rate"] == "0.001"
         assert run.inputs.dataset_inputs[0].dataset.digest == first.iteration.name.batch_id
 

@@ -46,7 +46,7 @@ def softmax_by_loops(params: Params, similarities, shares, shown) -> float:
     losses = []
     for row, share, own in zip(similarities, shares, shown, strict=True):
         reached = sum(t * s for s, t in zip(row, share, strict=True))
-        loss = params.attraction * (1 - reached)
+        loss = 3 * params.attraction * (1 - reached)
         for temperature, among in (
             (params.temperature, np.ones(len(row), dtype=bool)),
             (params.temperature / 2, own),
