@@ -261,7 +261,7 @@ def test_a_run_on_long_items_keeps_a_model_that_reads_in_parts(plain, tmp_path, 
     start.save_pretrained(str(tmp_path / "model"))
     result = Runner(store_uri).run(
         "Default Fine Tuning Method", tmp_path / "batch", max_runs=1, device="cpu",
-        params={"epochs": 1, "frozen_layers": 1}, initial_model=str(tmp_path / "model"),
+        params={"learning_rate": 1e-4, "frozen_layers": 1}, initial_model=str(tmp_path / "model"),
     )  # fmt: skip
     assert result.best is not None, result.runs[0].failure
     kept, texts = result.load_model("cpu"), [item["text"] for item in items]
