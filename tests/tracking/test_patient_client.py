@@ -4,7 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,38 @@ def test_ctrl_c_stays_ctrl_c_though_it_comes_while_a_transaction_ends(
     with pytest.raises(KeyboardInterrupt):
         tracker.tag(run, {"a": "b"})
     assert tracker.end_run(run, "KILLED").status == "KILLED"
+
+
+def test_an_interrupted_transaction_locks_nobody_out(
+    store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Not even the same process, which is to say what has become of it."""
+    tracker = Tracker(store_uri)
+    experiment = begin(tracker).experiment_id
+    really = RootTransaction._connection_commit_impl
+
+    def interrupt(transaction: RootTransaction) -> None:
+        if is_writing():
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        really(transaction)
+
+    def is_writing() -> bool:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db", timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+
+    monkeypatch.setattr(RootTransaction, "_connection_commit_impl", interrupt)
+    try:
+        tracker.client.create_run(experiment)
+    except KeyboardInterrupt:
+        # While it is handled, its traceback holds all that was at work.
+        assert not is_writing()
+    else:
+        pytest.fail("it was not interrupted")
 
 
 @pytest.fixture(scope="module")

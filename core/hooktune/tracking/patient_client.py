@@ -64,7 +64,7 @@ class PatientClient(MlflowClient):
         value = super().__getattribute__(name)
         if not name.startswith(_CALLS):
             return value
-        call = partial(_unlocked, value)
+        call = partial(_unlocked, self, value)
         return partial(insist, call) if name in _REPEATED else call
 
     def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
@@ -83,7 +83,7 @@ class PatientClient(MlflowClient):
         check_arrived(repository_at(self.tracking_uri, address), sizes, to)
 
 
-def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+def _unlocked(client: MlflowClient, call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
     """Make a call; while another program has the local store for itself, wait and make it again.
 
     Raises:
@@ -103,4 +103,19 @@ def _unlocked(call: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
                     f"The tracking store was locked for {LOCK_PATIENCE:.0f} seconds, by a program "
                     "that copies it, say. When that is done, give the same command again."
                 ) from error
+        except BaseException:
+            _take_back(client)
+            raise
         time.sleep(_LOCKED_PAUSE)
+
+
+def _take_back(client: MlflowClient) -> None:
+    """Take back what was being written to a local store, so that nobody is locked out by it.
+
+    Where the end of a transaction is interrupted, SQLAlchemy puts its connection back into the pool
+    with the transaction open. Nothing could be written any more, not even that a run was
+    interrupted.
+    """
+    store = getattr(getattr(client, "_tracking_client", None), "store", None)
+    if (engine := getattr(store, "engine", None)) is not None:
+        engine.dispose()

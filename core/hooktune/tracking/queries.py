@@ -178,10 +178,10 @@ def create_run(
     run_id = create_only_run(client, iteration.experiment_id, name, tags).run_id
     try:
         describe_run(client, run_id, iteration.name.batch_id, params)
+        return run_from_mlflow(client.get_run(run_id))
     except BaseException as error:
         client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    return run_from_mlflow(client.get_run(run_id))
 
 
 def create_only_run(
