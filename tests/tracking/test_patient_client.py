@@ -102,12 +102,12 @@ def test_ctrl_c_stays_ctrl_c_though_it_comes_while_a_transaction_ends(
     assert tracker.end_run(run, "KILLED").status == "KILLED"
 
 
+@pytest.mark.parametrize("create", ["create_experiment", "create_registered_model"])
 def test_an_interrupted_transaction_locks_nobody_out(
-    store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create: str
 ):
     """Not even the same process, which is to say what has become of it."""
-    tracker = Tracker(store_uri)
-    experiment = begin(tracker).experiment_id
+    client = Tracker(store_uri).client
     really = RootTransaction._connection_commit_impl
 
     def interrupt(transaction: RootTransaction) -> None:
@@ -126,7 +126,7 @@ def test_an_interrupted_transaction_locks_nobody_out(
 
     monkeypatch.setattr(RootTransaction, "_connection_commit_impl", interrupt)
     try:
-        tracker.client.create_run(experiment)
+        getattr(client, create)("new")
     except KeyboardInterrupt:
         # While it is handled, its traceback holds all that was at work.
         assert not is_writing()

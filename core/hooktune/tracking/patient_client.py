@@ -15,6 +15,9 @@ from hooktune.tracking.file_transfer import check_arrived, repository_at, sizes_
 LOCK_PATIENCE: Final = 120.0
 """For how many seconds a local store that is locked is waited for, as a server that is away is."""
 
+_CLIENTS_WITHIN: Final = "_tracking_client", "_registry_client_lazy"
+"""Where MLflow's client keeps those of runs and of registered models; each has connections."""
+
 _LOCKED_PAUSE: Final = 0.5  # seconds, besides those for which MLflow itself waits for the lock
 _CALLS: Final = "create_", "delete_", "finalize_", "get_", "log_", "search_", "set_", "update_"
 _REPEATED: Final = frozenset({
@@ -116,6 +119,7 @@ def _take_back(client: MlflowClient) -> None:
     with the transaction open. Nothing could be written any more, not even that a run was
     interrupted.
     """
-    store = getattr(getattr(client, "_tracking_client", None), "store", None)
-    if (engine := getattr(store, "engine", None)) is not None:
-        engine.dispose()
+    for name in _CLIENTS_WITHIN:
+        store = getattr(getattr(client, name, None), "store", None)
+        if (engine := getattr(store, "engine", None)) is not None:
+            engine.dispose()
