@@ -145,6 +145,7 @@ if TYPE_CHECKING:
     from hooktune.training.mini_batches import MiniBatch as MiniBatch
     from hooktune.training.mini_batches import MiniBatchLoader as MiniBatchLoader
     from hooktune.training.optimizer import adam_w as adam_w
+    from hooktune.training.optimizer import frozen as frozen
     from hooktune.training.optimizer import gradient_step as gradient_step
     from hooktune.training.optimizer import set_learning_rate as set_learning_rate
     from hooktune.training.optimizer import training_mode as training_mode
@@ -276,6 +277,7 @@ _HOME: Final = {
     "Worker": "contract.launching",
     "WorkerCommand": "contract.launching",
     "adam_w": "training.optimizer",
+    "frozen": "training.optimizer",
     "gather_state": "training.state",
     "gradient_step": "training.optimizer",
     "hookimpl": "contract.hooks",

@@ -1,14 +1,13 @@
 """The map within a model: its last module, a Router that leaves documents as they are."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from torch import nn
 
-from hooktune import PluginError
+from hooktune import PluginError, frozen
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,18 +47,10 @@ def without_map(model: "SentenceTransformer") -> "SentenceTransformer":
     return base
 
 
-@contextmanager
-def held_map(model: "SentenceTransformer") -> Iterator[None]:
+def held_map(model: "SentenceTransformer") -> AbstractContextManager[None]:
     """Keep the map that a model has, if any, from being trained with the rest of it."""
     router = _map_router(model)
-    weights = [] if router is None else [*_dense(router).parameters()]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
+    return frozen([] if router is None else [router])
 
 
 def put_map(model: "SentenceTransformer", matrix: torch.Tensor) -> None:
