@@ -5,7 +5,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from hooktune_loop import ALL_LAYERS, train_with_hooktune
+from hooktune_loop import ALL_LAYERS, PAIRS_ALONE, train_with_hooktune
 from measuring import Pace, Phases
 from plain_loop import train_plain, train_plain_frozen
 from product_search import Parts
@@ -79,8 +79,6 @@ FITS: Mapping[str, Fit] = {
     "hooktune-frozen-float32": _hooktune(
         {**ALL_LAYERS, "frozen_layers": 4, "precision": "float32"}
     ),
-    "hooktune-default": _hooktune(
-        {"loss": "pairs", "query_map": 0, "weights_kept": 1, "evaluations_per_epoch": 0}
-    ),
+    "hooktune-default": _hooktune({**PAIRS_ALONE, "evaluations_per_epoch": 0}),
     "st-trainer": _st_trainer,
 }

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from hooktune.tracking.outbox.metric_log import MetricLog
 
 METHOD = "Default Fine Tuning Method"
+PAIRS_ALONE: Mapping[str, Any] = {"loss": "pairs", "query_map": 0, "weights_kept": 1}
+"""Training by pairs, of which all is kept, without a map on top."""
 ALL_LAYERS: Mapping[str, Any] = {
-    "loss": "pairs",
-    "query_map": 0,
-    "weights_kept": 1,
+    **PAIRS_ALONE,
     "frozen_layers": 0,
     "negatives_per_session": None,
     "evaluations_per_epoch": 0,

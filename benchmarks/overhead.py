@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from hooktune.evaluation.evaluator import Evaluator
     from hooktune.training.embeddings import Embeddings
 
-DEFAULTS: Mapping[str, Any] = {"loss": "pairs", "query_map": 0, "evaluations_per_epoch": 0}
+PARAMS: Mapping[str, Any] = {"loss": "pairs", "query_map": 0, "evaluations_per_epoch": 0}
+"""Many short steps, and nothing between them or after them."""
 
 
 @dataclass
@@ -102,7 +103,7 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
     model = load_model(arguments.model, "cpu")
     space = host.hyper_parameters()
     assert space is not None
-    encoder = TextEncoder(model, frozen_layer_count(model, space(**DEFAULTS).frozen_layers))
+    encoder = TextEncoder(model, frozen_layer_count(model, space(**PARAMS).frozen_layers))
     batch = TrainingBatch(BATCH_ID, parts.train, score_results(model, parts.train, encoder))
     evaluator = Evaluator(host, parts.test, score_results(model, parts.test, encoder), encoder)
     client = Tracker(f"sqlite:///{folder / 'tracking.db'}").client
@@ -114,13 +115,13 @@ def track(name: str, workload: Workload, arguments: argparse.Namespace, folder: 
             if name == "silent":
                 started, run = now(), SilentRun(SEED, MainMetric(), encoder)
                 with seeded(SEED):
-                    host.fit_batch(run, copy.deepcopy(model), batch, space(**DEFAULTS))
+                    host.fit_batch(run, copy.deepcopy(model), batch, space(**PARAMS))
             else:
                 run_id = client.create_run(experiment).info.run_id
                 started = now()
                 timed, close = timed_run(evaluator, TimedClient(client, writing), run_id, logging)
                 with seeded(SEED):
-                    host.fit_batch(timed, copy.deepcopy(model), batch, space(**DEFAULTS))
+                    host.fit_batch(timed, copy.deepcopy(model), batch, space(**PARAMS))
                 close()
             taken = now() - started
             found.append(shares(taken, logging, writing))
@@ -193,7 +194,7 @@ def measure_host(workload: Workload, arguments: argparse.Namespace, folder: Path
     for module in (collection, scoring):
         module.embed_column = timed
     phases.end("imports")
-    run_tracked(workload, folder, phases, DEFAULTS, arguments.model)
+    run_tracked(workload, folder, phases, PARAMS, arguments.model)
     around = phases.costs["baseline"] + phases.costs["evaluation"]
     encoding = Cost(spent.cpu["encoding"], spent.seconds["encoding"])
     print(f"host: one iteration of one run, {workload}")
