@@ -7,9 +7,10 @@ import contextlib
 import gzip
 import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hooktune.data.log_schema import CLICK
 from hooktune.data.manifest import read_manifest
 from hooktune.data.release import open_batch
 from hooktune.errors import RequestError
+from hooktune.iteration import progress_display
 from hooktune.naming import IterationName, check_method_name, parse_experiment_name
 from hooktune.testing import made_up_log
 from hooktune.tracking import Tracker
@@ -152,6 +154,14 @@ def files(draw: Callable[..., Any]) -> bytes:
     if whole == 3:
         return content[: draw(st.integers(0, len(content)))]
     return content
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_progress() -> Iterator[None]:
+    """What is told of work that lasts is none of it, however long a machine stands still."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(progress_display, "_SAY_AFTER", math.inf)
+        yield
 
 
 @pytest.fixture(scope="module")
